@@ -1,0 +1,1 @@
+"""Amplifier provider for a ChatGPT subscription."""

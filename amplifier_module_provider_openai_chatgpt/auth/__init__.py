@@ -1,0 +1,1 @@
+"""Who you are: tokens, their file, sign-in and staying signed in."""

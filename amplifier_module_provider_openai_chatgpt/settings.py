@@ -1,0 +1,234 @@
+"""Every setting, its default, and how a bad value is refused.
+
+Settings are read once, from a host's config over the environment over the defaults, into one
+frozen object; nothing else in the package looks at a config dictionary.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import logging
+import math
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from amplifier_core.llm_errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+PROVIDER = "openai-chatgpt"
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+SUMMARIES = ("auto", "concise", "detailed", "none")
+VERBOSITIES = ("low", "medium", "high")
+LOGIN_COMMAND = "amplifier-openai-chatgpt login"
+
+_ENVIRONMENT = {
+    "base_url": "OPENAI_CHATGPT_BASE_URL",
+    "auth_url": "OPENAI_CHATGPT_AUTH_URL",
+    "token_file_path": "OPENAI_CHATGPT_TOKEN_FILE",
+}
+_ALIASES = {"effort": "reasoning_effort"}
+# Put into every provider's config by hosts, not by people: taken without a word.
+_FROM_HOSTS = frozenset({"max_tokens", "filtered"})
+
+logger = logging.getLogger(__name__)
+
+
+class EnvironmentRefusedError(ConfigurationError):
+    """A bad value came from an environment variable, so no config could have prevented it."""
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in {"true", "yes", "on", "1"}:
+        return True
+    if word in {"false", "no", "off", "0"}:
+        return False
+    raise ValueError("true or false")
+
+
+def _number(least: float, *, whole: bool = False) -> Callable[[Any], Any]:
+    wanted = f"a {'whole ' if whole else ''}number from {least:g} up"
+
+    def read(value: Any) -> Any:
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number) or number < least or (whole and number != int(number)):
+            raise ValueError(wanted)
+        return int(number) if whole else number
+
+    return read
+
+
+def _positive(value: Any) -> float:
+    try:
+        number: float = _number(0)(value)
+    except ValueError:
+        number = 0.0
+    if not number:
+        raise ValueError("a number of seconds above 0")
+    return number
+
+
+def _integer(value: Any) -> int:
+    try:
+        if isinstance(value, bool) or float(value) != int(float(value)):
+            raise ValueError
+        return int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("a whole number") from None
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        word = str(value).strip().lower()
+        if word not in words:
+            raise ValueError("one of " + ", ".join(words))
+        return word
+
+    return read
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError("a non-empty line of text")
+    return value.strip()
+
+
+def _header_text(value: Any) -> str:
+    text = _text(value)
+    if not text.isascii():
+        raise ValueError("a non-empty line of ASCII text")
+    return text
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike) or not str(value).strip() or "\0" in str(value):
+        raise ValueError("a path")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("a path whose ~ names a known home directory") from None
+
+
+def _url(value: Any) -> str:
+    """HTTPS anywhere; plain HTTP only to this machine, for a token must not travel in the clear."""
+    wanted = "an https:// address, or http:// on a loopback host"
+    try:
+        parts = urlsplit(value.strip())
+        host, _ = parts.hostname or "", parts.port
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(wanted) from None
+    if parts.username or parts.query or parts.fragment or not host:
+        raise ValueError(wanted)
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return str(value.strip().rstrip("/"))
+    raise ValueError(wanted)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ValueError("an object with text keys")
+    return dict(value)
+
+
+def _setting(default: Any, read: Callable[[Any], Any], meaning: str, *, secret: bool = False) -> Any:
+    metadata = {"read": read, "meaning": meaning}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata, repr=not secret)
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings; the fields are the list of keys and defaults. Durations are seconds."""
+
+    default_model: str = _setting("gpt-5.5", _text, "model id; `latest` is the first of the live catalogue")
+    raw: bool = _setting(False, _boolean, "whole payloads in llm:request and llm:response, secrets redacted")
+    login_on_mount: bool = _setting(True, _boolean, "sign in at mount when a person is at the terminal")
+    token_file_path: Path = _setting(
+        Path("~/.amplifier/openai-chatgpt-oauth.json"), _path, "where the sign-in is kept"
+    )
+    timeout: float = _setting(300.0, _positive, "longest silence of the backend, also before the first byte")
+    connect_timeout: float = _setting(10.0, _positive, "longest wait for a connection")
+    models_cache_ttl: float = _setting(3600.0, _number(0), "how long a fetched catalogue is used; 0: never")
+    priority: int = _setting(100, _integer, "among several providers the lowest wins")
+    use_streaming: bool = _setting(True, _boolean, "emit llm:stream_* events")
+    reasoning_effort: str | None = _setting(None, _text, "effort asked of reasoning models; also `effort`")
+    reasoning_summary: str = _setting("detailed", _one_of(*SUMMARIES), "how much of the thinking is shown")
+    text_verbosity: str | None = _setting(None, _one_of(*VERBOSITIES), "how wordy answers are")
+    max_retries: int = _setting(3, _number(0, whole=True), "further attempts after a passing failure")
+    min_retry_delay: float = _setting(1.0, _number(0), "first wait between attempts; doubles each time")
+    max_retry_delay: float = _setting(60.0, _number(0), "longest wait; a server that asks for more is obeyed")
+    max_continuations: int = _setting(
+        3, _number(0, whole=True), "how often an answer cut at the output limit is continued"
+    )
+    originator: str = _setting("amplifier", _header_text, "who we say we are")
+    base_url: str = _setting("https://chatgpt.com/backend-api", _url, "the backend")
+    auth_url: str = _setting("https://auth.openai.com", _url, "the issuer of tokens")
+    extra_request_params: dict[str, Any] = _setting(
+        {}, _mapping, "merged last into the request body", secret=True
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token_file_path", self.token_file_path.expanduser())
+
+
+def read_settings(config: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
+    """Settings from a host's config over the environment.
+
+    A key given as None counts as absent (an empty line in YAML). Raises ConfigurationError naming
+    key, value and what is allowed; EnvironmentRefusedError where an environment variable is at fault.
+    Unknown keys are warned about, with the nearest known one.
+    """
+    given = _canonical(config or {})
+    readers = {item.name: item.metadata["read"] for item in fields(Settings)}
+    values: dict[str, Any] = {}
+    for key, read in readers.items():
+        variable = _ENVIRONMENT.get(key, "")
+        if key in given:
+            values[key] = _read(read, given[key], f"setting {key!r}", ConfigurationError)
+        elif environ.get(variable):
+            values[key] = _read(read, environ[variable], f"environment variable {variable}", EnvironmentRefusedError)
+    return Settings(**values)
+
+
+def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
+    known = [item.name for item in fields(Settings)] + list(_ALIASES)
+    given: dict[str, Any] = {}
+    for key, value in config.items():
+        name = _ALIASES.get(key, key)
+        if key not in known:
+            if key not in _FROM_HOSTS:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                logger.warning("Unknown setting %r for provider %s is ignored.%s", key, PROVIDER, hint)
+        elif value is not None and not (name in given and key in _ALIASES):
+            given[name] = value
+    return given
+
+
+def _read(
+    read: Callable[[Any], Any], value: Any, where: str, refusal: type[ConfigurationError]
+) -> Any:
+    try:
+        return read(value)
+    except ValueError as wanted:
+        shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+        raise refusal(f"Bad value {shown} for {where}: it must be {wanted}.", provider=PROVIDER) from None

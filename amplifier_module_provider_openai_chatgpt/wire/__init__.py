@@ -1,0 +1,1 @@
+"""What crosses the wire to the backend, and what comes back."""
