@@ -21,16 +21,22 @@ class StopFilter:
         if self.hit:
             return ""
         text = self._held + text
-        places = [place for place in map(text.find, self._sequences) if place >= 0]
-        if places:
-            self.hit, self._held = True, ""
-            return text[: min(places)]
+        before = self.cut(text)
+        if self.hit:
+            return before
         keep = self._undecided(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
-    def flush(self) -> str:
-        """Return the held tail at the end of a block: no sequence was completed."""
+    def cut(self, text: str) -> str:
+        """Return the whole text of a finished block up to the first sequence in it."""
+        self._held = ""
+        places = [place for place in map(text.find, self._sequences) if place >= 0]
+        self.hit = self.hit or bool(places)
+        return text[: min(places)] if places else text
+
+    def release(self) -> str:
+        """Return the held tail of a block that broke off: no sequence was completed."""
         text, self._held = self._held, ""
         return text
 

@@ -1,0 +1,194 @@
+"""A whole conversation offline: a real Amplifier session around the provider and the simulator.
+
+The orchestrator, the context and the one tool live here and are as small as Amplifier allows; the
+provider is found by its entry point, as in any session.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import types
+import zoneinfo
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from amplifier_core import AmplifierSession
+from amplifier_core.message_models import ChatRequest, Message, ToolSpec
+from amplifier_core.models import HookResult, ToolResult
+
+from .events import EVENTS
+from .provider import ChatGPTProvider
+from .settings import PROVIDER
+from .simulator import Simulator
+from .terminal import Transcript, printable, usage_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from amplifier_core.message_models import ToolCall
+    from rich.console import Console
+
+
+@dataclass
+class Context:
+    """The messages of one session, in memory."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    async def add_message(self, message: dict[str, Any]) -> None:
+        """Append a message."""
+        self.messages.append(message)
+
+    async def get_messages_for_request(self, **_: Any) -> list[dict[str, Any]]:
+        """Return all messages; this context never compacts."""
+        return list(self.messages)
+
+    async def get_messages(self) -> list[dict[str, Any]]:
+        """Return all messages."""
+        return list(self.messages)
+
+    async def set_messages(self, messages: list[dict[str, Any]]) -> None:
+        """Replace all messages."""
+        self.messages = list(messages)
+
+    async def clear(self) -> None:
+        """Forget all messages."""
+        self.messages.clear()
+
+
+class Loop:
+    """Asks the provider until it calls no more tools."""
+
+    async def execute(
+        self,
+        prompt: str,
+        context: Context,
+        providers: Mapping[str, Any],
+        tools: Mapping[str, Any],
+        hooks: Any,  # noqa: ARG002 - the kernel passes it by name
+        **_: Any,
+    ) -> str:
+        """Run one turn of a person to its final answer."""
+        provider = next(iter(providers.values()))
+        specs = [
+            ToolSpec(name=tool.name, description=tool.description, parameters=tool.input_schema)
+            for tool in tools.values()
+        ]
+        await context.add_message({"role": "user", "content": prompt})
+        while True:
+            messages = [Message(**message) for message in await context.get_messages_for_request()]
+            response = await provider.complete(ChatRequest(messages=messages, tools=specs or None))
+            calls = provider.parse_tool_calls(response)
+            await context.add_message(_assistant_turn(response, calls))
+            if not calls:
+                return str(response.text)
+            for call in calls:
+                result = await tools[call.name].execute(call.arguments)
+                await context.add_message(_tool_turn(call, result))
+
+
+def _assistant_turn(response: Any, calls: list[ToolCall]) -> dict[str, Any]:
+    turn: dict[str, Any] = {
+        "role": "assistant",
+        "content": [block.model_dump() for block in response.content],
+        "metadata": response.metadata,
+    }
+    if calls:
+        turn["tool_calls"] = [{"id": one.id, "tool": one.name, "arguments": one.arguments} for one in calls]
+    return turn
+
+
+def _tool_turn(call: ToolCall, result: ToolResult) -> dict[str, Any]:
+    return {
+        "role": "tool",
+        "name": call.name,
+        "tool_call_id": call.id,
+        "content": result.get_serialized_output(),
+    }
+
+
+class Clock:
+    """The demo's tool: the time in a city, by the machine's own time zone tables."""
+
+    name = "get_time"
+    description = "Tells the local time in a city."
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """JSON schema of the arguments."""
+        city = {"type": "string", "description": "Name of a city, for example Tokyo"}
+        return {"type": "object", "properties": {"city": city}, "required": ["city"]}
+
+    async def execute(self, arguments: dict[str, Any]) -> ToolResult:
+        """Return the time, or say that no time zone bears the city's name."""
+        city = str(arguments.get("city", "")).strip()
+        wanted = "/" + city.replace(" ", "_").lower()
+        zone = next((name for name in zoneinfo.available_timezones() if name.lower().endswith(wanted)), None)
+        if zone is None:
+            return ToolResult(success=False, error={"message": f"No time zone is named after {city!r}."})
+        now = datetime.now(zoneinfo.ZoneInfo(zone))
+        return ToolResult(output=f"{now:%H:%M on %A} in {city}")
+
+
+def new_session(provider: Mapping[str, Any], *, session_id: str | None = None) -> AmplifierSession:
+    """Build a session around a provider entry of a mount plan (``module``, ``config``, ``source``)."""
+    _offer_module("loop-demo", "orchestrator", Loop)
+    _offer_module("context-demo", "context", Context)
+    _offer_module("tool-demo", "tools", Clock, Clock.name)
+    plan = {
+        "session": {"orchestrator": "loop-demo", "context": "context-demo"},
+        "providers": [dict(provider)],
+        "tools": [{"module": "tool-demo"}],
+    }
+    return AmplifierSession(plan, session_id=session_id)
+
+
+def _offer_module(module_id: str, point: str, make: Callable[[], Any], name: str | None = None) -> None:
+    """Let the kernel's loader find a module that has no package of its own."""
+
+    async def mount(coordinator: Any, config: Mapping[str, Any] | None = None) -> None:  # noqa: ARG001
+        await coordinator.mount(point, make(), name=name)
+
+    module = types.ModuleType("amplifier_module_" + module_id.replace("-", "_"))
+    vars(module)["mount"] = mount
+    sys.modules[module.__name__] = module
+
+
+async def converse(
+    prompt: str, config: Mapping[str, Any], listen: Callable[[str, dict[str, Any]], None]
+) -> str:
+    """Run one prompt through a session; ``listen`` hears every event of the provider and of tools."""
+    session = new_session({"module": f"provider-{PROVIDER}", "config": dict(config)})
+
+    async def hear(event: str, data: dict[str, Any]) -> HookResult:
+        listen(event, data)
+        return HookResult()
+
+    async with session:
+        for event in EVENTS:
+            session.coordinator.hooks.register(event, hear, name=f"demo:{event}")
+        return str(await session.execute(prompt))
+
+
+async def show(prompt: str, out: Console, notes: Console) -> None:
+    """Run the demo: the conversation goes to ``out``, what happens around it to ``notes``."""
+    with Simulator() as simulator, tempfile.TemporaryDirectory() as folder:
+        config = {
+            "base_url": simulator.base_url,
+            "auth_url": simulator.auth_url,
+            "token_file_path": str(Path(folder, "tokens.json")),
+            "login_on_mount": False,
+            "reasoning_effort": "medium",
+        }
+        notes.print("SIMULATED: a local stand-in plays ChatGPT; no account, nothing leaves this machine.")
+        notes.print("Signing in by device code; the simulated person approves.")
+        await ChatGPTProvider(config).login(notes.print)
+        out.print(f"\n> {printable(prompt)}\n", markup=False)
+        transcript = Transcript(out)
+        await converse(prompt, config, transcript.hear)
+        if transcript.usage:
+            out.print(f"\n{usage_line(transcript.usage)}", style="dim")
+        notes.print("That was simulated. For the real service: amplifier-openai-chatgpt login")

@@ -1,0 +1,67 @@
+"""What happens when a session mounts the provider, the sign-in at the terminal included."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .events import EVENTS
+from .provider import ChatGPTProvider
+from .settings import LOGIN_COMMAND, PROVIDER
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+logger = logging.getLogger(__name__)
+
+# Token files for which a sign-in failed in this process; hosts mount several times a session.
+_failed_sign_ins: set[str] = set()
+
+
+async def mount_provider(coordinator: Any, config: Mapping[str, Any] | None) -> Callable[[], Awaitable[None]]:
+    """Do the work of ``mount``."""
+    provider = ChatGPTProvider(config, coordinator)
+    provider.check()
+    await coordinator.mount("providers", provider, name=PROVIDER)
+    register = getattr(coordinator, "register_contributor", None)
+    if callable(register):
+        register("observability.events", f"provider-{PROVIDER}", lambda: list(EVENTS))
+    if _may_sign_in(provider, coordinator):
+        await _sign_in(provider)
+
+    async def cleanup() -> None:
+        await provider.close()
+
+    return cleanup
+
+
+def _may_sign_in(provider: ChatGPTProvider, coordinator: Any) -> bool:
+    """Ask only a person at a terminal, in a real session, and not again after it failed."""
+    return (
+        provider.settings.login_on_mount
+        and provider.auth_status() != "authenticated"
+        and str(provider.settings.token_file_path) not in _failed_sign_ins
+        and sys.stderr is not None
+        and sys.stderr.isatty()
+        and not _is_validator(coordinator)
+    )
+
+
+def _is_validator(coordinator: Any) -> bool:
+    """Tell a validator's coordinator without importing the testing module that it comes from."""
+    return any(
+        kind.__name__ == "MockCoordinator" and kind.__module__ == "amplifier_core.testing"
+        for kind in type(coordinator).__mro__
+    )
+
+
+async def _sign_in(provider: ChatGPTProvider) -> None:
+    """A failed sign-in leaves a signed-out provider, which says so when it is used."""
+    try:
+        signed_in = await provider.login()
+    except Exception as error:  # noqa: BLE001 - whatever failed, the session must go on
+        signed_in = False
+        logger.warning("Signing in failed: %s To try again, run: %s", error, LOGIN_COMMAND)
+    if not signed_in:
+        _failed_sign_ins.add(str(provider.settings.token_file_path))

@@ -1,0 +1,205 @@
+"""ChatGPTProvider: what amplifier-core and its hosts ask of a provider."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
+from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
+
+from .auth.credentials import Credentials, shared_credentials
+from .auth.tokens import Tokens
+from .catalogue import Catalogue, shared_catalogue
+from .events import Emitter
+from .models import model_infos, split_fast
+from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
+from .turn import Cancellation, Lane, Turn, in_lane
+from .wire.client import Client
+from .wire.request import build_call, requested_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .events import Exchange
+    from .wire.request import Call
+
+DISPLAY_NAME = "OpenAI ChatGPT"
+CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
+LATEST = "latest"
+
+# Learnt once for all sessions of a process: every sub-agent mounts a provider of its own.
+_lanes: dict[str, dict[str, Lane]] = {}
+
+
+class ChatGPTProvider:
+    """A ChatGPT subscription as an Amplifier provider.
+
+    Building one does no I/O and needs no event loop. An instance serves many calls at once and
+    several event loops in turn: it keeps nothing of a single call.
+    """
+
+    name = PROVIDER
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        coordinator: Any = None,
+        tokens: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Raise ConfigurationError for a bad value in ``config``.
+
+        A bad environment variable is reported by ``check`` and by the first call instead, because
+        hosts build a provider only to look at it. ``tokens`` has the shape of the token file and
+        counts before it.
+        """
+        self.config: dict[str, Any] = dict(config or {})
+        self.coordinator = coordinator
+        self._refusal: EnvironmentRefusedError | None = None
+        try:
+            self.settings = read_settings(self.config, os.environ)
+        except EnvironmentRefusedError as refusal:
+            self._refusal = refusal
+            self.settings = read_settings(self.config, {})
+        self.default_model = self.settings.default_model
+        self.priority = self.settings.priority
+        self.raw = self.settings.raw
+        self.timeout = self.settings.timeout
+        self._credentials = self._sign_in(tokens)
+        self._client = Client(self.settings, self._credentials)
+        self._catalogue = shared_catalogue(self.settings, self._client.get)
+        self._lanes = _lanes.setdefault(self.settings.base_url, {})
+        self._throttled: set[Any] = set()
+
+    def _sign_in(self, tokens: Mapping[str, Any] | None) -> Credentials:
+        path, auth_url = self.settings.token_file_path, self.settings.auth_url
+        if tokens is None:
+            return shared_credentials(path, auth_url)
+        return Credentials(path, auth_url, tokens=Tokens.from_dict(tokens))
+
+    def check(self) -> None:
+        """Raise ConfigurationError for a bad environment variable."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    def get_info(self) -> ProviderInfo:
+        """Describe the provider, offline; ``defaults`` speak of the configured model."""
+        model = self._catalogue.find(split_fast(self.default_model)[0])
+        return ProviderInfo(
+            id=PROVIDER,
+            display_name=DISPLAY_NAME,
+            credential_env_vars=[],
+            capabilities=list(CAPABILITIES),
+            defaults={
+                "model": self.default_model,
+                "context_window": model.context_window,
+                "max_output_tokens": model.max_output_tokens,
+            },
+            config_fields=[
+                ConfigField(
+                    id="reasoning_effort",
+                    display_name="Reasoning effort",
+                    prompt="How hard should the model think?",
+                    field_type="choice",
+                    choices=list(EFFORTS),
+                    default="medium",
+                    required=False,
+                    requires_model=True,
+                )
+            ],
+        )
+
+    def get_model_info(self) -> ModelInfo:
+        """Describe the model that a call without a model of its own gets; offline."""
+        slug, _ = split_fast(self.default_model)
+        model = self._catalogue.find(slug)
+        return model_infos([model], hidden=True)[0]
+
+    async def list_models(self) -> list[ModelInfo]:
+        """List the models of this subscription, each fast one with its ``-fast`` twin.
+
+        Falls back to the last good list and then to a built-in few where the backend cannot be
+        reached; raises AuthenticationError when signed out.
+        """
+        self.check()
+        return model_infos(await self._catalogue.list())
+
+    async def complete(self, request: ChatRequest, **kwargs: Any) -> ChatResponse:
+        """Answer a request, streaming to hooks meanwhile. Raises kernel errors (LLMError) only.
+
+        ``kwargs`` that hosts pass (model, reasoning_effort, extended_thinking, tool_choice,
+        response_format, timeout …) count before the request; unknown ones are ignored.
+        """
+        cancellation = Cancellation(self.coordinator)
+        exchange = Emitter(self.coordinator).exchange(
+            requested_model(request, kwargs, self.default_model),
+            len(request.messages),
+            raw=self.raw,
+            streaming=self.settings.use_streaming,
+        )
+        async with exchange as events:
+            self.check()
+            call = await self._build(request, kwargs)
+            await events.request(call)
+            await events.repaired(call)
+            events.response = await cancellation.guard(self._turn(call, events, cancellation).run())
+        return events.response
+
+    async def _build(self, request: ChatRequest, kwargs: Mapping[str, Any]) -> Call:
+        model = requested_model(request, kwargs, self.default_model)
+        if model == LATEST:
+            model = await self._catalogue.latest()
+        tokens = self._credentials.peek()
+        call = build_call(
+            request,
+            kwargs,
+            self.settings,
+            model=model,
+            find=self._catalogue.find,
+            knows=self._catalogue.knows,
+            account_id=tokens.account_id if tokens else "",
+            session_id=_session_id(self.coordinator),
+        )
+        return in_lane(call, self._lanes.get(call.model))
+
+    def _turn(self, call: Call, exchange: Exchange, cancellation: Cancellation) -> Turn:
+        return Turn(
+            call,
+            client=self._client,
+            exchange=exchange,
+            catalogue=self._catalogue,
+            settings=self.settings,
+            cancellation=cancellation,
+            lanes=self._lanes,
+            throttled=self._throttled,
+        )
+
+    def parse_tool_calls(self, response: ChatResponse) -> list[ToolCall]:
+        """Return the tool calls of a response, as a list of its own."""
+        return list(response.tool_calls or [])
+
+    def auth_status(self) -> str:
+        """``authenticated``, ``expired`` (a person must sign in) or ``unauthenticated``; offline."""
+        return self._credentials.status()
+
+    async def login(self, print_fn: Callable[[str], object] | None = None) -> bool:
+        """Sign in by device code; ``print_fn`` gets plain lines (default: stderr).
+
+        Returns True once the tokens are stored. Raises a kernel error that says why it failed.
+        """
+        ...
+        return False
+
+    async def close(self) -> None:
+        """Release the connections of the running loop; the provider works again afterwards."""
+        await self._client.close()
+
+
+def _session_id(coordinator: Any) -> str | None:
+    session_id = getattr(coordinator, "session_id", None)
+    return session_id if isinstance(session_id, str) and session_id else None
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")

@@ -1,0 +1,145 @@
+"""One output item as one content block, and the steps in which a listener sees it grow."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from pydantic_core import from_json
+
+from .text import clean_text
+
+Kind: TypeAlias = Literal["text", "thinking", "tool_use"]
+
+KINDS: Mapping[str, Kind] = {
+    "message": "text",
+    "reasoning": "thinking",
+    "function_call": "tool_use",
+    "custom_tool_call": "tool_use",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BlockStart:
+    """A block began; ``name`` is the tool's, else empty."""
+
+    index: int
+    kind: Kind
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDelta:
+    """A block grew by ``text``, never empty."""
+
+    index: int
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockEnd:
+    """A block is complete, or its stream broke off."""
+
+    index: int
+    kind: Kind
+
+
+Step: TypeAlias = BlockStart | BlockDelta | BlockEnd
+
+
+@dataclass(slots=True)
+class Block:
+    """One item while it arrives. ``item`` is None until the authoritative item came."""
+
+    index: int
+    kind: Kind
+    name: str = ""
+    item: Mapping[str, Any] | None = None
+    ended: bool = False
+    section: object = None
+    fragments: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All text shown so far."""
+        return "".join(self.pieces)
+
+    def take_fragments(self) -> str:
+        """Join what came since the last call; half a surrogate pair waits for its other half."""
+        text = "".join(self.fragments)
+        self.fragments.clear()
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            self.fragments.append(text[-1])
+            text = text[:-1]
+        return clean_text(text)
+
+    def replay_item(self) -> dict[str, Any] | None:
+        """Give the wire item to send back, without ids and status; None where there is nothing to send."""
+        if self.item is None:
+            if self.kind != "text" or not self.text:
+                return None
+            part = {"type": "output_text", "text": self.text}
+            return {"type": "message", "role": "assistant", "content": [part]}
+        if self.kind == "thinking" and not isinstance(self.item.get("encrypted_content"), str):
+            return None
+        return {key: value for key, value in self.item.items() if key not in {"id", "status"}}
+
+
+def item_text(item: Mapping[str, Any], kind: Kind) -> str:
+    """Visible text of a finished message or reasoning item.
+
+    Parts of a message join without a separator, sections of a summary by an empty line.
+    """
+    if kind == "text":
+        return "".join(_texts(item.get("content")))
+    return "\n\n".join(filter(None, _texts(item.get("summary")))) or "".join(_texts(item.get("content")))
+
+
+def is_refusal(item: Mapping[str, Any]) -> bool:
+    """Tell whether the model declined to answer in this message."""
+    return any(part.get("type") == "refusal" for part in _parts(item.get("content")))
+
+
+def annotations(item: Mapping[str, Any]) -> list[Any]:
+    """Citations of a message, in order."""
+    found = [part.get("annotations") for part in _parts(item.get("content"))]
+    return [note for notes in found if isinstance(notes, list) for note in notes]
+
+
+def call_id(item: Mapping[str, Any]) -> str:
+    """Give the id that pairs a call with its result; hosts break on an empty one."""
+    for key in ("call_id", "id"):
+        if isinstance(value := item.get(key), str) and value:
+            return clean_text(value)
+    return f"call_{uuid.uuid4().hex}"
+
+
+def call_arguments(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as an object; anything else is kept whole under ``_raw``, never lost."""
+    if item.get("type") == "custom_tool_call":
+        return {"_raw": item.get("input")}
+    raw = item.get("arguments")
+    if isinstance(raw, dict):
+        return raw
+    if not isinstance(raw, str):
+        return {} if raw is None else {"_raw": raw}
+    if not raw.strip():
+        return {}
+    try:
+        parsed = from_json(raw, allow_inf_nan=False)
+    except ValueError:
+        return {"_raw": clean_text(raw)}
+    return parsed if isinstance(parsed, dict) else {"_raw": clean_text(raw)}
+
+
+def _parts(value: object) -> list[Mapping[str, Any]]:
+    return [part for part in value if isinstance(part, Mapping)] if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
+    texts = (part.get("text", part.get("refusal")) for part in _parts(value))
+    return [clean_text(text) for text in texts if isinstance(text, str)]

@@ -1,0 +1,209 @@
+"""The one HTTP client of the backend: headers, sign-in, one 401 rescue, bounded silence.
+
+It makes single attempts and turns every failure into a kernel error; whether to try again is decided
+by its caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic_core import from_json
+
+from ..http import new_client
+from . import errors
+from .sse import EventTooLargeError, SSEParser
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    import httpx
+
+    from ..settings import Settings
+    from .request import Call
+    from .sse import Event
+
+LARGEST_ERROR_BODY = 64 * 1024
+LARGEST_JSON_BODY = 32 * 1024 * 1024
+JSON_TIMEOUT = 10.0
+
+
+class Identity(Protocol):
+    """What a request needs to know of the person who signed in."""
+
+    @property
+    def access_token(self) -> str: ...
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def is_fedramp(self) -> bool: ...
+
+
+class SignIn(Protocol):
+    """Keeps somebody signed in; both calls raise a kernel error where that is impossible."""
+
+    async def current(self) -> Identity:
+        """Return an identity that is expected to be accepted."""
+        ...
+
+    async def renew(self, refused: Any) -> Identity:
+        """Return another identity than the one that just got a 401."""
+        ...
+
+
+class Client:
+    """Speaks to one backend; may be used by many tasks and by several event loops in turn."""
+
+    def __init__(self, settings: Settings, sign_in: SignIn) -> None:
+        self._settings = settings
+        self._sign_in = sign_in
+        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
+        self._clients = weakref.WeakKeyDictionary()
+
+    @asynccontextmanager
+    async def open(self, call: Call) -> AsyncIterator[ResponseStream]:
+        """Send one call and yield its answer's stream, closed on leaving whatever happens."""
+        silence = call.timeout or self._settings.timeout
+        with errors.translated(call.model, errors.Phase.CONNECTING):
+            response = await self._send(
+                self._client(),
+                "POST",
+                "/codex/responses",
+                headers=_call_headers(call),
+                content=call.body(),
+                silence=silence,
+            )
+        try:
+            if response.status_code != 200:
+                raise await self._refusal(response, call)
+            yield ResponseStream(response, call.model, silence)
+        finally:
+            await response.aclose()
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> tuple[Any, Mapping[str, str]]:
+        """Fetch a JSON document with its headers, on a connection of its own.
+
+        Such calls are rare and come from short-lived event loops, where a pooled connection would be
+        left behind.
+        """
+        with errors.translated(None, errors.Phase.CONNECTING):
+            async with (
+                asyncio.timeout(JSON_TIMEOUT),
+                new_client(connect=self._settings.connect_timeout, silence=JSON_TIMEOUT) as client,
+            ):
+                headers = {"Accept": "application/json"}
+                response = await self._send(client, "GET", path, headers=headers, params=params)
+                if response.status_code != 200:
+                    raise await self._refusal(response, None)
+                body = await _read_at_most(response, LARGEST_JSON_BODY)
+        try:
+            return from_json(body), response.headers
+        except ValueError as error:
+            raise errors.not_json(path) from error
+
+    async def close(self) -> None:
+        """Close the connections of the running loop; the client can be used again afterwards."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def _client(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None or client.is_closed:
+            client = new_client(connect=self._settings.connect_timeout, silence=self._settings.timeout)
+            self._clients[loop] = client
+        return client
+
+    async def _send(
+        self,
+        client: httpx.AsyncClient,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        silence: float | None = None,
+    ) -> httpx.Response:
+        """Send with the current identity; after a 401 once more with a renewed one."""
+        request = client.build_request(
+            method, self._settings.base_url + path, headers=headers, params=params, content=content
+        )
+        if silence is not None:
+            bounds = {"read": silence, "write": silence}
+            request.extensions["timeout"] = {**request.extensions["timeout"], **bounds}
+        identity = await self._sign_in.current()
+        request.headers.update(self._identity_headers(identity))
+        response = await client.send(request, stream=True)
+        if response.status_code != 401:
+            return response
+        await response.aclose()
+        request.headers.update(self._identity_headers(await self._sign_in.renew(identity)))
+        return await client.send(request, stream=True)
+
+    def _identity_headers(self, identity: Identity) -> dict[str, str]:
+        headers = {
+            "Authorization": f"Bearer {identity.access_token}",
+            "ChatGPT-Account-ID": identity.account_id,
+            "originator": self._settings.originator,
+        }
+        if identity.is_fedramp:
+            headers["X-OpenAI-Fedramp"] = "true"
+        return headers
+
+    async def _refusal(self, response: httpx.Response, call: Call | None) -> Exception:
+        body = await _read_at_most(response, LARGEST_ERROR_BODY)
+        now = time.time()
+        refusal = errors.read_refusal(response.status_code, response.headers, body, now=now)
+        error = errors.kernel_error(
+            refusal,
+            model=call.model if call else None,
+            now=now,
+            extra_params=tuple(self._settings.extra_request_params),
+        )
+        error.__cause__ = refusal
+        return error
+
+
+class ResponseStream:
+    """A stream of events that has begun."""
+
+    def __init__(self, response: httpx.Response, model: str, silence: float) -> None:
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._model = model
+        self._silence = silence
+
+    async def reads(self) -> AsyncIterator[list[Event]]:
+        """Yield the events of each network read that brought any.
+
+        Ends at the end of the stream, which need not be the end of an answer. Raises LLMTimeoutError
+        after ``silence`` seconds without an event (comments that keep a connection alive are none)
+        and StreamError for a broken stream.
+        """
+        parser = SSEParser()
+        began = False
+        last = time.monotonic()
+        try:
+            async for chunk in self._response.aiter_bytes():
+                events = parser.feed(chunk)
+                if events:
+                    began = True
+                    yield events
+                    last = time.monotonic()
+                elif time.monotonic() - last > self._silence:
+                    raise errors.silent_stream(self._model, self._silence, began=began)
+                if parser.done:
+                    return
+            if events := parser.close():
+                began = True
+                yield events
+            if parser.skipped and not began:
+                raise errors.garbage_stream(self._model, parser.skipped)
+        except EventTooLargeError as error:
+            raise errors.event_too_large(self._model) from error
