@@ -1,0 +1,174 @@
+"""What must not leave this process: secrets taken out of text, payloads and events.
+
+Aimed at known keys and known token shapes, so that ids, hashes and ordinary prose survive.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+REDACTED = "[REDACTED]"
+_DEEPEST = 64
+
+# Keys whose whole value is hidden, compared in lower case with "_" for "-".
+_HIDDEN_KEYS = frozenset(
+    {
+        "access_token",
+        "refresh_token",
+        "id_token",
+        "token",
+        "auth",
+        "authorization",
+        "proxy_authorization",
+        "cookie",
+        "set_cookie",
+        "account_id",
+        "chatgpt_account_id",
+        "code_verifier",
+        "authorization_code",
+        "user_code",
+        "usercode",
+        "device_auth_id",
+        "encrypted_content",
+        "encrypted_function_args",
+        "client_secret",
+        "secret",
+        "api_key",
+        "apikey",
+        "x_api_key",
+        "password",
+        "private_key",
+        "privatekey",
+        "credential",
+        "credentials",
+        "x_oai_attestation",
+        "x_error_json",
+    }
+)
+# Keys that are looked for inside text too: unlikely words of ordinary prose.
+_NAMES_IN_TEXT = "|".join(sorted(key for key in _HIDDEN_KEYS if "_" in key)).replace("_", "[_-]")
+# (what the lower-cased text must hold for the pattern to be tried, pattern, replacement). Every pattern is
+# linear: a run of token characters can be entered at its beginning only.
+_SHAPES = tuple(
+    (needle, re.compile(pattern), replacement)
+    for needle, pattern, replacement in (
+        (";base64,", r"data:([\w.+-]{1,60}/[\w.+-]{1,60});base64,[A-Za-z0-9+/=_-]*", None),
+        (
+            "bearer",
+            r"(?i)\bbearer\s+(?!(?:tokens?|auth\w*|credentials?|scheme)\b)[^\s\"',;]+",
+            f"Bearer {REDACTED}",
+        ),
+        ("eyj", r"(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]*){0,4}", REDACTED),
+        ("gaaaa", r"(?<![A-Za-z0-9])gAAAA[\w=-]{16,}", REDACTED),
+        ("rt_", r"(?<![A-Za-z0-9])rt_[\w.-]{6,}", REDACTED),
+        ("ac_", r"(?<![A-Za-z0-9])ac_[\w.-]{12,}", REDACTED),
+        ("sk-", r"(?<![A-Za-z0-9])sk-[\w-]{16,}", REDACTED),
+        ("at-", r"(?<![\w-])at-(?=[A-Za-z-]*\d)[\w-]{20,}", REDACTED),
+        ("cookie", r"(?i)\b((?:set-)?cookie)\s*:\s*[^\s=;]+=[^\r\n]*", rf"\1: {REDACTED}"),
+        ("code=", r"([?&]code=)[^\s&#\"']+", rf"\1{REDACTED}"),
+        (
+            "",
+            rf"(?i)\b({_NAMES_IN_TEXT})([\\\"']*\s?[:=]\s?[\\\"']*)[^\s\\\"'&,;{{}}\[\]]+",
+            rf"\1\2{REDACTED}",
+        ),
+    )
+)
+
+
+def redact(value: Any) -> Any:
+    """Copy a payload for raw events: JSON-safe, secrets replaced by key and by shape."""
+    return _copy(value, lambda text: without_secrets(_whole(text)), hide=True)
+
+
+def for_events(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy an event's payload so that the kernel's JSON cannot fail on it.
+
+    Half surrogate pairs are replaced, NaN and infinities become None, models are dumped, keys are text
+    and everything else that JSON does not know becomes its text.
+    """
+    return {_key(key): _copy(value, _whole, hide=False) for key, value in payload.items()}
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` with everything token-like replaced and inline data URLs reduced to type and size."""
+    lowered = text.lower()
+    for needle, pattern, replacement in _SHAPES:
+        if needle in lowered:
+            text = pattern.sub(replacement or _shorten_data_url, text)
+    return text
+
+
+def _shorten_data_url(found: re.Match[str]) -> str:
+    payload = len(found[0]) - found[0].index(",") - 1
+    return f"[data URL: {found[1]}, {payload * 3 // 4} bytes]"
+
+
+def _copy(value: Any, text: Callable[[str], str], *, hide: bool, path: tuple[int, ...] = ()) -> Any:
+    if isinstance(value, str):
+        return text(value)
+    if value is None or isinstance(value, int | float):
+        return _number(value)
+    if id(value) in path or len(path) > _DEEPEST:
+        return "[nested too deep]"
+    path = (*path, id(value))
+    if isinstance(value, dict):
+        return {
+            _key(key): REDACTED
+            if hide and entry and _is_hidden(key)
+            else _copy(entry, text, hide=hide, path=path)
+            for key, entry in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_copy(entry, text, hide=hide, path=path) for entry in value]
+    return _copy(_dumped(value), text, hide=hide, path=path)
+
+
+def _is_hidden(key: Any) -> bool:
+    return isinstance(key, str) and key.lower().replace("-", "_") in _HIDDEN_KEYS
+
+
+def _key(key: Any) -> str:
+    return _whole(key if isinstance(key, str) else _dumped_text(key))
+
+
+def _number(value: Any) -> Any:
+    """Pass numbers that JSON can hold; a text of more than 4,300 digits Python itself refuses."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or -(2**63) <= value < 2**64:
+        return value
+    return hex(value)
+
+
+def _whole(text: str) -> str:
+    """Replace halves of surrogate pairs, which no UTF-8 can hold; join those that belong together."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _dumped(value: Any) -> Any:
+    """Turn a model into what it holds, anything else into its text."""
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        try:
+            return dump(mode="json")
+        except Exception:  # noqa: BLE001 - a payload that cannot be dumped must not cost the call
+            return f"[{type(value).__name__}]"
+    return _dumped_text(value)
+
+
+def _dumped_text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - as above
+        return f"[{type(value).__name__}]"

@@ -1,0 +1,356 @@
+"""Limit windows and credits, as response headers and the usage endpoint tell them. No I/O.
+
+A window is named by its length, never by its slot: on some plans the first slot is the weekly one
+(docs/backend.md, Limits).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import tzinfo
+
+USAGE_PAGE = "https://chatgpt.com/codex/settings/usage"
+NEAR_THE_LIMIT = 90.0
+
+_PLANS = {
+    "free": "Free",
+    "free_workspace": "Free",
+    "guest": "Guest",
+    "go": "Go",
+    "plus": "Plus",
+    "pro": "Pro",
+    "prolite": "Pro Lite",
+    "team": "Team",
+    "business": "Business",
+    "self_serve_business_prolite": "Business Pro Lite",
+    "self_serve_business_usage_based": "Business",
+    "ent26": "Enterprise",
+    "enterprise": "Enterprise",
+    "enterprise_cbp_automation": "Enterprise (Automation)",
+    "enterprise_cbp_usage_based": "Enterprise",
+    "hc": "Enterprise",
+    "edu": "Edu",
+    "education": "Edu",
+    "edu_plus": "Edu Plus",
+    "edu_pro": "Edu Pro",
+}
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+_FAMILY = re.compile(r"x-([a-z0-9-]{1,60}?)-(?:primary|secondary)-used-percent")
+_LIMIT_HEADER = re.compile(
+    r"x-[a-z0-9-]{1,60}-(?:primary|secondary|credits|promo|limit-name|active-limit|plan-type|rate-limit-reached)"
+)
+# Two answers may tell one window's reset some seconds apart.
+_SAME_RESET = 600
+_LATEST = 253_370_764_800  # the year 9999: what is later is no time
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One limit over time. ``limit`` names a limit of its own (a model's); empty for the general one.
+
+    ``resets_at`` is in Unix seconds, as is ``now`` in all of this file.
+    """
+
+    name: str
+    used_percent: float
+    minutes: int | None
+    resets_at: float | None
+    limit: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form; the reset time is ISO 8601 in UTC."""
+        return {
+            "name": self.name,
+            "limit": self.limit or None,
+            "used_percent": self.used_percent,
+            "minutes": self.minutes,
+            "resets_at": _iso(self.resets_at),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """Bought on top of the plan. ``balance`` is the server's own text."""
+
+    has_credits: bool
+    unlimited: bool
+    balance: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form."""
+        return {"has_credits": self.has_credits, "unlimited": self.unlimited, "balance": self.balance}
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What is left, as of one answer. The active limit's windows come first."""
+
+    plan: str | None = None
+    windows: tuple[Window, ...] = ()
+    credits: Credits | None = None
+    active_limit: str | None = None
+    limit_name: str | None = None
+    reached_type: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form, for ``llm:response["rate_limits"]`` and ``usage --json``."""
+        return {
+            "plan": self.plan,
+            "active_limit": self.active_limit,
+            "limit_name": self.limit_name,
+            "windows": [window.to_dict() for window in self.windows],
+            "credits": self.credits.to_dict() if self.credits else None,
+            "reached_type": self.reached_type,
+        }
+
+    def exhausted(self) -> Window | None:
+        """Return the used-up window that takes longest to reset, or None."""
+        spent = [window for window in self.windows if window.used_percent >= 100]
+        return max(spent, key=lambda window: window.resets_at or 0.0, default=None)
+
+
+def read_headers(headers: Mapping[str, Any], now: float) -> Quota | None:
+    """Read the limit headers of any answer; None when there are none. Names in any case."""
+    found = limit_headers(headers)
+    if not found:
+        return None
+    families = dict.fromkeys(["codex", *(m[1] for m in map(_FAMILY.match, found) if m)])
+    windows = {family: tuple(_header_windows(found, family, now)) for family in families}
+    active = _text(found.get("x-codex-active-limit"))
+    named = (active or "codex").lower().replace("_", "-")
+    first = named if windows.get(named) else "codex"
+    ordered = sorted(windows, key=lambda family: family != first)
+    return Quota(
+        plan=_text(found.get("x-codex-plan-type")),
+        windows=tuple(window for family in ordered for window in windows[family]),
+        credits=_credits(
+            *(found.get(f"x-codex-credits-{key}") for key in ("has-credits", "unlimited", "balance"))
+        ),
+        active_limit=active,
+        limit_name=_text(found.get(f"x-{first}-limit-name")),
+        reached_type=_text(found.get("x-codex-rate-limit-reached-type")),
+    )
+
+
+def limit_headers(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Keep only the headers that speak of limits, lower-cased and bounded."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        key = str(name).lower()
+        if _LIMIT_HEADER.match(key):
+            found[key] = _first(value)[:200]
+    return found
+
+
+def read_usage(payload: Any, now: float) -> Quota:
+    """Read an answer of the usage endpoint; whatever is missing or of the wrong type is left out."""
+    data = _object(payload)
+    named = [("", data.get("rate_limit")), ("code review", data.get("code_review_rate_limit"))]
+    for entry in _list(data.get("additional_rate_limits")):
+        extra = _object(entry)
+        name = _text(extra.get("limit_name")) or _text(extra.get("metered_feature")) or "additional"
+        named.append((name, extra.get("rate_limit")))
+    credit = _object(data.get("credits"))
+    reached = data.get("rate_limit_reached_type")
+    return Quota(
+        plan=_text(data.get("plan_type")),
+        windows=tuple(
+            window for name, limit in named for window in _usage_windows(_object(limit), name, now)
+        ),
+        credits=_credits(credit.get("has_credits"), credit.get("unlimited"), credit.get("balance")),
+        reached_type=_text(reached.get("type") if isinstance(reached, dict) else reached),
+    )
+
+
+def throttles(quota: Quota, already: set[tuple[str, str, float | None]]) -> list[dict[str, Any]]:
+    """Return a ``provider:throttle`` payload for each window that is nearly used up.
+
+    ``already`` remembers what was reported, by name and reset time, so that a window is news once.
+    """
+    news = []
+    for window in quota.windows:
+        if window.used_percent < NEAR_THE_LIMIT or _is_known(window, already):
+            continue
+        already.add((window.limit, window.name, window.resets_at))
+        remaining = max(0.0, 100.0 - window.used_percent)
+        news.append(
+            {
+                "reason": "usage_limit_near" if remaining else "usage_limit_reached",
+                "dimension": f"{window.limit} {window.name}".strip(),
+                "remaining": remaining,
+                "limit": 100.0,
+                "ratio": remaining / 100.0,
+                "reset_timestamp": _iso(window.resets_at),
+                "delay": 0.0,
+            }
+        )
+    return news
+
+
+def plan_name(plan: str | None) -> str:
+    """Return how people call a plan; an unknown one stays as it is."""
+    return _PLANS.get((plan or "").strip().lower(), (plan or "").strip())
+
+
+def window_name(minutes: int | None) -> str:
+    """Name a window by its length: 5-hour, daily, weekly, 10-day ...; empty when it is unknown."""
+    if not minutes or minutes < 0:
+        return ""
+    named = {1440: "daily", 10080: "weekly"}
+    for length, name in named.items():
+        if abs(minutes - length) <= length // 100:
+            return name
+    for length, unit in ((1440, "day"), (60, "hour")):
+        if minutes % length == 0:
+            return f"{minutes // length}-{unit}"
+    return f"{minutes}-minute"
+
+
+def span(seconds: float) -> str:
+    """Say a duration in its two largest units: 45 s, 13 min, 2 h 13 min, 3 days 4 h."""
+    whole = max(0, math.ceil(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes = math.ceil(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 1440:
+        hours, rest = divmod(minutes, 60)
+        return f"{hours} h {rest} min" if rest else f"{hours} h"
+    days, rest = divmod(minutes // 60, 24)
+    return f"{days} day{'s' if days > 1 else ''}" + (f" {rest} h" if rest else "")
+
+
+def reset_phrase(resets_at: float, now: float, tz: tzinfo | None = None) -> str:
+    """Say a moment and how far off it is, in ``tz`` or local time; the date only if it is not today."""
+    if resets_at <= now:
+        return "any moment now"
+    local = datetime.fromtimestamp(resets_at, UTC).astimezone(tz)
+    today = datetime.fromtimestamp(now, UTC).astimezone(tz).date()
+    clock = f"at {local:%H:%M}"
+    if local.date() != today:
+        year = f" {local.year}" if local.year != today.year else ""
+        clock = f"on {local.day} {_MONTHS[local.month - 1]}{year} {clock}"
+    return f"{clock}, in {span(resets_at - now)}"
+
+
+def moment(value: Any) -> float | None:
+    """Read Unix seconds, as a number or text; None for what is no time."""
+    seconds = number(value)
+    return seconds if seconds is not None and 0 < seconds < _LATEST else None
+
+
+def number(value: Any) -> float | None:
+    """Read a finite number, also from text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        parsed = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return parsed if math.isfinite(parsed) else None
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _is_known(window: Window, already: Iterable[tuple[str, str, float | None]]) -> bool:
+    return any(
+        (limit, name) == (window.limit, window.name) and _same_reset(reset, window.resets_at)
+        for limit, name, reset in already
+    )
+
+
+def _same_reset(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= _SAME_RESET
+
+
+def _header_windows(headers: Mapping[str, str], family: str, now: float) -> Iterable[Window]:
+    limit = _text(headers.get(f"x-{family}-limit-name")) or family
+    for slot in ("primary", "secondary"):
+        start = f"x-{family}-{slot}-"
+        window = _window(
+            headers.get(start + "used-percent"),
+            minutes=number(headers.get(start + "window-minutes")),
+            reset_at=headers.get(start + "reset-at"),
+            reset_after=headers.get(start + "reset-after-seconds"),
+            limit="" if limit.lower() == "codex" else limit,
+            now=now,
+        )
+        if window:
+            yield window
+
+
+def _usage_windows(limit: Mapping[str, Any], name: str, now: float) -> Iterable[Window]:
+    for slot in ("primary_window", "secondary_window"):
+        data = _object(limit.get(slot))
+        seconds = number(data.get("limit_window_seconds"))
+        window = _window(
+            data.get("used_percent"),
+            minutes=None if seconds is None else math.ceil(seconds / 60),
+            reset_at=data.get("reset_at"),
+            reset_after=data.get("reset_after_seconds"),
+            limit=name,
+            now=now,
+        )
+        if window:
+            yield window
+
+
+def _window(
+    used: Any, *, minutes: float | None, reset_at: Any, reset_after: Any, limit: str, now: float
+) -> Window | None:
+    percent = number(used)
+    length = int(minutes) if minutes and 0 < minutes < 10_000_000 else None
+    resets_at = moment(reset_at) or after(reset_after, now)
+    if percent is None or (percent == 0 and not length and not resets_at):
+        return None
+    return Window(window_name(length) or "usage", percent, length, resets_at, limit)
+
+
+def after(seconds: Any, now: float) -> float | None:
+    """Return the moment that many seconds from ``now``; None for what is no plausible delay."""
+    delay = number(seconds)
+    return moment(now + delay) if delay is not None and delay >= 0 else None
+
+
+def _credits(has_credits: Any, unlimited: Any, balance: Any) -> Credits | None:
+    flags = [_TRUTH.get(str(flag).strip().lower()) for flag in (has_credits, unlimited)]
+    if flags[0] is None or flags[1] is None:
+        return None
+    return Credits(flags[0], flags[1], _text(balance))
+
+
+def _first(value: Any) -> str:
+    """Reduce a header's value to text: events carry them as strings, lists, numbers or booleans."""
+    if isinstance(value, list | tuple):
+        value = value[0] if value else ""
+    return (
+        value if isinstance(value, str) else str(value) if number(value) is not None else str(value is True)
+    )
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    text = "".join(char if char.isprintable() else " " for char in str(value)[:200]).strip()
+    return text or None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
