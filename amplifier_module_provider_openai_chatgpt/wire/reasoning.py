@@ -1,0 +1,84 @@
+"""Reasoning kept between turns: stamped when it arrives, sent back only where it can be read.
+
+The ciphertext of a reasoning item opens only for the account and the model that made it. It rests in
+``ThinkingBlock.content`` as one dictionary, because transcript writers drop None and reorder nothing
+inside a dictionary.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .text import clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
+
+
+def account_stamp(account_id: str) -> str:
+    """Tell accounts apart without writing their ids into transcripts."""
+    return hashlib.sha256(account_id.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def to_block_content(item: Mapping[str, Any], model: str, account_id: str) -> list[dict[str, Any]] | None:
+    """Return what ``ThinkingBlock.content`` keeps of a reasoning item; None where there is no ciphertext."""
+    ciphertext = item.get("encrypted_content")
+    if not isinstance(ciphertext, str) or not ciphertext:
+        return None
+    state = {
+        "type": "reasoning",
+        "encrypted_content": ciphertext,
+        "summary": _summary_texts(item.get("summary")),
+        "model": model,
+        "account": account_stamp(account_id),
+    }
+    return [state]
+
+
+def to_item(content: object, model: str, account: str) -> dict[str, Any] | None:
+    """Return the wire item for a block's ``content``, or None where it must stay out.
+
+    ``account`` is an ``account_stamp``. The model must be the very slug that made the state: related
+    models refuse each other's. State without a stamp, as other plugins wrote it (``[ciphertext]``,
+    ``[ciphertext, id]``), may be anybody's and would cost a refused call.
+    """
+    state = _state(content)
+    if state is None:
+        return None
+    if state.get("model") != model or state.get("account") != account:
+        logger.debug("Reasoning of another model or account is not sent to %s", model)
+        return None
+    return wire_item(state["encrypted_content"], _summary_texts(state.get("summary")))
+
+
+def wire_item(ciphertext: str, summary: Iterable[str]) -> dict[str, Any]:
+    """Build the input item, without an id: the backend stores nothing it could look up."""
+    return {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": text} for text in summary],
+        "encrypted_content": clean_text(ciphertext),
+    }
+
+
+def _state(content: object) -> Mapping[str, Any] | None:
+    """Find the stamped state; anything else a block may carry there is left out."""
+    if not isinstance(content, list) or not content:
+        return None
+    for entry in content:
+        if isinstance(entry, Mapping) and entry.get("type") == "reasoning":
+            ciphertext = entry.get("encrypted_content")
+            return entry if isinstance(ciphertext, str) and ciphertext else None
+    logger.debug("Reasoning without a stamp is not sent")
+    return None
+
+
+def _summary_texts(summary: object) -> list[str]:
+    """Texts of a summary, from wire parts or from our own list of texts."""
+    parts = summary if isinstance(summary, list) else []
+    texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
+    return [clean_text(text) for text in texts if isinstance(text, str)]

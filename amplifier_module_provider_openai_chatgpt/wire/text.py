@@ -1,0 +1,68 @@
+"""Text and JSON values made fit for the wire: whatever comes in, the body can be encoded as UTF-8 JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+DEEPEST = 100
+_ESCAPED_NUL = b"\\u0000"
+
+
+def clean_text(text: str) -> str:
+    """Replace NUL and lone surrogates by U+FFFD; two halves of a pair become their character."""
+    if "\0" in text:
+        text = text.replace("\0", REPLACEMENT)
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def encode(value: Any) -> bytes:
+    """Encode as compact JSON. NaN and infinities, which JSON has not, become null. Never fails.
+
+    The same value always gives the same bytes; what is no JSON value becomes its ``str``.
+    """
+    try:
+        encoded = to_json(value, inf_nan_mode="null", fallback=_described)
+    except (PydanticSerializationError, UnicodeError, ValueError, TypeError, RecursionError):
+        return to_json(clean_value(value), inf_nan_mode="null")
+    if _ESCAPED_NUL in encoded:
+        return to_json(clean_value(value), inf_nan_mode="null", fallback=_described)
+    return encoded
+
+
+def json_text(value: Any) -> str:
+    """Encode a JSON value as text."""
+    return encode(value).decode()
+
+
+def clean_value(value: Any, depth: int = 0) -> Any:
+    """Copy a JSON value with all text clean; what is no JSON value, or too deep, becomes text."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth >= DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return {clean_text(str(key)): clean_value(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [clean_value(item, depth + 1) for item in value]
+    return _described(value)
+
+
+def _described(value: object) -> str:
+    """Text for a foreign object, without its address in memory: that would differ between turns."""
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may fail in any way
+        text = ""
+    return clean_text(text) if text and " at 0x" not in text else f"<{type(value).__name__}>"
