@@ -6,12 +6,13 @@ httpx is imported when the first client is built, so that mounting the provider 
 from __future__ import annotations
 
 import platform
-import ssl
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 DISTRIBUTION = "amplifier-module-provider-openai-chatgpt"

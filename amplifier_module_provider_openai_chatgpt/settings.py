@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import math
 import os
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,38 +55,41 @@ def _boolean(value: Any) -> bool:
     raise ValueError("true or false")
 
 
-def _number(least: float, *, whole: bool = False) -> Callable[[Any], Any]:
-    wanted = f"a {'whole ' if whole else ''}number from {least:g} up"
+def _finite(value: Any) -> float:
+    """Read a number given as itself or as text; NaN for anything else."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
-    def read(value: Any) -> Any:
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number) or number < least or (whole and number != int(number)):
-            raise ValueError(wanted)
-        return int(number) if whole else number
 
-    return read
+def _seconds(value: Any) -> float:
+    number = _finite(value)
+    if not number >= 0:
+        raise ValueError("a number of seconds from 0 up")
+    return number
 
 
 def _positive(value: Any) -> float:
-    try:
-        number: float = _number(0)(value)
-    except ValueError:
-        number = 0.0
-    if not number:
+    number = _finite(value)
+    if not number > 0:
         raise ValueError("a number of seconds above 0")
     return number
 
 
 def _integer(value: Any) -> int:
-    try:
-        if isinstance(value, bool) or float(value) != int(float(value)):
-            raise ValueError
-        return int(float(value))
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError("a whole number") from None
+    number = _finite(value)
+    if not number.is_integer():
+        raise ValueError("a whole number")
+    return int(number)
+
+
+def _count(value: Any) -> int:
+    number = _finite(value)
+    if not number.is_integer() or number < 0:
+        raise ValueError("a whole number from 0 up")
+    return int(number)
 
 
 def _one_of(*words: str) -> Callable[[Any], str]:
@@ -167,18 +171,16 @@ class Settings:
     )
     timeout: float = _setting(300.0, _positive, "longest silence of the backend, also before the first byte")
     connect_timeout: float = _setting(10.0, _positive, "longest wait for a connection")
-    models_cache_ttl: float = _setting(3600.0, _number(0), "how long a fetched catalogue is used; 0: never")
+    models_cache_ttl: float = _setting(3600.0, _seconds, "how long a fetched catalogue is used; 0: never")
     priority: int = _setting(100, _integer, "among several providers the lowest wins")
     use_streaming: bool = _setting(True, _boolean, "emit llm:stream_* events")
     reasoning_effort: str | None = _setting(None, _text, "effort asked of reasoning models; also `effort`")
     reasoning_summary: str = _setting("detailed", _one_of(*SUMMARIES), "how much of the thinking is shown")
     text_verbosity: str | None = _setting(None, _one_of(*VERBOSITIES), "how wordy answers are")
-    max_retries: int = _setting(3, _number(0, whole=True), "further attempts after a passing failure")
-    min_retry_delay: float = _setting(1.0, _number(0), "first wait between attempts; doubles each time")
-    max_retry_delay: float = _setting(60.0, _number(0), "longest wait; a server that asks for more is obeyed")
-    max_continuations: int = _setting(
-        3, _number(0, whole=True), "how often an answer cut at the output limit is continued"
-    )
+    max_retries: int = _setting(3, _count, "further attempts after a passing failure")
+    min_retry_delay: float = _setting(1.0, _seconds, "first wait between attempts; doubles each time")
+    max_retry_delay: float = _setting(60.0, _seconds, "longest wait; a server that asks for more is obeyed")
+    max_continuations: int = _setting(3, _count, "how often an answer cut at the output limit is continued")
     originator: str = _setting("amplifier", _header_text, "who we say we are")
     base_url: str = _setting("https://chatgpt.com/backend-api", _url, "the backend")
     auth_url: str = _setting("https://auth.openai.com", _url, "the issuer of tokens")
@@ -205,7 +207,9 @@ def read_settings(config: Mapping[str, Any] | None, environ: Mapping[str, str]) 
         if key in given:
             values[key] = _read(read, given[key], f"setting {key!r}", ConfigurationError)
         elif environ.get(variable):
-            values[key] = _read(read, environ[variable], f"environment variable {variable}", EnvironmentRefusedError)
+            values[key] = _read(
+                read, environ[variable], f"environment variable {variable}", EnvironmentRefusedError
+            )
     return Settings(**values)
 
 
@@ -224,11 +228,16 @@ def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _read(
-    read: Callable[[Any], Any], value: Any, where: str, refusal: type[ConfigurationError]
-) -> Any:
+def _read(read: Callable[[Any], Any], value: Any, where: str, refusal: type[ConfigurationError]) -> Any:
     try:
         return read(value)
     except ValueError as wanted:
-        shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-        raise refusal(f"Bad value {shown} for {where}: it must be {wanted}.", provider=PROVIDER) from None
+        raise refusal(
+            f"Bad value {_shown(value)} for {where}: it must be {wanted}.", provider=PROVIDER
+        ) from None
+
+
+def _shown(value: Any) -> str:
+    """Quote a value in brief, without the password that an address may hold."""
+    text = re.sub(r"//[^/@]*@", "//***@", repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -36,11 +36,19 @@ class Identity(Protocol):
     """What a request needs to know of the person who signed in."""
 
     @property
-    def access_token(self) -> str: ...
+    def access_token(self) -> str:
+        """Value of the bearer header."""
+        ...
+
     @property
-    def account_id(self) -> str: ...
+    def account_id(self) -> str:
+        """The ChatGPT account; empty where no claim names one."""
+        ...
+
     @property
-    def is_fedramp(self) -> bool: ...
+    def is_fedramp(self) -> bool:
+        """True for accounts that need a header of their own."""
+        ...
 
 
 class SignIn(Protocol):
@@ -68,7 +76,7 @@ class Client:
     async def open(self, call: Call) -> AsyncIterator[ResponseStream]:
         """Send one call and yield its answer's stream, closed on leaving whatever happens."""
         silence = call.timeout or self._settings.timeout
-        with errors.translated(call.model, errors.Phase.CONNECTING):
+        with errors.translated(call.model, errors.Phase.CONNECTING, silence=silence):
             response = await self._send(
                 self._client(),
                 "POST",
@@ -90,7 +98,7 @@ class Client:
         Such calls are rare and come from short-lived event loops, where a pooled connection would be
         left behind.
         """
-        with errors.translated(None, errors.Phase.CONNECTING):
+        with errors.translated(None, errors.Phase.CONNECTING, silence=JSON_TIMEOUT):
             async with (
                 asyncio.timeout(JSON_TIMEOUT),
                 new_client(connect=self._settings.connect_timeout, silence=JSON_TIMEOUT) as client,
@@ -187,23 +195,57 @@ class ResponseStream:
         and StreamError for a broken stream.
         """
         parser = SSEParser()
-        began = False
+        phase = errors.Phase.WAITING
         last = time.monotonic()
         try:
             async for chunk in self._response.aiter_bytes():
                 events = parser.feed(chunk)
                 if events:
-                    began = True
+                    phase = errors.Phase.ANSWERING
                     yield events
                     last = time.monotonic()
                 elif time.monotonic() - last > self._silence:
+                    began = phase is errors.Phase.ANSWERING
                     raise errors.silent_stream(self._model, self._silence, began=began)
                 if parser.done:
                     return
             if events := parser.close():
-                began = True
+                phase = errors.Phase.ANSWERING
                 yield events
-            if parser.skipped and not began:
-                raise errors.garbage_stream(self._model, parser.skipped)
         except EventTooLargeError as error:
             raise errors.event_too_large(self._model) from error
+        except errors.transport_failures() as error:
+            raise errors.transport_error(
+                error, model=self._model, phase=phase, silence=self._silence
+            ) from error
+        if parser.skipped and phase is errors.Phase.WAITING:
+            raise errors.garbage_stream(self._model, parser.skipped)
+
+
+def _call_headers(call: Call) -> dict[str, str]:
+    """Headers of one call; the session id decides which machine's prompt cache it meets.
+
+    The content type must be exactly this one (docs/backend.md, Request headers).
+    """
+    headers = {
+        "Accept": "text/event-stream",
+        "Content-Type": "application/json",
+        "session-id": call.conversation_id,
+        "thread-id": call.conversation_id,
+        "x-client-request-id": call.conversation_id,
+    }
+    if call.version:
+        headers["version"] = call.version
+    if call.lite:
+        headers["x-openai-internal-codex-responses-lite"] = "true"
+    return headers
+
+
+async def _read_at_most(response: httpx.Response, limit: int) -> bytes:
+    """Read a body, or as much of it as ``limit`` bytes."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) >= limit:
+            break
+    return bytes(body[:limit])

@@ -1,0 +1,132 @@
+"""Settings: where they come from, how values are read, how bad ones are refused."""
+
+import logging
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from amplifier_core.llm_errors import ConfigurationError
+
+from amplifier_module_provider_openai_chatgpt.settings import EnvironmentRefusedError, Settings, read_settings
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_readme_lists_every_setting_with_its_default():
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {key: default.strip("`") for key, default in rows}
+    defaults = {item.name: getattr(Settings(), item.name) for item in fields(Settings)}
+    home = str(Path.home())
+    shown = {key: "–" if value is None else str(value).replace(home, "~") for key, value in defaults.items()}
+    shown = {key: value.lower() if value in {"True", "False"} else value for key, value in shown.items()}
+    assert documented == shown
+
+
+def test_config_wins_over_environment_and_environment_over_defaults():
+    environ = {
+        "OPENAI_CHATGPT_BASE_URL": "http://127.0.0.1:1/backend-api/",
+        "OPENAI_CHATGPT_AUTH_URL": "http://localhost:1",
+        "OPENAI_CHATGPT_TOKEN_FILE": "~/x.json",
+    }
+    read = read_settings({"auth_url": "https://example.com"}, environ)
+    assert read.base_url == "http://127.0.0.1:1/backend-api"
+    assert read.auth_url == "https://example.com"
+    assert read.token_file_path == Path.home() / "x.json"
+    assert read_settings(None, {"OPENAI_CHATGPT_BASE_URL": ""}).base_url == "https://chatgpt.com/backend-api"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "read"),
+    [
+        ("raw", "false", False),
+        ("raw", "TRUE", True),
+        ("raw", 1, True),
+        ("timeout", "30", 30.0),
+        ("max_retries", "0", 0),
+        ("max_retries", 2.0, 2),
+        ("priority", "-5", -5),
+        ("reasoning_summary", "Auto", "auto"),
+        ("token_file_path", "~/a", Path.home() / "a"),
+        ("models_cache_ttl", "0", 0.0),
+        ("base_url", "http://[::1]:80", "http://[::1]:80"),
+        ("default_model", None, "gpt-5.5"),
+    ],
+)
+def test_values_may_come_as_text(key, value, read):
+    assert getattr(read_settings({key: value}, {}), key) == read
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("raw", "maybe"),
+        ("raw", 2),
+        ("timeout", "abc"),
+        ("timeout", 0),
+        ("timeout", -1),
+        ("timeout", "inf"),
+        ("timeout", "nan"),
+        ("timeout", True),
+        ("timeout", "9" * 400),
+        ("max_retries", -1),
+        ("max_retries", 1.5),
+        ("priority", "high"),
+        ("priority", True),
+        ("reasoning_summary", "long"),
+        ("text_verbosity", "shout"),
+        ("default_model", ""),
+        ("default_model", 5),
+        ("originator", "a\nb"),
+        ("originator", "é"),
+        ("token_file_path", ""),
+        ("token_file_path", "a\0b"),
+        ("token_file_path", "~nobody-of-this-name/x"),
+        ("base_url", "http://example.com"),
+        ("base_url", "http://127.0.0.1.example.com"),
+        ("base_url", "ftp://127.0.0.1"),
+        ("base_url", "https://"),
+        ("base_url", "https://example.com?x=1"),
+        ("base_url", "https://example.com:99999"),
+        ("base_url", 7),
+        ("extra_request_params", "x"),
+        ("extra_request_params", {1: 2}),
+    ],
+)
+def test_a_bad_value_is_refused_naming_key_value_and_what_is_allowed(key, value):
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings({key: value}, {})
+    message = str(caught.value)
+    assert f"{key!r}" in message
+    assert repr(value)[:50] in message
+    assert "it must be " in message
+    assert not isinstance(caught.value, EnvironmentRefusedError)
+
+
+def test_a_bad_environment_variable_is_named():
+    with pytest.raises(EnvironmentRefusedError, match="environment variable OPENAI_CHATGPT_BASE_URL"):
+        read_settings({}, {"OPENAI_CHATGPT_BASE_URL": "http://example.com"})
+
+
+def test_a_password_in_an_address_is_not_repeated():
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings({"base_url": "http://user:hunter2@example.com"}, {})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_unknown_key_is_reported_with_the_nearest_known_one(caplog):
+    with caplog.at_level(logging.WARNING):
+        read_settings({"tiemout": 3, "max_tokens": 5, "filtered": False, "effort": "low"}, {})
+    assert [record.getMessage() for record in caplog.records] == [
+        "Unknown setting 'tiemout' for provider openai-chatgpt is ignored. Did you mean 'timeout'?"
+    ]
+
+
+def test_effort_is_another_name_of_reasoning_effort_which_wins():
+    assert read_settings({"effort": "low"}, {}).reasoning_effort == "low"
+    assert read_settings({"effort": "low", "reasoning_effort": "high"}, {}).reasoning_effort == "high"
+    assert read_settings({"reasoning_effort": "high", "effort": "low"}, {}).reasoning_effort == "high"
+
+
+def test_the_escape_hatch_is_not_shown_in_a_repr():
+    assert "sesame" not in repr(read_settings({"extra_request_params": {"key": "sesame"}}, {}))
