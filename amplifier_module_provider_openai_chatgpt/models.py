@@ -102,9 +102,12 @@ def listed(models: Iterable[Model]) -> list[Model]:
     return sorted((model for model in models if model.is_listed), key=lambda model: model.priority)
 
 
-def model_infos(models: Iterable[Model]) -> list[ModelInfo]:
-    """Describe the listed models to hosts; one with the fast tier is followed by its `-fast` twin."""
-    chosen = listed(models)
+def model_infos(models: Iterable[Model], *, hidden: bool = False) -> list[ModelInfo]:
+    """Describe the listed models to hosts; one with the fast tier is followed by its `-fast` twin.
+
+    With ``hidden``, all the given models are described, in the order given.
+    """
+    chosen = list(models) if hidden else listed(models)
     slugs = {model.slug for model in chosen}
     infos = []
     for model in chosen:
