@@ -1,8 +1,8 @@
 """Reasoning kept between turns: stamped when it arrives, sent back only where it can be read.
 
 The ciphertext of a reasoning item opens only for the account and the model that made it. It rests in
-``ThinkingBlock.content`` as one dictionary, because transcript writers drop None and reorder nothing
-inside a dictionary.
+``ThinkingBlock.content`` as one dictionary of named values, because transcript writers drop None and
+so would shift the places of a list.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .text import clean_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +50,14 @@ def to_item(content: object, model: str, account: str) -> dict[str, Any] | None:
     if state.get("model") != model or state.get("account") != account:
         logger.debug("Reasoning of another model or account is not sent to %s", model)
         return None
-    return wire_item(state["encrypted_content"], _summary_texts(state.get("summary")))
+    return wire_item(state["encrypted_content"], state.get("summary"))
 
 
-def wire_item(ciphertext: str, summary: Iterable[str]) -> dict[str, Any]:
+def wire_item(ciphertext: str, summary: object) -> dict[str, Any]:
     """Build the input item, without an id: the backend stores nothing it could look up."""
     return {
         "type": "reasoning",
-        "summary": [{"type": "summary_text", "text": text} for text in summary],
+        "summary": [{"type": "summary_text", "text": text} for text in _summary_texts(summary)],
         "encrypted_content": clean_text(ciphertext),
     }
 

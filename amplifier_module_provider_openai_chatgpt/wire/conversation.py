@@ -1,0 +1,100 @@
+"""Which conversation a request belongs to: one UUIDv7 that survives turns and resume, but not a fork.
+
+The backend keeps its prompt cache by this id (docs/backend.md, Prompt cache). Each response carries
+it in its metadata together with whose it is; the message comes back with the next request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from amplifier_core.message_models import ChatRequest, Message
+
+METADATA_KEY = "openai-chatgpt:conversation"
+MOST_REMEMBERED = 1000
+
+# For histories that come back without metadata. Sessions of a process share it: each mounts its own provider.
+REMEMBERED: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """``id`` goes to the backend; ``of`` names the session or conversation it was made for."""
+
+    id: str
+    of: str
+
+    def metadata(self, *, reasoning_refused: bool = False) -> dict[str, Any]:
+        """Return what a response carries so that the next request finds its conversation again.
+
+        ``reasoning_refused`` notes that the backend could no longer read the reasoning before it.
+        """
+        note = {"reasoning": "refused"} if reasoning_refused else {}
+        return {METADATA_KEY: {"id": self.id, "of": self.of, **note}}
+
+
+def find_conversation(
+    request: ChatRequest, session_id: str | None, remembered: MutableMapping[str, str]
+) -> Conversation:
+    """Return the conversation of a request, a new one where neither history nor memory knows it.
+
+    ``request.conversation_id`` decides, else the session, else how the conversation began. An id
+    made for another session is not taken over: a fork and a sub-agent begin conversations of their own.
+    """
+    of = request.conversation_id or session_id or _opening(request.messages)
+    known = _in_history(request.messages, of) or remembered.get(of)
+    conversation = Conversation(known or uuid7(), of)
+    remembered.setdefault(of, conversation.id)
+    while len(remembered) > MOST_REMEMBERED:
+        remembered.pop(next(iter(remembered)), None)
+    return conversation
+
+
+def uuid7() -> str:
+    """Make a UUIDv7: 48 bits of Unix milliseconds, then chance. Python has its own from 3.14 on."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def state_of(message: Message) -> Mapping[str, Any] | None:
+    """Return what an earlier response noted on a message."""
+    state = message.metadata.get(METADATA_KEY) if message.metadata else None
+    return state if isinstance(state, Mapping) else None
+
+
+def _in_history(messages: list[Message], of: str) -> str | None:
+    for message in reversed(messages):
+        state = state_of(message)
+        if state is not None and state.get("of") == of and _is_uuid7(state.get("id")):
+            return str(state["id"])
+    return None
+
+
+def _is_uuid7(value: object) -> bool:
+    """Only an id of our own making may become a header: transcripts are files that people edit."""
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value and uuid.UUID(value).version == 7
+    except ValueError:
+        return False
+
+
+def _opening(messages: list[Message]) -> str:
+    """Name a conversation that has no name by its messages up to the first of the user."""
+    digest = hashlib.sha256()
+    for message in messages:
+        digest.update(repr((message.role, message.content)).encode("utf-8", "replace"))
+        if message.role == "user":
+            break
+    return f"opening:{digest.hexdigest()[:32]}"

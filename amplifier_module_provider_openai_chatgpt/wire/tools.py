@@ -1,0 +1,161 @@
+"""Tools on the wire: their specs, their names in both directions, and which the model shall choose."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from amplifier_core.llm_errors import InvalidRequestError
+
+from ..settings import PROVIDER
+from .text import clean_text, clean_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from amplifier_core.message_models import ToolSpec
+
+LONGEST_NAME = 64
+HOSTED_SEARCH = "web_search"
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_SEARCH_FIELDS = (
+    "external_web_access",
+    "indexed_web_access",
+    "filters",
+    "user_location",
+    "search_context_size",
+    "search_content_types",
+)
+_MODES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
+_NAMED = frozenset({"function", "tool"})
+
+logger = logging.getLogger(__name__)
+
+
+def wire_name(name: str) -> str:
+    """Return a name the backend takes: the same, or one made from it that depends on nothing else.
+
+    A changed name ends in a digest of the original, so that two different names stay different.
+    """
+    if _NAME.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[: LONGEST_NAME - 9] + "_" + digest
+
+
+@dataclass(slots=True)
+class ToolNames:
+    """The names of one request; ``changed`` leads from the wire back to Amplifier."""
+
+    changed: dict[str, str] = field(default_factory=dict)
+    _known: dict[str, str] = field(default_factory=dict)
+
+    def to_wire(self, name: str) -> str:
+        """Return the wire's name for a tool and remember the way back."""
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = wire_name(name)
+            if known != name:
+                self.changed[known] = name
+        return known
+
+
+def wire_tools(specs: Sequence[ToolSpec] | None, names: ToolNames) -> list[dict[str, Any]]:
+    """Translate tool specs in their order; of two with one name the first counts.
+
+    A spec with ``type: web_search`` becomes the hosted search; other kinds of hosted tools are left
+    out with a warning.
+    """
+    tools: dict[str, dict[str, Any]] = {}
+    for spec in specs or ():
+        tool = _tool(spec, names)
+        if tool is not None:
+            tools.setdefault(tool.get("name", ""), tool)
+    return list(tools.values())
+
+
+def _tool(spec: ToolSpec, names: ToolNames) -> dict[str, Any] | None:
+    extra = spec.__pydantic_extra__ or {}
+    kind = extra.get("type") or "function"
+    if kind == "function":
+        return _function(spec, names)
+    if str(kind).startswith(HOSTED_SEARCH):
+        chosen = {key: clean_value(extra[key]) for key in _SEARCH_FIELDS if extra.get(key) is not None}
+        return {"type": HOSTED_SEARCH, **chosen}
+    logger.warning("Tool %r of type %r is unknown to the backend and left out.", spec.name, kind)
+    return None
+
+
+def _function(spec: ToolSpec, names: ToolNames) -> dict[str, Any]:
+    tool: dict[str, Any] = {"type": "function", "name": names.to_wire(spec.name)}
+    if spec.description:
+        tool["description"] = clean_text(spec.description)
+    tool["strict"] = False
+    tool["parameters"] = {"type": "object", "properties": {}, **clean_value(spec.parameters)}
+    return tool
+
+
+def wire_choice(
+    asked: Any, tools: Sequence[Mapping[str, Any]], names: ToolNames
+) -> str | dict[str, Any] | None:
+    """Translate a tool choice in any portable spelling; None where there are no tools to choose from.
+
+    Taken are auto, none, required, any, the name of a tool, and the dictionaries of the OpenAI and
+    Anthropic APIs. Raises InvalidRequestError for what is none of these or names a missing tool.
+    """
+    mode, name = _read_choice("auto" if asked is None else asked)
+    if mode is None:
+        return _named_choice(name, tools, names)
+    if tools:
+        return mode
+    if mode == "required":
+        raise _refused("tool_choice asks for a tool call, but the request has no tools.")
+    return None
+
+
+def forbids_parallel(asked: Any) -> bool:
+    """Tell whether a tool choice in Anthropic's form also asks for one call at a time."""
+    return isinstance(asked, Mapping) and asked.get("disable_parallel_tool_use") is True
+
+
+def _read_choice(asked: Any) -> tuple[str | None, str]:
+    """Return the mode, or None and the name of the one tool that must be called."""
+    if isinstance(asked, str):
+        return _MODES.get(asked.strip().lower()), asked
+    kind = asked.get("type") if isinstance(asked, Mapping) else None
+    if isinstance(kind, str) and kind in _MODES:
+        return _MODES[kind], ""
+    if isinstance(kind, str) and kind.startswith(HOSTED_SEARCH):
+        return None, HOSTED_SEARCH
+    if isinstance(asked, Mapping) and (kind is None or kind in _NAMED):
+        function = asked.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else asked.get("name")
+        if isinstance(name, str) and name:
+            return None, name
+    raise _refused(
+        f"tool_choice {_shown(asked)} is not known; use auto, none, required or the name of a tool."
+    )
+
+
+def _named_choice(name: str, tools: Sequence[Mapping[str, Any]], names: ToolNames) -> dict[str, Any]:
+    wanted = names.to_wire(name)
+    if any(tool.get("name") == wanted for tool in tools):
+        return {"type": "function", "name": wanted}
+    if name == HOSTED_SEARCH and any(tool["type"] == HOSTED_SEARCH for tool in tools):
+        return {"type": HOSTED_SEARCH}
+    raise _refused(
+        f"tool_choice {_shown(name)} names no tool of this request; use auto, none, required or one of them."
+    )
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def _refused(message: str) -> InvalidRequestError:
+    return InvalidRequestError(message, provider=PROVIDER)
