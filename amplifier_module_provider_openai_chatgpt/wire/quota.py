@@ -42,6 +42,7 @@ _PLANS = {
     "edu_pro": "Edu Pro",
 }
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_NAMED_SPANS = {(1, "day"): "daily", (7, "day"): "weekly"}
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 _FAMILY = re.compile(r"x-([a-z0-9-]{1,60}?)-(?:primary|secondary)-used-percent")
 _LIMIT_HEADER = re.compile(
@@ -112,8 +113,9 @@ class Quota:
         }
 
     def exhausted(self) -> Window | None:
-        """Return the used-up window that takes longest to reset, or None."""
-        spent = [window for window in self.windows if window.used_percent >= 100]
+        """Return the used-up window of the active limit that takes longest to reset, or None."""
+        active = self.windows[0].limit if self.windows else ""
+        spent = [window for window in self.windows if window.used_percent >= 100 and window.limit == active]
         return max(spent, key=lambda window: window.resets_at or 0.0, default=None)
 
 
@@ -123,9 +125,9 @@ def read_headers(headers: Mapping[str, Any], now: float) -> Quota | None:
     if not found:
         return None
     families = dict.fromkeys(["codex", *(m[1] for m in map(_FAMILY.match, found) if m)])
-    windows = {family: tuple(_header_windows(found, family, now)) for family in families}
     active = _text(found.get("x-codex-active-limit"))
     named = (active or "codex").lower().replace("_", "-")
+    windows = {family: tuple(_header_windows(found, family, named, now)) for family in families}
     first = named if windows.get(named) else "codex"
     ordered = sorted(windows, key=lambda family: family != first)
     return Quota(
@@ -201,16 +203,13 @@ def plan_name(plan: str | None) -> str:
 
 
 def window_name(minutes: int | None) -> str:
-    """Name a window by its length: 5-hour, daily, weekly, 10-day ...; empty when it is unknown."""
+    """Name a window by its length, give or take one in a hundred: 5-hour, daily, weekly, 30-day."""
     if not minutes or minutes < 0:
         return ""
-    named = {1440: "daily", 10080: "weekly"}
-    for length, name in named.items():
-        if abs(minutes - length) <= length // 100:
-            return name
     for length, unit in ((1440, "day"), (60, "hour")):
-        if minutes % length == 0:
-            return f"{minutes // length}-{unit}"
+        count = round(minutes / length)
+        if count and abs(minutes - count * length) <= minutes / 100:
+            return _NAMED_SPANS.get((count, unit), f"{count}-{unit}")
     return f"{minutes}-minute"
 
 
@@ -276,8 +275,8 @@ def _same_reset(one: float | None, other: float | None) -> bool:
     return abs(one - other) <= _SAME_RESET
 
 
-def _header_windows(headers: Mapping[str, str], family: str, now: float) -> Iterable[Window]:
-    limit = _text(headers.get(f"x-{family}-limit-name")) or family
+def _header_windows(headers: Mapping[str, str], family: str, active: str, now: float) -> Iterable[Window]:
+    limit = _text(headers.get(f"x-{family}-limit-name")) or ("" if family == active else family)
     for slot in ("primary", "secondary"):
         start = f"x-{family}-{slot}-"
         window = _window(

@@ -27,18 +27,19 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 300
 _LARGEST_BODY = 256 * 1024
 _LARGEST_TEXT = 8 * 1024
-_WORDS = ("message", "msg", "detail", "error_description", "description", "reason", "error")
+_WORDS = ("message", "msg", "error_description", "description", "reason", "detail", "error")
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]*>")
-_CHALLENGE = (
+_CHALLENGE_TITLES = (
     "just a moment",
     "checking if the site connection is secure",
     "attention required! | cloudflare",
-    "cf-chl",
-    "challenge-platform",
 )
-_TRY_AGAIN = re.compile(
-    r"(?i)try again in\s{0,9}(\d{1,12}(?:\.\d{1,9})?)\s{0,9}(ms|milliseconds?|s|seconds?|m|minutes?)\b"
-)
+_CHALLENGE_SCRIPTS = ("cf-chl", "challenge-platform")
+_DELAY = r"(\d{1,9}(?:\.\d{1,9})?)\s{0,3}(ms|milli|s|m|h|d)[a-z]{0,11}"
+_TRY_AGAIN = re.compile(rf"try again in\s{{0,9}}((?:{_DELAY}[\s,]{{0,3}}){{1,4}})", re.IGNORECASE)
+_UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_JSON_STARTS = frozenset('{["')
+_CODE = re.compile(r"[a-zA-Z0-9_.-]{1,100}")
 _UNSUPPORTED = re.compile(r"(?i)\b(?:unsupported|unknown) parameter:?\s{0,3}['\"`]?([\w.\[\]-]{1,100})")
 _LANE = re.compile(r"(?i)^model not found\b|responses[-_ ]lite")
 _TIER = re.compile(r"(?i)service[_ ]tier")
@@ -83,12 +84,10 @@ def read_refusal(status: int, headers: Mapping[str, Any], body: bytes, *, now: f
     known = {str(name).lower(): value for name, value in headers.items()}
     text = body[:_LARGEST_BODY].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     html = _is_html(known, text)
-    data = None if html else _load(text, whole=len(body) <= _LARGEST_BODY)
-    if data is None and not html:
-        data = text[:_LARGEST_TEXT]
+    data = None if html else _load(text) if text[:1] in _JSON_STARTS else text[:_LARGEST_TEXT]
     refusal = _read(data, known, status, now)
     refusal.html = html
-    refusal.cloudflare = _is_challenge(known, text if html or data is None else "", status, html=html)
+    refusal.cloudflare = _is_challenge(known, text.lower() if html else "", status)
     return refusal
 
 
@@ -108,7 +107,9 @@ def clean(value: Any, longest: int = LONGEST_MESSAGE) -> str:
     if not isinstance(value, str):
         return ""
     text = _TAG.sub(" ", value[:_LARGEST_TEXT])
-    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    text = " ".join(
+        "".join(char if char.isprintable() and char != "\ufffd" else " " for char in text).split()
+    )
     text = without_secrets(text)
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
@@ -185,13 +186,12 @@ def _error_object(data: Any) -> Mapping[str, Any]:
     return data
 
 
-def _sentence(value: Any, depth: int = 4) -> str:
+def _sentence(value: Any, depth: int = 5) -> str:
     """Find the words meant for a reader in a value of any shape."""
     if depth == 0:
         return ""
     if isinstance(value, str):
-        inner = _load(value, whole=True) if value.lstrip()[:1] in {"{", "["} else None
-        return value if inner is None else _sentence(inner, depth - 1)
+        return _sentence(_load(value), depth - 1) if value.lstrip()[:1] in {"{", "["} else value
     if isinstance(value, list):
         return "; ".join(filter(None, (_sentence(entry, depth - 1) for entry in value[:3])))
     if not isinstance(value, dict):
@@ -203,16 +203,15 @@ def _sentence(value: Any, depth: int = 4) -> str:
     return words
 
 
-def _load(text: str, *, whole: bool) -> Any:
-    """Decode JSON; of a body that was cut, what there is. None when it is no JSON object or list."""
-    if text[:1] not in {"{", "[", '"'}:
-        return None
+def _load(text: str) -> Any:
+    """Decode JSON, of a body that was cut what there is of it; None when it is no JSON."""
+    for partial in (False, "trailing-strings"):
+        try:
+            return from_json(text, allow_partial=partial)
+        except ValueError:
+            continue
     try:
-        return from_json(text, allow_partial=False if whole else "trailing-strings")
-    except ValueError:
-        pass
-    try:
-        return json.loads(text)
+        return json.loads(text)  # slower, but takes half a surrogate pair
     except (ValueError, RecursionError):
         return None
 
@@ -223,7 +222,7 @@ def _hidden_error(headers: Mapping[str, Any]) -> Any:
     if not isinstance(value, str) or len(value) > _LARGEST_TEXT:
         return None
     try:
-        return _load(base64.b64decode(value + "=" * (-len(value) % 4)).decode("utf-8", "replace"), whole=True)
+        return _load(base64.b64decode(value + "=" * (-len(value) % 4)).decode("utf-8", "replace"))
     except (binascii.Error, ValueError):
         return None
 
@@ -250,13 +249,9 @@ def _retry_after(
         if isinstance(value, str) and (seconds := _until(value, now)) is not None:
             return seconds
     found = _TRY_AGAIN.search(message)
-    return float(found[1]) * _unit(found[2].lower()) if found else None
-
-
-def _unit(word: str) -> float:
-    if word.startswith(("ms", "milli")):
-        return 0.001
-    return 60.0 if word.startswith("m") else 1.0
+    if not found:
+        return None
+    return sum(float(count) * _UNITS[unit.lower()] for count, unit in re.findall(f"(?i){_DELAY}", found[1]))
 
 
 def _until(date: str, now: float) -> float | None:
@@ -277,13 +272,14 @@ def _is_html(headers: Mapping[str, Any], text: str) -> bool:
     return start.startswith(("<!doctype html", "<html")) or (start.startswith("<") and "<head" in start)
 
 
-def _is_challenge(headers: Mapping[str, Any], text: str, status: int, *, html: bool) -> bool:
+def _is_challenge(headers: Mapping[str, Any], page: str, status: int) -> bool:
+    """Tell a Cloudflare challenge, whose marks are few; any other web page is somebody else's."""
     if "challenge" in str(headers.get("cf-mitigated", "")).lower():
         return True
-    page = text[:_LARGEST_BODY].lower() if html else ""
-    if any(mark in page for mark in _CHALLENGE) and status in {403, 429, 503}:
+    if status in {403, 429, 503} and any(mark in page for mark in _CHALLENGE_TITLES):
         return True
-    if status != 403 or not html:
+    if status != 403 or not page:
         return False
-    server = str(headers.get("server", "")).lower()
-    return "cloudflare" in server or ("cloudflare" in page and "blocked" in page)
+    by_cloudflare = "cloudflare" in str(headers.get("server", "")).lower()
+    blocked = "cloudflare" in page and "blocked" in page
+    return by_cloudflare or blocked or any(mark in page for mark in _CHALLENGE_SCRIPTS)

@@ -7,7 +7,7 @@ refusal is a new row here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import (
@@ -60,7 +60,7 @@ _NOT_INCLUDED = Row(
 )
 _TOO_MANY = Row(
     RateLimitError,
-    "The backend got too many requests in a short time; this is not the usage limit: {wait}.",
+    "Too many requests in a short time, which is not the usage limit: {wait}.",
     retryable=True,
 )
 _AT_CAPACITY = Row(
@@ -87,7 +87,7 @@ _PROMPT = Row(
 _SIGNED_OUT = Row(AuthenticationError, f"The ChatGPT sign-in is no longer accepted: {_SIGN_IN}", quote=False)
 _ACCOUNT = Row(
     AuthenticationError,
-    "This ChatGPT account is not active any more: sign in with another one, or ask OpenAI's support.",
+    "This ChatGPT account or workspace is not active any more: sign in with another one.",
 )
 _NO_MODEL = Row(NotFoundError, "{account} does not offer the model {model}: {choose}.")
 _GATE = Row(
@@ -158,6 +158,7 @@ BY_CODE: dict[str, Row] = {
     "authentication_error": _SIGNED_OUT,
     "account_deactivated": _ACCOUNT,
     "account_suspended": _ACCOUNT,
+    "deactivated_workspace": _ACCOUNT,
     "model_not_found": _NO_MODEL,
     "unsupported_country_region_territory": _REGION,
     "unsupported_parameter": _PARAMETER,
@@ -209,7 +210,7 @@ BY_STATUS: dict[int, Row] = {
     **dict.fromkeys(range(300, 400), _MOVED),
     **dict.fromkeys(range(400, 500), _OTHER_REQUEST),
     400: _INVALID,
-    401: _SIGNED_OUT,
+    401: replace(_SIGNED_OUT, quote=True),
     402: Row(
         QuotaExceededError, f"OpenAI asks for payment{{status}}: check plan and billing at {USAGE_PAGE}."
     ),
