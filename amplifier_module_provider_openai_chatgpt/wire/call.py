@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import from_json
+
+from . import items, reasoning
 from .blocks import item_text
-from .history import Item, answer_item, text_item
-from .reasoning import wire_item
 from .text import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .conversation import Conversation
+    from .items import Item
     from .pairing import Repair
 
 
@@ -72,30 +74,35 @@ class Call:
         """What the response carries for the next request of the conversation."""
         return self.conversation.metadata(reasoning_refused=self.reasoning_refused)
 
-    def body(self) -> bytes:
-        """Encode the body; the same call always gives the same bytes."""
-        return encode(self.payload())
-
     def payload(self) -> dict[str, Any]:
-        """Return the body as a dictionary, in the backend's own order of fields."""
-        shape = self._lite_shape() if self.lite else self._classic_shape()
-        text = {"verbosity": self.verbosity, "format": self.text_format}
-        payload = {
-            "model": self.model,
-            **shape,
-            "store": False,
-            "stream": True,
-            "include": ["reasoning.encrypted_content"],
-            "service_tier": self.service_tier,
-            "prompt_cache_key": self.conversation_id,
-            "text": _given(text) or None,
-        }
-        return _merged(_given(payload), self.extra)
+        """Return the body as a dictionary, exactly as it is sent."""
+        payload: dict[str, Any] = from_json(self.body())
+        return payload
+
+    def body(self) -> bytes:
+        """Encode the body, in the backend's own order of fields; the same call gives the same bytes."""
+        fields = _given(
+            {
+                "model": self.model,
+                **(self._lite_shape() if self.lite else self._classic_shape()),
+                "store": False,
+                "stream": True,
+                "include": ["reasoning.encrypted_content"],
+                "service_tier": self.service_tier,
+                "prompt_cache_key": self.conversation_id,
+                "text": _given({"verbosity": self.verbosity, "format": self.text_format}) or None,
+            }
+        )
+        encoded = (
+            encode(key) + b":" + (value if isinstance(value, bytes) else encode(value))
+            for key, value in _merged(fields, self.extra).items()
+        )
+        return b"{" + b",".join(encoded) + b"}"
 
     def _classic_shape(self) -> dict[str, Any]:
         return {
             "instructions": self.instructions,
-            "input": list(self.items),
+            "input": _listed(self.items),
             "tools": list(self.tools) or None,
             "tool_choice": self.tool_choice,
             "parallel_tool_calls": self.parallel_tool_calls if self.tools else None,
@@ -106,13 +113,10 @@ class Call:
         """The shape without instructions and tools: both lead the input (docs/backend.md, Lite)."""
         functions = [tool for tool in self.tools if tool["type"] == "function"]
         space = {"type": "namespace", "name": "functions", "description": "", "tools": functions}
-        tools = [space] if functions else []
+        tools = items.additional_tools([space] if functions else [])
+        instructions = items.message("developer", [items.text_part(self.instructions)])
         return {
-            "input": [
-                {"type": "additional_tools", "role": "developer", "tools": tools},
-                text_item("developer", self.instructions),
-                *self.items,
-            ],
+            "input": _listed([tools, instructions, *self.items]),
             "tool_choice": self.tool_choice if functions else None,
             "parallel_tool_calls": False,
             "reasoning": _given({"effort": self.effort, "summary": self.summary}) | {"context": "all_turns"},
@@ -120,7 +124,7 @@ class Call:
 
     def without_reasoning(self) -> Call:
         """Leave out all reasoning of earlier answers, which the backend could no longer read."""
-        kept = tuple(item for item in self.items if item["type"] != "reasoning")
+        kept = tuple(item for item in self.items if not items.is_reasoning(item))
         return replace(self, items=kept, reasoning_refused=True)
 
     def without_tier(self) -> Call:
@@ -135,21 +139,22 @@ class Call:
         """Ask with the client version that the model wants at least."""
         return replace(self, version=version)
 
-    def continued(self, items: Sequence[Mapping[str, Any]]) -> Call:
+    def continued(self, output: Sequence[Mapping[str, Any]]) -> Call:
         """Put the answer's own output items behind the input, as the next turn will send them."""
-        sent = (_replayed(item) for item in items)
-        return replace(self, items=(*self.items, *(item for item in sent if item is not None)))
+        sent = [item for item in map(_replayed, output) if item is not None]
+        return replace(self, items=(*self.items, *sent))
 
 
 def _replayed(item: Mapping[str, Any]) -> Item | None:
-    """Reduce an output item to what the history makes of it; None for kinds that are not sent back."""
-    if item.get("type") == "message":
-        text = item_text(item, "text")
-        return answer_item(text, item.get("phase")) if text else None
-    ciphertext = item.get("encrypted_content")
-    if item.get("type") == "reasoning" and isinstance(ciphertext, str) and ciphertext:
-        return wire_item(ciphertext, item.get("summary"))
-    return None
+    """Turn an output item into what the history makes of it; None for kinds that are not sent back."""
+    if item.get("type") == "reasoning":
+        return reasoning.replayed(item)
+    text = item_text(item, "text") if item.get("type") == "message" else ""
+    return items.answer(text, item.get("phase")) if text else None
+
+
+def _listed(encoded: Iterable[Item]) -> bytes:
+    return b"[" + b",".join(encoded) + b"]"
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,18 +68,26 @@ def uuid7() -> str:
     return str(uuid.UUID(int=value))
 
 
-def state_of(message: Message) -> Mapping[str, Any] | None:
-    """Return what an earlier response noted on a message."""
-    state = message.metadata.get(METADATA_KEY) if message.metadata else None
-    return state if isinstance(state, Mapping) else None
+def reasoning_refused_before(messages: list[Message]) -> int:
+    """Find the newest answer that was given only after all reasoning before it was left out; else 0."""
+    for place in range(len(messages) - 1, -1, -1):
+        metadata = messages[place].metadata
+        if metadata and _state(metadata).get("reasoning") == "refused":
+            return place
+    return 0
 
 
 def _in_history(messages: list[Message], of: str) -> str | None:
     for message in reversed(messages):
-        state = state_of(message)
-        if state is not None and state.get("of") == of and _is_uuid7(state.get("id")):
+        state = _state(message.metadata) if message.metadata else {}
+        if state.get("of") == of and _is_uuid7(state.get("id")):
             return str(state["id"])
     return None
+
+
+def _state(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    state = metadata.get(METADATA_KEY)
+    return state if isinstance(state, Mapping) else {}
 
 
 def _is_uuid7(value: object) -> bool:

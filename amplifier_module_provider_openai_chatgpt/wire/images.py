@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from amplifier_core.llm_errors import InvalidRequestError
 
 from ..settings import PROVIDER
+from . import items
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .items import Part
 
 MEDIA_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 REMOTE = "[image left out: it was given as a link, and only images sent as data can be shown]"
@@ -31,7 +34,7 @@ class Images:
     accepted: bool
     warn: Callable[[str], None]
 
-    def part(self, source: Mapping[str, Any]) -> dict[str, Any]:
+    def part(self, source: Mapping[str, Any]) -> Part:
         """Return the content part for an image's source.
 
         Raises InvalidRequestError, without the data, for what is no image the backend reads.
@@ -39,12 +42,12 @@ class Images:
         media_type, data = _read(source)
         if data is None:
             self.warn("An image given as a link was left out: the backend reads only images sent as data.")
-            return {"type": "input_text", "text": REMOTE}
+            return items.text_part(REMOTE)
         url = f"data:{_checked_type(media_type)};base64,{_checked_data(data)}"
         if not self.accepted:
             self.warn("Images were left out: the model does not read them.")
-            return {"type": "input_text", "text": UNSEEN}
-        return {"type": "input_image", "image_url": url}
+            return items.text_part(UNSEEN)
+        return items.image_part(url)
 
 
 def image_source(block: Mapping[str, Any]) -> Mapping[str, Any] | None:

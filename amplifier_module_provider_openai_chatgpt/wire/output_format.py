@@ -10,7 +10,6 @@ from amplifier_core.llm_errors import InvalidRequestError
 from amplifier_core.message_models import ResponseFormatJson, ResponseFormatJsonSchema, ResponseFormatText
 
 from ..settings import PROVIDER, VERBOSITIES
-from .text import clean_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +53,7 @@ def _schema_format(schema: Any, around: Mapping[str, Any]) -> dict[str, Any]:
         "type": "json_schema",
         "name": name if isinstance(name, str) and _NAME.fullmatch(name) else DEFAULT_NAME,
         "strict": around.get("strict") is True,
-        "schema": clean_value(schema),
+        "schema": schema,
     }
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 MISSING = "[No result of this tool call was recorded; it may have been interrupted.]"
 LONGEST_ID = 64
 
-Output: TypeAlias = str | list[dict[str, Any]]
 Kind: TypeAlias = Literal["missing_result", "orphan_result", "duplicate"]
 
 
@@ -37,7 +36,7 @@ class _Call:
     arguments: str
     place: int
     epoch: int
-    output: Output | None = None
+    output: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -57,16 +56,18 @@ class Pairing:
 
     def call(self, call_id: str, name: str, arguments: str, place: int) -> str | None:
         """Return the id to send for a call at ``place`` in the input; None for the same call again."""
-        waiting = [call for call in self._open.get(call_id, ()) if call.epoch == self._epoch]
-        if call_id and any((call.name, call.arguments) == (name, arguments) for call in waiting):
+        waiting = self._open.get(call_id)
+        if waiting:
+            waiting = [call for call in waiting if call.epoch == self._epoch]
+        if waiting and call_id and any((call.name, call.arguments) == (name, arguments) for call in waiting):
             self.repairs.append(Repair(call_id, name, "duplicate"))
             return None
         call = _Call(call_id, self._unique(call_id), name, arguments, place, self._epoch)
         self._calls.append(call)
-        self._open[call_id] = [*waiting, call]
+        self._open[call_id] = [*waiting, call] if waiting else [call]
         return call.wire_id
 
-    def result(self, call_id: str, name: str, output: Output) -> tuple[str | None, bool]:
+    def result(self, call_id: str, name: str, output: bytes) -> tuple[str | None, bool]:
         """Return the id to send for a result, or None and whether it is worth a note to the model.
 
         A result belongs to the oldest open call with its id; one without an id to the oldest with its name.

@@ -10,9 +10,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from . import items
 from .text import clean_text
+
+if TYPE_CHECKING:
+    from .items import Item
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +41,8 @@ def to_block_content(item: Mapping[str, Any], model: str, account_id: str) -> li
     return [state]
 
 
-def to_item(content: object, model: str, account: str) -> dict[str, Any] | None:
-    """Return the wire item for a block's ``content``, or None where it must stay out.
+def to_item(content: object, model: str, account: str) -> Item | None:
+    """Return the input item for a block's ``content``, or None where it must stay out.
 
     ``account`` is an ``account_stamp``. The model must be the very slug that made the state: related
     models refuse each other's. State without a stamp, as other plugins wrote it (``[ciphertext]``,
@@ -50,16 +54,15 @@ def to_item(content: object, model: str, account: str) -> dict[str, Any] | None:
     if state.get("model") != model or state.get("account") != account:
         logger.debug("Reasoning of another model or account is not sent to %s", model)
         return None
-    return wire_item(state["encrypted_content"], state.get("summary"))
+    return replayed(state)
 
 
-def wire_item(ciphertext: str, summary: object) -> dict[str, Any]:
-    """Build the input item, without an id: the backend stores nothing it could look up."""
-    return {
-        "type": "reasoning",
-        "summary": [{"type": "summary_text", "text": text} for text in _summary_texts(summary)],
-        "encrypted_content": clean_text(ciphertext),
-    }
+def replayed(item: Mapping[str, Any]) -> Item | None:
+    """Return the input item for an output item or stored state; None without ciphertext."""
+    ciphertext = item.get("encrypted_content")
+    if not isinstance(ciphertext, str) or not ciphertext:
+        return None
+    return items.reasoning(ciphertext, _summary_texts(item.get("summary")))
 
 
 def _state(content: object) -> Mapping[str, Any] | None:
@@ -67,9 +70,8 @@ def _state(content: object) -> Mapping[str, Any] | None:
     if not isinstance(content, list) or not content:
         return None
     for entry in content:
-        if isinstance(entry, Mapping) and entry.get("type") == "reasoning":
-            ciphertext = entry.get("encrypted_content")
-            return entry if isinstance(ciphertext, str) and ciphertext else None
+        if isinstance(entry, dict) and entry.get("type") == "reasoning":
+            return entry
     logger.debug("Reasoning without a stamp is not sent")
     return None
 

@@ -17,10 +17,11 @@ from ..settings import PROVIDER
 from .call import Call
 from .conversation import REMEMBERED, find_conversation
 from .effort import choose_effort
-from .history import Reader, read_history, text_item
+from .history import Reader, read_history
 from .images import Images
+from .items import message, text_part
 from .output_format import wire_format, wire_verbosity
-from .text import clean_text, clean_value
+from .text import clean_text
 from .tools import ToolNames, forbids_parallel, wire_choice, wire_tools
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from ..models import Model
     from ..settings import Settings
-    from .history import Item
+    from .items import Item
 
 __all__ = ["Call", "build_call", "requested_model"]
 
@@ -125,7 +126,7 @@ def build_call(
         service_tier=_tier(entry, fast=fast, known=known, warn=warn),
         verbosity=wire_verbosity(verbosity, entry, known=known, warn=warn),
         text_format=text_format,
-        extra=clean_value(settings.extra_request_params),
+        extra=settings.extra_request_params,
         stop=_stop(asked["stop"]),
         timeout=_timeout(asked["timeout"]),
         message_count=len(request.messages),
@@ -139,15 +140,10 @@ def build_call(
 def _input(items: list[Item], text_format: Mapping[str, Any] | None) -> list[Item]:
     if not items:
         raise _refused("There is nothing to answer: the request has no message with any content.")
-    if text_format == {"type": "json_object"} and not any(_speaks_of_json(item) for item in items):
+    if text_format == {"type": "json_object"} and not any(b"json" in item.lower() for item in items):
         # The Responses API takes json_object only where the input mentions JSON.
-        return [*items, text_item("developer", "Answer with one JSON object.")]
+        return [*items, message("developer", [text_part("Answer with one JSON object.")])]
     return items
-
-
-def _speaks_of_json(item: Item) -> bool:
-    parts = item["content"] if item["type"] == "message" else ()
-    return any("json" in part.get("text", "").lower() for part in parts)
 
 
 def _parallel(asked: object, choice: object, model: Model) -> bool:

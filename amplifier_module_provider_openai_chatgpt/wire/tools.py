@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from amplifier_core.llm_errors import InvalidRequestError
 
 from ..settings import PROVIDER
-from .text import clean_text, clean_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +83,7 @@ def _tool(spec: ToolSpec, names: ToolNames) -> dict[str, Any] | None:
     if kind == "function":
         return _function(spec, names)
     if str(kind).startswith(HOSTED_SEARCH):
-        chosen = {key: clean_value(extra[key]) for key in _SEARCH_FIELDS if extra.get(key) is not None}
+        chosen = {key: extra[key] for key in _SEARCH_FIELDS if extra.get(key) is not None}
         return {"type": HOSTED_SEARCH, **chosen}
     logger.warning("Tool %r of type %r is unknown to the backend and left out.", spec.name, kind)
     return None
@@ -93,9 +92,9 @@ def _tool(spec: ToolSpec, names: ToolNames) -> dict[str, Any] | None:
 def _function(spec: ToolSpec, names: ToolNames) -> dict[str, Any]:
     tool: dict[str, Any] = {"type": "function", "name": names.to_wire(spec.name)}
     if spec.description:
-        tool["description"] = clean_text(spec.description)
+        tool["description"] = spec.description
     tool["strict"] = False
-    tool["parameters"] = {"type": "object", "properties": {}, **clean_value(spec.parameters)}
+    tool["parameters"] = {"type": "object", "properties": {}, **spec.parameters}
     return tool
 
 
