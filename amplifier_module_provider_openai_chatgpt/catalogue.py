@@ -19,7 +19,7 @@ from .models import Model, listed, look_up, parse_models
 from .settings import PROVIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from .listing import Source
@@ -110,6 +110,10 @@ class Catalogue:
     async def latest(self) -> str:
         """Return the slug that the backend prefers. Raises as `list` does."""
         return (await self.list())[0].slug
+
+    def known(self) -> Sequence[Model]:
+        """Return at once the models a person may choose, as far as they are known."""
+        return listed(self._held(self._cache_path()).models)
 
     def find(self, slug: str) -> Model:
         """Return the best knowledge about a slug at once, a generic entry if there is none."""

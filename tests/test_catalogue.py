@@ -287,17 +287,12 @@ async def test_another_account_never_sees_the_first_ones_list(world, backend):
 
 
 async def test_an_account_that_changes_during_the_fetch_gets_a_list_of_its_own(world, backend):
-    original = backend.fetch
+    def sign_in_as_somebody_else() -> None:
+        world.account, backend.models = "grace", [{"slug": "gpt-11"}]
 
-    async def fetch(client_version: str) -> tuple[object, str | None]:
-        answer = await original(client_version)
-        if len(backend.asked) == 1:
-            world.account, backend.models = "grace", [{"slug": "gpt-11"}]
-        return answer
-
-    backend.fetch = fetch
-    world.catalogue = world.process()
+    asyncio.get_running_loop().call_soon(sign_in_as_somebody_else)
     assert await world.slugs() == ["gpt-11"]
+    assert len(backend.asked) == 2
     world.account = "ada"
     assert not world.file.exists()
 
@@ -334,6 +329,18 @@ async def test_only_what_the_backend_listed_is_known(world, backend):
         assert catalogue.knows("gpt-9")
         assert not catalogue.knows("gpt-9-pro")
         assert not catalogue.knows("gpt-5.5")
+
+
+async def test_a_stored_list_older_than_a_week_is_not_known(world):
+    store(world.file, Listing((Model("gpt-9"),), "live", world.now - 7 * DAY - 1))
+    assert not world.catalogue.knows("gpt-9")
+
+
+async def test_what_may_be_chosen_is_told_offline_as_far_as_known(world, backend):
+    assert [model.slug for model in world.catalogue.known()] == BUILT_IN_SLUGS
+    backend.models = [{"slug": "gpt-8", "visibility": "hide"}, {"slug": "gpt-9"}]
+    await world.slugs()
+    assert [model.slug for model in world.process().known()] == ["gpt-9"]
 
 
 async def test_looking_up_reads_the_disk_once(world):

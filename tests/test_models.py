@@ -121,7 +121,17 @@ def test_what_is_no_list_of_models_is_an_empty_one(payload):
 
 
 def test_one_bad_entry_does_not_lose_the_others():
-    bad = [None, 7, "m", [], {}, {"slug": ""}, {"slug": None}, {"slug": "a b"}, {"slug": "x" * 200}]
+    bad: list[object] = [
+        None,
+        7,
+        "m",
+        [],
+        {},
+        {"slug": ""},
+        {"slug": None},
+        {"slug": "a b"},
+        {"slug": "x" * 200},
+    ]
     assert [model.slug for model in parse_models({"models": [*bad, SOL, {"slug": "m"}]})] == [
         "gpt-5.6-sol",
         "m",
