@@ -95,9 +95,8 @@ def store(path: Path, listing: Listing) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(to_json(document))
             Path(name).replace(path)
-        except BaseException:
+        finally:
             remove(Path(name))
-            raise
     except OSError as error:
         logger.debug("The list of models cannot be stored: %s", error)
 
