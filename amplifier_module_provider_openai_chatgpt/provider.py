@@ -11,7 +11,7 @@ from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
 from .auth.credentials import Credentials, shared_credentials
 from .auth.tokens import Tokens
-from .catalogue import Catalogue, shared_catalogue
+from .catalogue import shared_catalogue
 from .events import Emitter
 from .models import model_infos, split_fast
 from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
@@ -67,16 +67,24 @@ class ChatGPTProvider:
         self.raw = self.settings.raw
         self.timeout = self.settings.timeout
         self._credentials = self._sign_in(tokens)
-        self._client = Client(self.settings, self._credentials)
-        self._catalogue = shared_catalogue(self.settings, self._client.get)
+        self._client = Client(self.settings, self._credentials, self._known_models)
+        self._catalogue = shared_catalogue(self.settings, self._client.get, self._account_id)
         self._lanes = _lanes.setdefault(self.settings.base_url, {})
         self._throttled: set[Any] = set()
+        self._warned: set[str] = set()
 
     def _sign_in(self, tokens: Mapping[str, Any] | None) -> Credentials:
         path, auth_url = self.settings.token_file_path, self.settings.auth_url
         if tokens is None:
             return shared_credentials(path, auth_url)
         return Credentials(path, auth_url, tokens=Tokens.from_dict(tokens))
+
+    def _account_id(self) -> str:
+        tokens = self._credentials.peek()
+        return tokens.account_id if tokens else ""
+
+    def _known_models(self) -> list[str]:
+        return [model.slug for model in self._catalogue.known()]
 
     def check(self) -> None:
         """Raise ConfigurationError for a bad environment variable."""
@@ -85,7 +93,7 @@ class ChatGPTProvider:
 
     def get_info(self) -> ProviderInfo:
         """Describe the provider, offline; ``defaults`` speak of the configured model."""
-        model = self._catalogue.find(split_fast(self.default_model)[0])
+        model = self.get_model_info()
         return ProviderInfo(
             id=PROVIDER,
             display_name=DISPLAY_NAME,
@@ -113,8 +121,7 @@ class ChatGPTProvider:
     def get_model_info(self) -> ModelInfo:
         """Describe the model that a call without a model of its own gets; offline."""
         slug, _ = split_fast(self.default_model)
-        model = self._catalogue.find(slug)
-        return model_infos([model], hidden=True)[0]
+        return model_infos([self._catalogue.find(slug)], hidden=True)[0]
 
     async def list_models(self) -> list[ModelInfo]:
         """List the models of this subscription, each fast one with its ``-fast`` twin.
@@ -150,7 +157,6 @@ class ChatGPTProvider:
         model = requested_model(request, kwargs, self.default_model)
         if model == LATEST:
             model = await self._catalogue.latest()
-        tokens = self._credentials.peek()
         call = build_call(
             request,
             kwargs,
@@ -158,8 +164,9 @@ class ChatGPTProvider:
             model=model,
             find=self._catalogue.find,
             knows=self._catalogue.knows,
-            account_id=tokens.account_id if tokens else "",
+            account_id=self._account_id(),
             session_id=_session_id(self.coordinator),
+            warned=self._warned,
         )
         return in_lane(call, self._lanes.get(call.model))
 

@@ -173,19 +173,13 @@ class Turn:
                     if answer.finished:
                         break
         if answer.failure is not None:
-            raise self._failure(answer.failure)
+            refusal = errors.read_event_refusal(answer.failure, now=time.time())
+            raise self._client.explain(refusal, self._call.model, in_stream=True)
         if not answer.finished:
             raise errors.stream_ended_early(self._call.model, partial=answer.text)
         if answer.open_blocks and not answer.incomplete and not answer.stopped:
             raise errors.stream_ended_early(self._call.model, partial=answer.text)
         await exchange.stream(answer.close_leg())
-
-    def _failure(self, event: dict[str, Any]) -> LLMError:
-        now = time.time()
-        refusal = errors.read_event_refusal(event, now=now)
-        error = errors.kernel_error(refusal, model=self._call.model, now=now)
-        error.__cause__ = refusal
-        return error
 
     async def _note_headers(self, headers: Any) -> None:
         self._catalogue.notice_etag(headers.get("x-models-etag"))
@@ -257,8 +251,7 @@ def retry_delay(error: LLMError, attempt: int, settings: Settings, *, spread: fl
     The wait doubles from ``min_retry_delay`` up to ``max_retry_delay``, times ``spread``; a server's
     own hint is waited for in full, and when it is longer than ``max_retry_delay`` not at all.
     """
-    refusal = errors.refusal_of(error)
-    if not error.retryable or (refusal is not None and refusal.cloudflare):
+    if not errors.may_be_repeated(error):
         return None
     hint = error.retry_after or 0.0
     if hint > settings.max_retry_delay:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import weakref
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,9 +18,10 @@ from . import errors
 from .sse import EventTooLargeError, SSEParser
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     import httpx
+    from amplifier_core.llm_errors import LLMError
 
     from ..settings import Settings
     from .request import Call
@@ -46,13 +46,22 @@ class Identity(Protocol):
         ...
 
     @property
+    def plan_type(self) -> str:
+        """The plan as the token names it, for messages."""
+        ...
+
+    @property
     def is_fedramp(self) -> bool:
         """True for accounts that need a header of their own."""
         ...
 
 
 class SignIn(Protocol):
-    """Keeps somebody signed in; both calls raise a kernel error where that is impossible."""
+    """Keeps somebody signed in; ``current`` and ``renew`` raise a kernel error where that is impossible."""
+
+    def peek(self) -> Identity | None:
+        """Return who is signed in, as far as it is known offline."""
+        ...
 
     async def current(self) -> Identity:
         """Return an identity that is expected to be accepted."""
@@ -66,11 +75,12 @@ class SignIn(Protocol):
 class Client:
     """Speaks to one backend; may be used by many tasks and by several event loops in turn."""
 
-    def __init__(self, settings: Settings, sign_in: SignIn) -> None:
+    def __init__(self, settings: Settings, sign_in: SignIn, known_models: Callable[[], Sequence[str]]) -> None:
+        """``known_models`` names models that work, for the refusal of one that does not."""
         self._settings = settings
         self._sign_in = sign_in
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]
-        self._clients = weakref.WeakKeyDictionary()
+        self._known_models = known_models
+        self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[ResponseStream]:
@@ -87,7 +97,7 @@ class Client:
             )
         try:
             if response.status_code != 200:
-                raise await self._refusal(response, call)
+                raise await self._refusal(response, call.model)
             yield ResponseStream(response, call.model, silence)
         finally:
             await response.aclose()
@@ -120,12 +130,15 @@ class Client:
             await client.aclose()
 
     def _client(self) -> httpx.AsyncClient:
+        """The pooled client of the running loop; connections of a closed loop are beyond use."""
         loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None or client.is_closed:
-            client = new_client(connect=self._settings.connect_timeout, silence=self._settings.timeout)
-            self._clients[loop] = client
-        return client
+        if loop not in self._clients:
+            for closed in [one for one in self._clients if one.is_closed()]:
+                self._clients.pop(closed, None)
+            self._clients[loop] = new_client(
+                connect=self._settings.connect_timeout, silence=self._settings.timeout
+            )
+        return self._clients[loop]
 
     async def _send(
         self,
@@ -164,18 +177,25 @@ class Client:
             headers["X-OpenAI-Fedramp"] = "true"
         return headers
 
-    async def _refusal(self, response: httpx.Response, call: Call | None) -> Exception:
-        body = await _read_at_most(response, LARGEST_ERROR_BODY)
-        now = time.time()
-        refusal = errors.read_refusal(response.status_code, response.headers, body, now=now)
+    def explain(self, refusal: errors.Refusal, model: str | None, *, in_stream: bool = False) -> LLMError:
+        """Return the kernel error for a refusal, with the refusal as its cause."""
+        person = self._sign_in.peek()
         error = errors.kernel_error(
             refusal,
-            model=call.model if call else None,
-            now=now,
+            model=model,
+            now=time.time(),
+            plan=person.plan_type if person else None,
+            in_stream=in_stream,
             extra_params=tuple(self._settings.extra_request_params),
+            alternatives=self._known_models(),
         )
         error.__cause__ = refusal
         return error
+
+    async def _refusal(self, response: httpx.Response, model: str | None) -> LLMError:
+        body = await _read_at_most(response, LARGEST_ERROR_BODY)
+        refusal = errors.read_refusal(response.status_code, response.headers, body, now=time.time())
+        return self.explain(refusal, model)
 
 
 class ResponseStream:

@@ -1,0 +1,33 @@
+"""The demo as a newcomer runs it."""
+
+import subprocess
+import sys
+
+import pytest
+
+DEMO = [sys.executable, "-m", "amplifier_module_provider_openai_chatgpt", "demo"]
+
+
+def run(*arguments):
+    return subprocess.run([*DEMO, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_demo_streams_calls_a_tool_and_prints_usage():
+    done = run("What time is it in Tokyo?")
+    assert done.returncode == 0, done.stderr
+    assert "get_time" in done.stdout
+    assert "Tokyo" in done.stdout.split("get_time")[-1]
+    assert " tokens in, " in done.stdout
+    assert "0 tokens in" not in done.stdout.split()
+    assert "SIMULATED" in done.stderr
+
+
+def test_the_demo_answers_a_prompt_of_ones_own():
+    done = run("Tell me about owls.")
+    assert done.returncode == 0, done.stderr
+    assert "owls" in done.stdout.split("\n", 2)[-1]
+
+
+@pytest.mark.long
+def test_the_demo_ends_cleanly_thirty_times_in_a_row():
+    assert [run("What time is it in Tokyo?").returncode for _ in range(30)] == [0] * 30

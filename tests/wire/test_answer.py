@@ -1,0 +1,353 @@
+"""Events become blocks, steps and a ChatResponse."""
+
+from itertools import pairwise
+
+import pytest
+from amplifier_core.message_models import ChatRequest, Message, ToolSpec
+from hypothesis import given, settings as hypothesis_settings, strategies as st
+
+from amplifier_module_provider_openai_chatgpt.models import Model
+from amplifier_module_provider_openai_chatgpt.settings import Settings
+from amplifier_module_provider_openai_chatgpt.wire.answer import Answer
+from amplifier_module_provider_openai_chatgpt.wire.blocks import BlockDelta, BlockEnd, BlockStart
+from amplifier_module_provider_openai_chatgpt.wire.request import build_call
+
+
+def call(**options):
+    request = ChatRequest(messages=[Message(role="user", content="Hi")], **options)
+    return build_call(
+        request,
+        {},
+        Settings(),
+        model="gpt-5.5",
+        find=Model,
+        knows=lambda _: False,
+        account_id="acct",
+        session_id="s",
+    )
+
+
+def added(index, **item):
+    return {"type": "response.output_item.added", "output_index": index, "item": item}
+
+
+def done(index, **item):
+    return {"type": "response.output_item.done", "output_index": index, "item": item}
+
+
+def delta(index, text, kind="output_text", **more):
+    return {"type": f"response.{kind}.delta", "output_index": index, "delta": text, **more}
+
+
+def thought(index, text, section=0):
+    return delta(index, text, "reasoning_summary_text", summary_index=section)
+
+
+def message(*texts, **more):
+    parts = [{"type": "output_text", "text": text, "annotations": []} for text in texts]
+    return {"type": "message", "role": "assistant", "content": parts, **more}
+
+
+def completed(kind="completed", **response):
+    return {"type": f"response.{kind}", "response": {"id": "resp_1", "model": "gpt-5.5", **response}}
+
+
+USAGE = {
+    "input_tokens": 1200,
+    "input_tokens_details": {"cached_tokens": 1024, "cache_write_tokens": 7},
+    "output_tokens": 64,
+    "output_tokens_details": {"reasoning_tokens": 32},
+    "total_tokens": 1264,
+}
+REASONING = {
+    "type": "reasoning",
+    "id": "rs_1",
+    "summary": [{"type": "summary_text", "text": "One"}, {"type": "summary_text", "text": "Two"}],
+    "encrypted_content": "gAAA_full",
+}
+CALLING = {
+    "type": "function_call",
+    "id": "fc_1",
+    "name": "look",
+    "call_id": "call_1",
+    "arguments": '{"at": 1}',
+}
+
+WHOLE = [
+    completed("created"),
+    added(0, type="reasoning", id="rs_1", summary=[]),
+    thought(0, "O"),
+    thought(0, "ne"),
+    thought(0, "Two", section=1),
+    done(0, **REASONING),
+    added(1, type="message", id="msg_1", content=[]),
+    delta(1, "Let me "),
+    delta(1, "look."),
+    done(1, **message("Let me look.", phase="commentary")),
+    added(2, type="function_call", id="fc_1", name="look", call_id="call_1", arguments=""),
+    done(2, **CALLING),
+    completed(usage=USAGE),
+]
+
+
+def answer_to(events, **options):
+    answer = Answer(call(**options))
+    steps = [step for event in events for step in answer.feed([event])]
+    return answer, steps + answer.close_leg()
+
+
+def test_each_item_is_one_block_in_order_with_matching_indices():
+    answer, steps = answer_to(WHOLE)
+    response = answer.response()
+    assert [block.type for block in response.content] == ["thinking", "text", "tool_call"]
+    assert [block.type.value for block in response.content_blocks] == ["thinking", "text", "tool_call"]
+    assert [(step.index, step.kind) for step in steps if isinstance(step, BlockStart)] == [
+        (0, "thinking"),
+        (1, "text"),
+        (2, "tool_use"),
+    ]
+    assert response.content[0].thinking == "One\n\nTwo"
+    assert response.content[0].content[0]["encrypted_content"] == "gAAA_full"
+    assert response.content[1].phase == "commentary"
+    assert response.tool_calls[0].arguments == {"at": 1}
+    assert response.tool_calls[0].get("name") == "look"
+    assert response.finish_reason == "tool_calls"
+    assert response.metadata["openai-chatgpt:response_id"] == "resp_1"
+
+
+def test_deltas_of_one_read_are_one_step_and_make_up_the_block():
+    whole, _ = answer_to(WHOLE)
+    merged = Answer(call()).feed(WHOLE)
+    assert [step.text for step in merged if isinstance(step, BlockDelta)] == ["One\n\nTwo", "Let me look."]
+    _, steps = answer_to(WHOLE)
+    for index, block in enumerate(whole.response().content[:2]):
+        shown = "".join(s.text for s in steps if isinstance(s, BlockDelta) and s.index == index)
+        assert shown == (block.thinking if index == 0 else block.text)
+
+
+@pytest.mark.parametrize("ending", ["completed", "done"])
+def test_usage_comes_from_either_terminal_event(ending):
+    answer, _ = answer_to([done(0, **message("Hi")), completed(ending, usage=USAGE)])
+    usage = answer.response().usage
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (1200, 64, 1264)
+    assert (usage.reasoning_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (32, 1024, 7)
+    assert usage.cost_usd is None, "a subscription has no price per call"
+
+
+@pytest.mark.parametrize("usage", [None, [], "x"])
+def test_usage_that_is_not_told_is_unknown(usage):
+    assert answer_to([completed(usage=usage)])[0].response().usage is None
+
+
+@pytest.mark.parametrize("wrong", [None, "7", [], {}, -1, float("nan"), True])
+def test_counts_of_a_wrong_type_are_zero(wrong):
+    odd = {"input_tokens": wrong, "output_tokens": 3, "input_tokens_details": wrong}
+    usage = answer_to([completed(usage=odd)])[0].response().usage
+    assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (0, 3, 3)
+
+
+def test_an_item_without_deltas_is_shown_whole():
+    _, steps = answer_to([done(0, **message("A", "B")), completed()])
+    assert steps == [BlockStart(0, "text"), BlockDelta(0, "text", "AB"), BlockEnd(0, "text")]
+
+
+def test_the_finished_item_brings_what_deltas_missed():
+    events = [
+        added(0, type="message", id="m"),
+        delta(0, "Hello"),
+        done(0, **message("Hello world")),
+        completed(),
+    ]
+    answer, steps = answer_to(events)
+    assert [s.text for s in steps if isinstance(s, BlockDelta)] == ["Hello", " world"]
+    assert answer.response().text == "Hello world"
+
+
+def test_a_split_surrogate_pair_is_held_until_it_is_whole():
+    events = [added(0, type="message", id="m"), delta(0, "a\ud83d"), delta(0, "\ude00b"), completed()]
+    _, steps = answer_to(events)
+    assert [s.text for s in steps if isinstance(s, BlockDelta)] == ["a", "😀b"]
+
+
+def test_items_that_are_no_blocks_leave_no_gap():
+    events = [
+        added(0, type="web_search_call", id="ws_1"),
+        done(0, type="web_search_call", id="ws_1"),
+        added(1, type="message", id="m"),
+        delta(1, "Found."),
+        done(1, **message("Found.")),
+        completed(),
+    ]
+    answer, steps = answer_to(events)
+    assert {step.index for step in steps} == {0}
+    assert [block.type for block in answer.response().content] == ["text"]
+
+
+def test_the_answer_is_told_apart_from_commentary():
+    events = [
+        done(0, **message("Looking.", phase="commentary")),
+        done(1, **message("42.", phase="final_answer")),
+        completed(),
+    ]
+    assert answer_to(events)[0].response().text == "42."
+    assert answer_to(events[:1] + events[2:])[0].response().text == "Looking."
+
+
+def test_citations_stay_with_their_text():
+    note = {"type": "url_citation", "url": "https://example.com"}
+    part = {"type": "output_text", "text": "x", "annotations": [note]}
+    answer, _ = answer_to([done(0, type="message", content=[part]), completed()])
+    assert answer.response().content[0].annotations == [note]
+
+
+def test_a_refusal_is_text_and_a_finish_reason():
+    part = {"type": "refusal", "refusal": "I can't help with that."}
+    answer, _ = answer_to([done(0, type="message", content=[part]), completed()])
+    assert answer.response().text == "I can't help with that."
+    assert answer.response().finish_reason == "content_filter"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        ("", {}),
+        ("  ", {}),
+        (None, {}),
+        ({"a": 1}, {"a": 1}),
+        ("{oops", {"_raw": "{oops"}),
+        ("[1]", {"_raw": "[1]"}),
+        ("null", {"_raw": "null"}),
+        ("5", {"_raw": "5"}),
+        (5, {"_raw": 5}),
+        ('{"a": NaN}', {"_raw": '{"a": NaN}'}),
+    ],
+)
+def test_arguments_are_an_object_or_kept_whole(arguments, read):
+    answer, _ = answer_to([done(0, **{**CALLING, "arguments": arguments}), completed()])
+    assert answer.response().tool_calls[0].arguments == read
+
+
+@pytest.mark.parametrize(
+    ("ids", "used"), [({"call_id": "c"}, "c"), ({"id": "fc"}, "fc"), ({"call_id": ""}, None)]
+)
+def test_a_call_always_has_an_id_the_same_everywhere(ids, used):
+    answer, _ = answer_to([done(0, type="function_call", name="look", arguments="", **ids), completed()])
+    response = answer.response()
+    given = {response.content[0].id, response.tool_calls[0].id, response.content_blocks[0].id}
+    assert len(given) == 1
+    assert given == {used} if used else all(given)
+
+
+def test_tool_names_are_given_back_as_amplifier_knows_them():
+    tools = [ToolSpec(name="my.tool", parameters={"type": "object", "properties": {}})]
+    answer = Answer(call(tools=tools))
+    wire_name = answer.call.payload()["tools"][0]["name"]
+    steps = answer.feed(
+        [added(0, type="function_call", id="f", name=wire_name), done(0, **{**CALLING, "name": wire_name})]
+    )
+    assert wire_name != "my.tool"
+    assert steps[0].name == "my.tool"
+    assert answer.response().tool_calls[0].name == "my.tool"
+
+
+@pytest.mark.parametrize("cuts", [1, 2, 5, 100])
+def test_a_stop_sequence_ends_the_answer_before_it(cuts):
+    text = "One two STOP three"
+    pieces = [text[i : i + cuts] for i in range(0, len(text), cuts)]
+    answer, steps = answer_to(
+        [added(0, type="message", id="m"), *(delta(0, p) for p in pieces)], stop=["STOP"]
+    )
+    assert answer.finished
+    assert answer.stopped
+    assert answer.response().text == "One two "
+    assert "".join(s.text for s in steps if isinstance(s, BlockDelta)) == "One two "
+
+
+def test_what_only_looks_like_a_stop_sequence_is_not_lost():
+    events = [
+        added(0, type="message", id="m"),
+        delta(0, "ST"),
+        delta(0, "ART ST"),
+        done(0, **message("START ST")),
+        completed(),
+    ]
+    answer, steps = answer_to(events, stop=["STOP"])
+    assert "".join(s.text for s in steps if isinstance(s, BlockDelta)) == "START ST"
+    assert not answer.stopped
+
+
+def test_a_call_that_broke_off_keeps_its_place_and_is_not_run():
+    events = [
+        done(0, **message("A")),
+        added(1, type="function_call", id="f", name="look"),
+        completed("incomplete", incomplete_details={"reason": "max_output_tokens"}),
+    ]
+    answer, steps = answer_to(events)
+    response = answer.response()
+    assert [block.type for block in response.content] == ["text", "text"]
+    assert response.tool_calls is None
+    assert response.finish_reason == "length"
+    assert steps[-1] == BlockEnd(1, "tool_use")
+
+
+def test_legs_add_up_and_a_dropped_leg_leaves_nothing():
+    answer = Answer(call())
+    answer.feed([done(0, **message("Half ")), completed("incomplete", usage=USAGE)])
+    answer.begin_leg(answer.call)
+    answer.feed([added(0, type="message", id="x"), delta(0, "junk")])
+    answer.drop_leg(answer.call)
+    assert [step.index for step in answer.replay()] == [0, 0, 0]
+    steps = answer.feed([done(0, **message("whole.")), completed(usage=USAGE)])
+    assert steps[0] == BlockStart(1, "text")
+    assert answer.response().text == "Half whole."
+    assert answer.response().usage.input_tokens == 2400
+
+
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=3)
+    | st.lists(st.none(), max_size=1)
+    | st.just({})
+)
+TYPES = st.sampled_from([event["type"] for event in WHOLE])
+
+
+@st.composite
+def damaged(draw):
+    """One realistic stream with fields replaced by values of any type."""
+    events = []
+    for event in WHOLE:
+        key = draw(st.sampled_from([*event, ""]))
+        changed = {**event, key: draw(JUNK)} if key not in {"", "type"} else dict(event)
+        for name in ("item", "response"):
+            if isinstance(changed.get(name), dict) and changed[name] and draw(st.booleans()):
+                inner = draw(st.sampled_from(list(changed[name])))
+                changed[name] = {**changed[name], inner: draw(JUNK)}
+        events.append(changed)
+    return draw(st.permutations(events)) if draw(st.booleans()) else events
+
+
+@hypothesis_settings(deadline=None, max_examples=300)
+@given(damaged())
+def test_fields_of_any_type_never_raise_and_keep_the_rules(events):
+    answer, steps = answer_to(events)
+    response = answer.response()
+    assert len(response.content) == len(response.content_blocks)
+    started = [step.index for step in steps if isinstance(step, BlockStart)]
+    ended = [step.index for step in steps if isinstance(step, BlockEnd)]
+    assert sorted(started) == sorted(ended) == list(range(len(response.content)))
+    assert all(step.text for step in steps if isinstance(step, BlockDelta))
+
+
+@hypothesis_settings(deadline=None, max_examples=100)
+@given(st.lists(st.integers(1, len(WHOLE) - 1), max_size=6))
+def test_any_grouping_of_events_into_reads_gives_the_same_answer(cuts):
+    places = sorted({0, len(WHOLE), *cuts})
+    answer = Answer(call())
+    for start, end in pairwise(places):
+        answer.feed(WHOLE[start:end])
+    expected = answer_to(WHOLE)[0].response()
+    assert answer.response().model_dump(exclude={"metadata"}) == expected.model_dump(exclude={"metadata"})
