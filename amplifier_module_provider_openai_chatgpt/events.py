@@ -57,7 +57,7 @@ class Emitter:
     """Speaks to the hooks of one coordinator, or to nobody."""
 
     def __init__(self, coordinator: Any) -> None:
-        self._hooks = getattr(coordinator, "hooks", None)
+        self._hooks: Any = getattr(coordinator, "hooks", None)
 
     def is_heard(self, event: str) -> bool:
         """Tell whether the event has a listener; when in doubt, yes. Far cheaper than emitting."""
@@ -249,7 +249,7 @@ class Exchange:
 
     async def _emit(self, event: str, payload: Mapping[str, Any]) -> None:
         identity = {"provider": PROVIDER, "model": self.model, "request_id": self.request_id}
-        await self._emitter.emit(event, identity | payload)
+        await self._emitter.emit(event, {**identity, **payload})
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -120,6 +120,8 @@ class ChatGPTProvider:
 
     def get_model_info(self) -> ModelInfo:
         """Describe the model that a call without a model of its own gets; offline."""
+        if self.default_model == LATEST:
+            return model_infos(self._catalogue.known())[0]
         slug, _ = split_fast(self.default_model)
         return model_infos([self._catalogue.find(slug)], hidden=True)[0]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .events import LLM_RESPONSE, PROVIDER_RETRY, STREAM_ABORTED, STREAM_DELTA, STREAM_END, STREAM_START
+from amplifier_core.events import LLM_RESPONSE, PROVIDER_RETRY
+
+from .events import STREAM_ABORTED, STREAM_DELTA, STREAM_END, STREAM_START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -174,7 +174,7 @@ class Turn:
                         break
         if answer.failure is not None:
             refusal = errors.read_event_refusal(answer.failure, now=time.time())
-            raise self._client.explain(refusal, self._call.model, in_stream=True)
+            raise self._client.explain(refusal, self._call.model)
         if not answer.finished:
             raise errors.stream_ended_early(self._call.model, partial=answer.text)
         if answer.open_blocks and not answer.incomplete and not answer.stopped:
@@ -253,8 +253,8 @@ def retry_delay(error: LLMError, attempt: int, settings: Settings, *, spread: fl
     """
     if not errors.may_be_repeated(error):
         return None
-    hint = error.retry_after or 0.0
+    hint = float(error.retry_after or 0.0)
     if hint > settings.max_retry_delay:
         return None
-    backoff = min(settings.min_retry_delay * 2**attempt, settings.max_retry_delay) * spread
+    backoff: float = min(settings.min_retry_delay * 2**attempt, settings.max_retry_delay) * spread
     return max(hint, min(backoff, settings.max_retry_delay))

@@ -104,7 +104,7 @@ def is_refusal(item: Mapping[str, Any]) -> bool:
     return any(part.get("type") == "refusal" for part in _parts(item.get("content")))
 
 
-def annotations(item: Mapping[str, Any]) -> list[Any]:
+def citations(item: Mapping[str, Any]) -> list[Any]:
     """Citations of a message, in order."""
     found = [part.get("annotations") for part in _parts(item.get("content"))]
     return [note for notes in found if isinstance(notes, list) for note in notes]

@@ -18,7 +18,7 @@ from . import errors
 from .sse import EventTooLargeError, SSEParser
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
     import httpx
     from amplifier_core.llm_errors import LLMError
@@ -75,7 +75,9 @@ class SignIn(Protocol):
 class Client:
     """Speaks to one backend; may be used by many tasks and by several event loops in turn."""
 
-    def __init__(self, settings: Settings, sign_in: SignIn, known_models: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self, settings: Settings, sign_in: SignIn, known_models: Callable[[], Sequence[str]]
+    ) -> None:
         """``known_models`` names models that work, for the refusal of one that does not."""
         self._settings = settings
         self._sign_in = sign_in
@@ -177,7 +179,7 @@ class Client:
             headers["X-OpenAI-Fedramp"] = "true"
         return headers
 
-    def explain(self, refusal: errors.Refusal, model: str | None, *, in_stream: bool = False) -> LLMError:
+    def explain(self, refusal: errors.Refusal, model: str | None) -> LLMError:
         """Return the kernel error for a refusal, with the refusal as its cause."""
         person = self._sign_in.peek()
         error = errors.kernel_error(
@@ -185,7 +187,6 @@ class Client:
             model=model,
             now=time.time(),
             plan=person.plan_type if person else None,
-            in_stream=in_stream,
             extra_params=tuple(self._settings.extra_request_params),
             alternatives=self._known_models(),
         )
@@ -207,7 +208,7 @@ class ResponseStream:
         self._model = model
         self._silence = silence
 
-    async def reads(self) -> AsyncIterator[list[Event]]:
+    async def reads(self) -> AsyncGenerator[list[Event]]:
         """Yield the events of each network read that brought any.
 
         Ends at the end of the stream, which need not be the end of an answer. Raises LLMTimeoutError

@@ -158,21 +158,34 @@ class _Writer:
             parts.clear()
 
     def _assistant(self, message: Message) -> None:
-        content, beside = message.content, message.__pydantic_extra__ or {}
-        blocks = [TextBlock(text=content)] if isinstance(content, str) else content
-        thinking, calls = beside.get("thinking_block"), beside.get("tool_calls")
-        if isinstance(thinking, dict) and not _any(blocks, ThinkingBlock):
-            self._reasoning(thinking.get("content"))
+        content, beside = message.content, message.__pydantic_extra__
+        blocks = () if isinstance(content, str) else content
+        if beside:
+            self._thinking_beside(beside, blocks)
+        if isinstance(content, str) and content:
+            self.items.append(items.answer(content))
         for block in blocks:
             self._block(block)
-        if isinstance(calls, list):
-            told = {block.id for block in blocks if type(block) is ToolCallBlock}
-            for call in calls:
+        if beside:
+            self._calls_beside(beside, blocks)
+
+    def _thinking_beside(self, beside: Mapping[str, Any], blocks: Iterable[object]) -> None:
+        """Write the thinking that a loop keeps beside the content, unless it is in the content too."""
+        thinking = beside.get("thinking_block")
+        if isinstance(thinking, dict) and not _any(blocks, ThinkingBlock):
+            self._reasoning(thinking.get("content"))
+
+    def _calls_beside(self, beside: Mapping[str, Any], blocks: Iterable[object]) -> None:
+        """Write the calls that stand only in the list beside the content."""
+        listed = beside.get("tool_calls")
+        if isinstance(listed, list):
+            told = [block.id for block in blocks if isinstance(block, ToolCallBlock)]
+            for call in listed:
                 if isinstance(call, dict) and call.get("id") not in told:
                     self._listed_call(call)
 
     def _listed_call(self, call: Mapping[str, Any]) -> None:
-        """Write a call that stands only in the list beside the content, in a loop's spelling or OpenAI's."""
+        """Write a call in the spelling of the loops or of OpenAI."""
         function = call.get("function")
         inner = function if isinstance(function, dict) else call
         name, arguments = call.get("tool") or inner.get("name"), inner.get("arguments")

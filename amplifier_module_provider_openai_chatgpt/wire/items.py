@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pydantic_core import to_json
+
 from .text import encode, encode_text
 
 if TYPE_CHECKING:
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 Item: TypeAlias = bytes
 Part: TypeAlias = bytes
 
-_REASONING = b'{"type":"reasoning","summary":['
 _ROLES = {
     role: b'{"type":"message","role":"%b","content":[' % role.encode() for role in ("user", "developer")
 }
 _ANSWER = b'{"type":"message","role":"assistant","content":[{"type":"output_text","text":'
 _TEXT = b'{"type":"input_text","text":'
+_OUTPUT = b'{"type":"function_call_output","call_id":%b,"output":%b}'
+_SUMMARY = b'{"type":"summary_text","text":%b}'
+_REASONING = b'{"type":"reasoning","summary":[%b],"encrypted_content":%b}'
 _IMAGE = b'{"type":"input_image","image_url":'
 
 
@@ -53,28 +57,24 @@ def answer(text: str, phase: object = None) -> Item:
 
 
 def call(call_id: str, name: str, arguments: str) -> Item:
-    """Encode a tool call; ``arguments`` is a JSON object as text."""
-    encoded = (encode_text(name), encode_text(arguments), encode_text(call_id))
-    return b'{"type":"function_call","name":%b,"arguments":%b,"call_id":%b}' % encoded
+    """Encode a tool call, all of it clean text; ``arguments`` is a JSON object as text."""
+    return to_json({"type": "function_call", "name": name, "arguments": arguments, "call_id": call_id})
 
 
 def output(call_id: str, encoded_output: bytes) -> Item:
     """Encode a tool's result, given as the JSON of a text or of a list of parts."""
-    return b'{"type":"function_call_output","call_id":%b,"output":%b}' % (
-        encode_text(call_id),
-        encoded_output,
-    )
+    return _OUTPUT % (encode_text(call_id), encoded_output)
 
 
 def reasoning(ciphertext: str, summary: Iterable[str]) -> Item:
     """Encode reasoning, without an id: the backend stores nothing it could look up."""
-    texts = (b'{"type":"summary_text","text":%b}' % encode_text(text) for text in summary)
-    return _REASONING + b",".join(texts) + b'],"encrypted_content":' + encode_text(ciphertext) + b"}"
+    texts = [_SUMMARY % encode_text(text) for text in summary]
+    return _REASONING % (b",".join(texts), encode_text(ciphertext))
 
 
 def is_reasoning(item: Item) -> bool:
     """Tell reasoning from everything else."""
-    return item.startswith(_REASONING)
+    return item.startswith(_REASONING[:20])
 
 
 def additional_tools(tools: list[Any]) -> Item:

@@ -50,14 +50,29 @@ _UNREACHABLE = {
     "NetworkError": "The connection to ChatGPT broke before an answer came: try again",
     "RemoteProtocolError": "The server hung up before an answer came: try again",
 }
-_TIMED_OUT = {
-    "ConnectTimeout": "No connection to ChatGPT in time: check the network, or raise connect_timeout",
-    "WriteTimeout": "ChatGPT stopped taking in the request: try again",
-    "TimeoutError": "No answer from ChatGPT came in time: check the network, then try again",
-    "PoolTimeout": "No free connection to ChatGPT came about in time: try again",
+# Without the cause's own text: it may quote a header, and with it the token.
+_UNSENDABLE = (
+    InvalidRequestError,
+    f"The request cannot be put on the wire: check base_url, or run `{LOGIN_COMMAND}` again",
+)
+# By the name of the outermost exception class, at whatever phase.
+_EVER_THE_SAME: dict[str, tuple[type[LLMError], str]] = {
+    "ConnectTimeout": (
+        LLMTimeoutError,
+        "No connection to ChatGPT in time: check the network, or raise connect_timeout",
+    ),
+    "WriteTimeout": (LLMTimeoutError, "ChatGPT stopped taking in the request: try again"),
+    "PoolTimeout": (LLMTimeoutError, "No free connection to ChatGPT came about in time: try again"),
+    "TimeoutError": (
+        LLMTimeoutError,
+        "No answer from ChatGPT came in time: check the network, then try again",
+    ),
+    "DecodingError": (StreamError, "ChatGPT's answer arrives damaged: try again"),
+    "LocalProtocolError": _UNSENDABLE,
+    "InvalidURL": _UNSENDABLE,
+    "UnsupportedProtocol": _UNSENDABLE,
+    "UnicodeError": _UNSENDABLE,
 }
-# Their text may quote a header, and with it the token.
-_UNSENDABLE = frozenset({"LocalProtocolError", "InvalidURL", "UnsupportedProtocol", "UnicodeError"})
 
 
 @contextmanager
@@ -86,21 +101,15 @@ def transport_error(
     """
     if isinstance(error, OSError) and error.filename:
         return _failure(ConfigurationError, _file_sentence(error), model)
-    names = [name for cause in _causes(error) for name in _class_names(cause)]
     outermost = _class_names(error)
-    if "TimeoutException" in outermost or isinstance(error, TimeoutError):
-        said = next((_TIMED_OUT[name] for name in outermost if name in _TIMED_OUT), "")
-        if not said:
-            return silent_stream(model, silence, began=phase is Phase.ANSWERING)
-        return _failure(LLMTimeoutError, f"{said}.", model)
-    if not _UNSENDABLE.isdisjoint(outermost):
-        sentence = f"The request cannot be put on the wire: check base_url, or run `{LOGIN_COMMAND}` again."
-        return _failure(InvalidRequestError, sentence, model)
-    if "DecodingError" in outermost:
-        return _failure(StreamError, f"ChatGPT's answer arrives damaged: try again.{_reason(error)}", model)
+    for told in filter(None, map(_EVER_THE_SAME.get, outermost)):
+        return _failure(told[0], f"{told[1]}.", model)
+    if "TimeoutException" in outermost:
+        return silent_stream(model, silence, began=phase is Phase.ANSWERING)
     if phase is Phase.ANSWERING:
         sentence = f"The connection to ChatGPT broke in the middle of the answer: try again.{_reason(error)}"
         return _failure(StreamError, sentence, model)
+    names = (name for cause in _causes(error) for name in _class_names(cause))
     said = next((_UNREACHABLE[name] for name in names if name in _UNREACHABLE), _NO_CONNECTION)
     return _failure(NetworkError, f"{said}.{_reason(error)}", model)
 

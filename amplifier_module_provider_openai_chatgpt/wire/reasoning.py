@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import items
 from .text import clean_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .items import Item
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,6 @@ def _state(content: object) -> Mapping[str, Any] | None:
 
 def _summary_texts(summary: object) -> list[str]:
     """Texts of a summary, from wire parts or from our own list of texts."""
-    parts = summary if isinstance(summary, list) else []
-    texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
+    parts = summary if isinstance(summary, list) else ()
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
     return [clean_text(text) for text in texts if isinstance(text, str)]

@@ -18,7 +18,7 @@ from amplifier_core.message_models import (
 )
 
 from . import reasoning
-from .blocks import Block, annotations, call_arguments, call_id, is_refusal
+from .blocks import Block, call_arguments, call_id, citations, is_refusal
 
 if TYPE_CHECKING:
     from .request import Call
@@ -115,7 +115,7 @@ def _content(block: Block, call: Call) -> tuple[TextBlock | ThinkingBlock | Tool
         return ToolCallBlock(id=identity, name=block.name, input=arguments), shown
     # A call that broke off cannot be run; an empty text keeps its place, so later indices hold.
     text = block.text if block.kind == "text" else ""
-    extras = {"phase": item.get("phase"), "annotations": annotations(item)} if item else {}
+    extras = {"phase": item.get("phase"), "annotations": citations(item)} if item else {}
     return TextBlock(text=text, **{k: v for k, v in extras.items() if v}), TextContent(text=text)
 
 

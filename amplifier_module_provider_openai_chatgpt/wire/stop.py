@@ -22,7 +22,7 @@ class StopFilter:
             return ""
         text = self._held + text
         before = self.cut(text)
-        if self.hit:
+        if before != text:
             return before
         keep = self._undecided(text)
         self._held = text[len(text) - keep :]

@@ -247,7 +247,7 @@ def test_tool_names_are_given_back_as_amplifier_knows_them():
         [added(0, type="function_call", id="f", name=wire_name), done(0, **{**CALLING, "name": wire_name})]
     )
     assert wire_name != "my.tool"
-    assert steps[0].name == "my.tool"
+    assert steps[0] == BlockStart(0, "tool_use", "my.tool")
     assert answer.response().tool_calls[0].name == "my.tool"
 
 
@@ -304,7 +304,7 @@ def test_legs_add_up_and_a_dropped_leg_leaves_nothing():
     assert answer.response().usage.input_tokens == 2400
 
 
-JUNK = (
+JUNK: st.SearchStrategy[object] = (
     st.none()
     | st.booleans()
     | st.integers()
