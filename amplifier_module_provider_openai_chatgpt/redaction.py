@@ -69,7 +69,7 @@ _SHAPES = tuple(
         ("ac_", r"(?<![A-Za-z0-9])ac_[\w.-]{12,}", REDACTED),
         ("sk-", r"(?<![A-Za-z0-9])sk-[\w-]{16,}", REDACTED),
         ("at-", r"(?<![\w-])at-(?=[A-Za-z-]*\d)[\w-]{20,}", REDACTED),
-        ("cookie", r"(?i)\b((?:set-)?cookie)\s*:\s*[^\s=;]+=[^\r\n]*", rf"\1: {REDACTED}"),
+        ("cookie", r"(?i)\b((?:set-)?cookie)\s*:\s*[^\s=;:]{1,100}=[^\r\n]*", rf"\1: {REDACTED}"),
         ("code=", r"([?&]code=)[^\s&#\"']+", rf"\1{REDACTED}"),
         (
             "",

@@ -325,7 +325,10 @@ def after(seconds: Any, now: float) -> float | None:
 
 
 def _credits(has_credits: Any, unlimited: Any, balance: Any) -> Credits | None:
-    flags = [_TRUTH.get(str(flag).strip().lower()) for flag in (has_credits, unlimited)]
+    flags = [
+        flag if isinstance(flag, bool) else _TRUTH.get((_text(flag) or "").lower())
+        for flag in (has_credits, unlimited)
+    ]
     if flags[0] is None or flags[1] is None:
         return None
     return Credits(flags[0], flags[1], _text(balance))
@@ -341,7 +344,7 @@ def _first(value: Any) -> str:
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if not isinstance(value, str) and number(value) is None:
         return None
     text = "".join(char if char.isprintable() else " " for char in str(value)[:200]).strip()
     return text or None

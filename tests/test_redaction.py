@@ -1,0 +1,225 @@
+"""What is taken out of payloads and events, and what survives."""
+
+import base64
+import enum
+import json
+import math
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from amplifier_core.message_models import TextBlock
+from amplifier_core.testing import MockCoordinator
+from hypothesis import given, settings, strategies as st
+
+from amplifier_module_provider_openai_chatgpt.redaction import REDACTED, for_events, redact, without_secrets
+
+JWT = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
+
+SECRET_KEYS = [
+    "access_token",
+    "Refresh_Token",
+    "id_token",
+    "Authorization",
+    "Cookie",
+    "set-cookie",
+    "ChatGPT-Account-ID",
+    "account_id",
+    "encrypted_content",
+    "code_verifier",
+    "user_code",
+    "device_auth_id",
+    "authorization_code",
+    "client_secret",
+    "api-key",
+    "X-API-Key",
+    "password",
+    "token",
+]
+
+
+@pytest.mark.parametrize("key", SECRET_KEYS)
+def test_the_value_of_a_secret_key_is_hidden_at_any_depth_and_in_any_spelling(key):
+    payload = {"a": [({key: "plain opaque value"},)], "b": {key: {"inner": "plain opaque value"}}}
+    assert "opaque" not in json.dumps(redact(payload))
+    assert redact({key: "x"}) == {key: REDACTED}
+
+
+def test_an_empty_secret_stays_visible_as_empty():
+    assert redact({"refresh_token": None, "token": ""}) == {"refresh_token": None, "token": ""}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        JWT,
+        JWT.rsplit(".", 1)[0],
+        JWT.partition(".")[0],
+        "rt_0123456789abcdef",
+        "rt_old-token.part2",
+        "sk-proj-0123456789abcdefABCDEF",
+        "ac_9f8e7d6c5b4a39281706",
+        "gAAAAABoZ0x1c2VjcmV0LWNpcGhlcnRleHQtaGVyZQ==",
+        "at-0123456789abcdefghij",
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["{}", "before {} after", "({})", '{{"k": "{}"}}', "https://x/?t={}&u=1", "a={}"]
+)
+def test_what_looks_like_a_token_is_hidden_inside_text(secret, text):
+    cleaned = redact({"note": text.format(secret)})["note"]
+    assert secret not in cleaned
+    assert secret[-8:] not in cleaned
+    assert REDACTED in cleaned
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("Authorization: Bearer opaque123", f"Authorization: Bearer {REDACTED}"),
+        ("authorization: bearer abc.def-ghi", f"authorization: Bearer {REDACTED}"),
+        ("Cookie: __cf_bm=abc; x=y", f"Cookie: {REDACTED}"),
+        ("https://h/auth/callback?code=abc&state=1", f"https://h/auth/callback?code={REDACTED}&state=1"),
+        ('{"access_token": "opaque", "n": 1}', f'{{"access_token": "{REDACTED}", "n": 1}}'),
+        (r"{\"refresh_token\":\"opaque\"}", rf"{{\"refresh_token\":\"{REDACTED}\"}}"),
+        ("user_code=ABCD-EFGHI", f"user_code={REDACTED}"),
+    ],
+)
+def test_secrets_are_hidden_in_headers_addresses_and_nested_json(text, cleaned):
+    assert without_secrets(text) == cleaned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resp_68b1c0ffee0123456789abcdef0123456789abcdef",
+        "call_abcdefghijklmnopqrstuvwx",
+        "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b",
+        "d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d08d05bb2d3f4c1",
+        "Missing bearer token, use Bearer authentication",
+        "start_time part_1 chart_of_accounts at-least-once-delivery-of-messages",
+        "src/auth/access_token.py reads it",
+        "status code=200, exit code: 7",
+        "task-sk-1 ask-me-anything-about-this-thing",
+    ],
+)
+def test_ids_hashes_and_prose_survive(text):
+    assert redact({"id": text}) == {"id": text}
+
+
+def test_an_inline_image_is_reduced_to_type_and_size():
+    picture = base64.b64encode(b"x" * 30_000).decode()
+    cleaned = redact({"image_url": f"data:image/png;base64,{picture}"})
+    assert cleaned == {"image_url": "[data URL: image/png, 30000 bytes]"}
+
+
+def test_the_original_is_not_touched():
+    payload = {"token": "x", "list": [{"token": "y"}]}
+    redact(payload)
+    assert payload == {"token": "x", "list": [{"token": "y"}]}
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "copied"),
+    [
+        ("plain", "plain"),
+        ("\ud83d\ude00", "😀"),
+        ("half \ud83d", "half �"),
+        ("é\u2028", "é\u2028"),
+        (math.nan, None),
+        (-math.inf, None),
+        (2**63, 2**63),
+        (-(2**70), "-0x400000000000000000"),
+        (True, True),
+        (None, None),
+        ((1, (2,)), [1, [2]]),
+        ({1: "a", (2, 3): "b", None: "c"}, {"1": "a", "(2, 3)": "b", "None": "c"}),
+        (Decimal("1.50"), "1.50"),
+        (Path("a/b"), "a/b"),
+        (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02 00:00:00+00:00"),
+        (ValueError("\udc00"), "�"),
+        (b"\xff", "b'\\xff'"),
+        (Unprintable(), "[Unprintable]"),
+        (TextBlock, str(TextBlock)),
+    ],
+)
+def test_what_json_cannot_hold_is_replaced(value, copied):
+    assert for_events({"x": value}) == {"x": copied}
+
+
+def test_a_model_is_dumped():
+    copied = for_events({"block": TextBlock(text="hello"), "enum": Colour.RED})
+    assert copied["block"]["text"] == "hello"
+    assert copied["enum"] == "Colour.RED"
+    assert redact({"block": TextBlock(text=f"a {JWT}")})["block"]["text"] == f"a {REDACTED}"
+
+
+def test_a_structure_that_holds_itself_or_has_no_bottom_ends():
+    ring: list = [1]
+    ring += [ring, ring, ring]
+    assert json.loads(json.dumps(for_events({"ring": ring})))["ring"][0] == 1
+    deep: list = []
+    for _ in range(5000):
+        deep = [deep]
+    assert "nested too deep" in json.dumps(redact(deep))
+
+
+async def test_the_kernel_can_emit_whatever_was_copied():
+    heard = []
+    hooks = MockCoordinator().hooks
+
+    async def hear(event, data):
+        heard.append(data)
+
+    hooks.register("llm:request", hear)
+    odd = {"nan": math.nan, "half": "\ud83d", ("t", 1): {2: 3}, "big": 10**5000, "any": object(), "s": {1}}
+    await hooks.emit("llm:request", for_events(odd))
+    assert heard[0]["half"] == "�"
+
+
+def test_redaction_takes_time_in_proportion_to_the_text():
+    pieces = [
+        "eyJ",
+        "Bearer ",
+        "rt_",
+        "at-",
+        "access_token ",
+        "sk-",
+        "?code=",
+        "Cookie:",
+        "gAAAA",
+        "data:a/b",
+    ]
+    began = time.perf_counter()
+    for piece in pieces:
+        redact(piece * (1_000_000 // len(piece)))
+    assert time.perf_counter() - began < 5
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner)
+        | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=VALUES)
+def test_every_copy_is_strict_json(value):
+    for copied in (redact(value), for_events({"v": value})):
+        json.dumps(copied, allow_nan=False, ensure_ascii=False).encode()
