@@ -164,8 +164,9 @@ class _Writer:
             self._thinking_beside(beside, blocks)
         if isinstance(content, str) and content:
             self.items.append(items.answer(content))
+        writers = self._BLOCKS
         for block in blocks:
-            self._block(block)
+            writers.get(type(block), _skip)(self, block)
         if beside:
             self._calls_beside(beside, blocks)
 
@@ -179,9 +180,9 @@ class _Writer:
         """Write the calls that stand only in the list beside the content."""
         listed = beside.get("tool_calls")
         if isinstance(listed, list):
-            told = [block.id for block in blocks if isinstance(block, ToolCallBlock)]
+            told = {block.id for block in blocks if isinstance(block, ToolCallBlock)}
             for call in listed:
-                if isinstance(call, dict) and call.get("id") not in told:
+                if isinstance(call, dict) and str(call.get("id") or "") not in told:
                     self._listed_call(call)
 
     def _listed_call(self, call: Mapping[str, Any]) -> None:
@@ -208,11 +209,7 @@ class _Writer:
 
     def _block(self, block: object) -> None:
         """Write one block that is an item of its own."""
-        write = self._BLOCKS.get(type(block))
-        if write is None:
-            logger.debug("A block of type %s has no place in the input", getattr(block, "type", "?"))
-        else:
-            write(self, block)
+        self._BLOCKS.get(type(block), _skip)(self, block)
 
     def _text(self, block: TextBlock) -> None:
         if block.text:
@@ -289,6 +286,10 @@ class _Writer:
         ToolCallBlock: _call,
         ToolResultBlock: _tool_result,
     }
+
+
+def _skip(_: _Writer, block: object) -> None:
+    logger.debug("A block of type %s has no place in the input", getattr(block, "type", "?"))
 
 
 def _any(blocks: Iterable[object], kind: type) -> bool:

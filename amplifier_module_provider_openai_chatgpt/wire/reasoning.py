@@ -35,7 +35,7 @@ def to_block_content(item: Mapping[str, Any], model: str, account_id: str) -> li
     state = {
         "type": "reasoning",
         "encrypted_content": ciphertext,
-        "summary": _summary_texts(item.get("summary")),
+        "summary": [clean_text(text) for text in _texts(item.get("summary"))],
         "model": model,
         "account": account_stamp(account_id),
     }
@@ -63,7 +63,7 @@ def replayed(item: Mapping[str, Any]) -> Item | None:
     ciphertext = item.get("encrypted_content")
     if not isinstance(ciphertext, str) or not ciphertext:
         return None
-    return items.reasoning(ciphertext, _summary_texts(item.get("summary")))
+    return items.reasoning(ciphertext, _texts(item.get("summary")))
 
 
 def _state(content: object) -> Mapping[str, Any] | None:
@@ -77,8 +77,8 @@ def _state(content: object) -> Mapping[str, Any] | None:
     return None
 
 
-def _summary_texts(summary: object) -> list[str]:
+def _texts(summary: object) -> list[str]:
     """Texts of a summary, from wire parts or from our own list of texts."""
     parts = summary if isinstance(summary, list) else ()
     texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
-    return [clean_text(text) for text in texts if isinstance(text, str)]
+    return [text for text in texts if isinstance(text, str)]
