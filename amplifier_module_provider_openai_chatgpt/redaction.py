@@ -53,30 +53,28 @@ _HIDDEN_KEYS = frozenset(
 # Keys that are looked for inside text too: unlikely words of ordinary prose.
 _NAMES_IN_TEXT = "|".join(sorted(key for key in _HIDDEN_KEYS if "_" in key)).replace("_", "[_-]")
 # (what the lower-cased text must hold for the pattern to be tried, pattern, replacement). Every pattern is
-# linear: a run of token characters can be entered at its beginning only.
-_SHAPES = tuple(
-    (needle, re.compile(pattern), replacement)
-    for needle, pattern, replacement in (
-        (";base64,", r"data:([\w.+-]{1,60}/[\w.+-]{1,60});base64,[A-Za-z0-9+/=_-]*", None),
-        (
-            "bearer",
-            r"(?i)\bbearer\s+(?!(?:tokens?|auth\w*|credentials?|scheme)\b)[^\s\"',;]+",
-            f"Bearer {REDACTED}",
-        ),
-        ("eyj", r"(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]*){0,4}", REDACTED),
-        ("gaaaa", r"(?<![A-Za-z0-9])gAAAA[\w=-]{16,}", REDACTED),
-        ("rt_", r"(?<![A-Za-z0-9])rt_[\w.-]{6,}", REDACTED),
-        ("ac_", r"(?<![A-Za-z0-9])ac_[\w.-]{12,}", REDACTED),
-        ("sk-", r"(?<![A-Za-z0-9])sk-[\w-]{16,}", REDACTED),
-        ("at-", r"(?<![\w-])at-(?=[A-Za-z-]*\d)[\w-]{20,}", REDACTED),
-        ("cookie", r"(?i)\b((?:set-)?cookie)\s*:\s*[^\s=;:]{1,100}=[^\r\n]*", rf"\1: {REDACTED}"),
-        ("code=", r"([?&]code=)[^\s&#\"']+", rf"\1{REDACTED}"),
-        (
-            "",
-            rf"(?i)\b({_NAMES_IN_TEXT})([\\\"']*\s?[:=]\s?[\\\"']*)[^\s\\\"'&,;{{}}\[\]]+",
-            rf"\1\2{REDACTED}",
-        ),
-    )
+# linear: a run of token characters can be entered at its beginning only. ``re`` compiles them when first
+# used, which keeps mounting cheap; so it does all patterns of this package that are plain text.
+_SHAPES = (
+    (";base64,", r"data:([\w.+-]{1,60}/[\w.+-]{1,60});base64,[A-Za-z0-9+/=_-]*", None),
+    (
+        "bearer",
+        r"(?i)\bbearer\s+(?!(?:tokens?|auth\w*|credentials?|scheme)\b)[^\s\"',;]+",
+        f"Bearer {REDACTED}",
+    ),
+    ("eyj", r"(?<![A-Za-z0-9])eyJ[\w-]{8,}(?:\.[\w-]*){0,4}", REDACTED),
+    ("gaaaa", r"(?<![A-Za-z0-9])gAAAA[\w=-]{16,}", REDACTED),
+    ("rt_", r"(?<![A-Za-z0-9])rt_[\w.-]{6,}", REDACTED),
+    ("ac_", r"(?<![A-Za-z0-9])ac_[\w.-]{12,}", REDACTED),
+    ("sk-", r"(?<![A-Za-z0-9])sk-[\w-]{16,}", REDACTED),
+    ("at-", r"(?<![\w-])at-(?=[A-Za-z-]*\d)[\w-]{20,}", REDACTED),
+    ("cookie", r"(?i)\b((?:set-)?cookie)\s*:\s*[^\s=;:]{1,100}=[^\r\n]*", rf"\1: {REDACTED}"),
+    ("code=", r"([?&]code=)[^\s&#\"']+", rf"\1{REDACTED}"),
+    (
+        "",
+        rf"(?i)\b({_NAMES_IN_TEXT})([\\\"']*\s?[:=]\s?[\\\"']*)[^\s\\\"'&,;{{}}\[\]]+",
+        rf"\1\2{REDACTED}",
+    ),
 )
 
 
@@ -99,7 +97,7 @@ def without_secrets(text: str) -> str:
     lowered = text.lower()
     for needle, pattern, replacement in _SHAPES:
         if needle in lowered:
-            text = pattern.sub(replacement or _shorten_data_url, text)
+            text = re.sub(pattern, replacement or _shorten_data_url, text)
     return text
 
 

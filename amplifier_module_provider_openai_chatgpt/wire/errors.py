@@ -8,7 +8,6 @@ means in ``outages``; the rest of the package takes all of it from here.
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import LLMError
@@ -70,11 +69,22 @@ __all__ = [
 _MODELS_COMMAND = "amplifier-openai-chatgpt models"
 
 # What the server's own message repeats without adding anything.
-_EMPTY_WORDS = frozenset(status.phrase.lower() for status in HTTPStatus) | {
-    "error",
-    "unknown error",
-    "an error occurred",
-}
+_EMPTY_WORDS = frozenset(
+    {
+        "an error occurred",
+        "bad gateway",
+        "bad request",
+        "error",
+        "forbidden",
+        "gateway timeout",
+        "internal server error",
+        "not found",
+        "service unavailable",
+        "too many requests",
+        "unauthorized",
+        "unknown error",
+    }
+)
 
 _WORKSPACE = {
     "workspace_owner_credits_depleted": "Your ChatGPT workspace is out of credits: add some to go on",

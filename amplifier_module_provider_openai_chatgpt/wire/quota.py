@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,17 +43,17 @@ _PLANS = {
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NAMED_SPANS = {(1, "day"): "daily", (7, "day"): "weekly"}
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
-_FAMILY = re.compile(r"x-([a-z0-9-]{1,60}?)-(?:primary|secondary)-used-percent")
-_LIMIT_HEADER = re.compile(
-    r"x-[a-z0-9-]{1,60}-(?:primary|secondary|credits|promo|limit-name|active-limit|plan-type|rate-limit-reached)"
+_FAMILY = r"x-([a-z0-9-]{1,60}?)-(?:primary|secondary)-used-percent"
+_LIMIT_HEADER = (
+    r"x-[a-z0-9-]{1,60}-"
+    r"(?:primary|secondary|credits|promo|limit-name|active-limit|plan-type|rate-limit-reached)"
 )
 # Two answers may tell one window's reset some seconds apart.
 _SAME_RESET = 600
 _LATEST = 253_370_764_800  # the year 9999: what is later is no time
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """One limit over time. ``limit`` names a limit of its own (a model's); empty for the general one.
 
     ``resets_at`` is in Unix seconds, as is ``now`` in all of this file.
@@ -77,8 +76,7 @@ class Window:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Credits:
+class Credits(NamedTuple):
     """Bought on top of the plan. ``balance`` is the server's own text."""
 
     has_credits: bool
@@ -90,8 +88,7 @@ class Credits:
         return {"has_credits": self.has_credits, "unlimited": self.unlimited, "balance": self.balance}
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """What is left, as of one answer. The active limit's windows come first."""
 
     plan: str | None = None
@@ -124,7 +121,7 @@ def read_headers(headers: Mapping[str, Any], now: float) -> Quota | None:
     found = limit_headers(headers)
     if not found:
         return None
-    families = dict.fromkeys(["codex", *(m[1] for m in map(_FAMILY.match, found) if m)])
+    families = dict.fromkeys(["codex", *(m[1] for name in found if (m := re.match(_FAMILY, name)))])
     active = _text(found.get("x-codex-active-limit"))
     named = (active or "codex").lower().replace("_", "-")
     windows = {family: tuple(_header_windows(found, family, named, now)) for family in families}
@@ -147,7 +144,7 @@ def limit_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in headers.items():
         key = str(name).lower()
-        if _LIMIT_HEADER.match(key):
+        if re.match(_LIMIT_HEADER, key):
             found[key] = _first(value)[:200]
     return found
 

@@ -28,7 +28,7 @@ LONGEST_MESSAGE = 300
 _LARGEST_BODY = 256 * 1024
 _LARGEST_TEXT = 8 * 1024
 _WORDS = ("message", "msg", "error_description", "description", "reason", "detail", "error")
-_TAG = re.compile(r"</?[a-zA-Z!][^<>]*>")
+_TAG = r"</?[a-zA-Z!][^<>]*>"
 _CHALLENGE_TITLES = (
     "just a moment",
     "checking if the site connection is secure",
@@ -36,14 +36,14 @@ _CHALLENGE_TITLES = (
 )
 _CHALLENGE_SCRIPTS = ("cf-chl", "challenge-platform")
 _DELAY = r"(\d{1,9}(?:\.\d{1,9})?)\s{0,3}(ms|milli|s|m|h|d)[a-z]{0,11}"
-_TRY_AGAIN = re.compile(rf"try again in\s{{0,9}}((?:{_DELAY}[\s,]{{0,3}}){{1,4}})", re.IGNORECASE)
+_TRY_AGAIN = rf"(?i)try again in\s{{0,9}}((?:{_DELAY}[\s,]{{0,3}}){{1,4}})"
 _UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _JSON_STARTS = frozenset('{["')
-_CODE = re.compile(r"[a-zA-Z0-9_.-]{1,100}")
-_UNSUPPORTED = re.compile(r"(?i)\b(?:unsupported|unknown) parameter:?\s{0,3}['\"`]?([\w.\[\]-]{1,100})")
-_LANE = re.compile(r"(?i)^model not found\b|responses[-_ ]lite")
-_TIER = re.compile(r"(?i)service[_ ]tier")
-_STALE_ITEM = re.compile(r"Item with id '?rs_")
+_CODE = r"[a-zA-Z0-9_.-]{1,100}"
+_UNSUPPORTED = r"(?i)\b(?:unsupported|unknown) parameter:?\s{0,3}['\"`]?([\w.\[\]-]{1,100})"
+_LANE = r"(?i)^model not found\b|responses[-_ ]lite"
+_TIER = r"(?i)service[_ ]tier"
+_STALE = r"Item with id '?rs_|encrypted content .{0,200}could not be (?:verified|decrypted)"
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
@@ -106,7 +106,7 @@ def clean(value: Any, longest: int = LONGEST_MESSAGE) -> str:
     """Reduce server text to one printable line without markup or secrets, cut to ``longest``."""
     if not isinstance(value, str):
         return ""
-    text = _TAG.sub(" ", value[:_LARGEST_TEXT])
+    text = re.sub(_TAG, " ", value[:_LARGEST_TEXT])
     text = " ".join(
         "".join(char if char.isprintable() and char != "\ufffd" else " " for char in text).split()
     )
@@ -116,7 +116,7 @@ def clean(value: Any, longest: int = LONGEST_MESSAGE) -> str:
 
 def unsupported_parameter(refusal: Refusal) -> str | None:
     """Name the body field that the backend does not take, if that is what it says."""
-    found = _UNSUPPORTED.search(refusal.message)
+    found = re.search(_UNSUPPORTED, refusal.message)
     if found:
         return found[1].rstrip(".")
     return refusal.param if refusal.code in {"unsupported_parameter", "unknown_parameter"} else None
@@ -124,7 +124,7 @@ def unsupported_parameter(refusal: Refusal) -> str | None:
 
 def is_stale_reasoning(refusal: Refusal) -> bool:
     """True when the replayed reasoning is at fault: the call may work without it."""
-    if refusal.code == "invalid_encrypted_content" or _STALE_ITEM.search(refusal.message):
+    if refusal.code == "invalid_encrypted_content" or re.search(_STALE, refusal.message):
         return True
     # Seen once in place of the code above.
     return refusal.status == 400 and not refusal.code and refusal.message == "Request blocked."
@@ -137,14 +137,14 @@ def is_version_gate(refusal: Refusal) -> bool:
 
 def is_lane_refusal(refusal: Refusal) -> bool:
     """True when the model may still answer a request of the other shape (docs/backend.md, Lite)."""
-    return refusal.status in {400, 404} and bool(_LANE.search(refusal.message))
+    return refusal.status in {400, 404} and bool(re.search(_LANE, refusal.message))
 
 
 def is_tier_refusal(refusal: Refusal) -> bool:
     """True when the service tier is at fault: the call may work without it."""
     if refusal.status not in {400, 422, None}:
         return False
-    return refusal.param == "service_tier" or bool(_TIER.search(refusal.message))
+    return refusal.param == "service_tier" or bool(re.search(_TIER, refusal.message))
 
 
 def _read(data: Any, headers: Mapping[str, Any], status: int | None, now: float) -> Refusal:
@@ -248,7 +248,7 @@ def _retry_after(
             return seconds
         if isinstance(value, str) and (seconds := _until(value, now)) is not None:
             return seconds
-    found = _TRY_AGAIN.search(message)
+    found = re.search(_TRY_AGAIN, message)
     if not found:
         return None
     return sum(float(count) * _UNITS[unit.lower()] for count, unit in re.findall(f"(?i){_DELAY}", found[1]))

@@ -7,8 +7,7 @@ refusal is a new row here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from amplifier_core.llm_errors import (
     AccessDeniedError,
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from .refusal import Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """How one kind of refusal is told. ``quote``: the server's own words may add something.
 
     ``say`` may hold {model}, {status}, {account}, {choose}, {wait}; they are filled from the call.
@@ -171,25 +169,22 @@ _REQUEST = frozenset({400, 403, 404, 413, 422, None})
 _BUSY = frozenset({429, 500, 502, 503, 529, None})
 _LIMIT = frozenset({403, 404, 429, None})
 # By the server's words, where no code decides: (statuses, pattern, row), the first that fits.
-BY_WORDS: tuple[tuple[frozenset[int | None], re.Pattern[str], Row], ...] = tuple(
-    (statuses, re.compile(pattern, re.IGNORECASE), row)
-    for statuses, pattern, row in (
-        (_LIMIT, r"\busage limit\b", USAGE_LIMIT),
-        (_REQUEST, r"\b(?:unsupported|unknown) parameter\b", _PARAMETER),
-        (_REQUEST, r"requires a newer version", _GATE),
-        (
-            _REQUEST,
-            r"^model not found\b|\bmodel is not supported\b|\bmodel '?[^' ]{1,80}'? does not exist",
-            _NO_MODEL,
-        ),
-        (_REQUEST, r"\bcontext (?:length|window)\b|\bmaximum context\b|\btoo many tokens\b", _CONTEXT),
-        (_REQUEST, r"encrypted content .{0,200}could not be verified", _REASONING),
-        (_REQUEST, r"does not represent a valid image", _IMAGE),
-        (_REQUEST, r"no tool (?:output|call) found for|missing namespace for function_call", _PAIRS),
-        (_REQUEST, r"\bcontent[ _-]?filter|\bsafety\b|\bblocked\b", _POLICY),
-        (_BUSY, r"\bat capacity\b|\boverloaded\b", _AT_CAPACITY),
-        (frozenset({None}), r"\brate limit\b|\btoo many requests\b", _TOO_MANY),
-    )
+BY_WORDS: tuple[tuple[frozenset[int | None], str, Row], ...] = (
+    (_LIMIT, r"\busage limit\b", USAGE_LIMIT),
+    (_REQUEST, r"\b(?:unsupported|unknown) parameter\b", _PARAMETER),
+    (_REQUEST, r"requires a newer version", _GATE),
+    (
+        _REQUEST,
+        r"^model not found\b|\bmodel is not supported\b|\bmodel '?[^' ]{1,80}'? does not exist",
+        _NO_MODEL,
+    ),
+    (_REQUEST, r"\bcontext (?:length|window)\b|\bmaximum context\b|\btoo many tokens\b", _CONTEXT),
+    (_REQUEST, r"encrypted content .{0,200}could not be verified", _REASONING),
+    (_REQUEST, r"does not represent a valid image", _IMAGE),
+    (_REQUEST, r"no tool (?:output|call) found for|missing namespace for function_call", _PAIRS),
+    (_REQUEST, r"\bcontent[ _-]?filter|\bsafety\b|\bblocked\b", _POLICY),
+    (_BUSY, r"\bat capacity\b|\boverloaded\b", _AT_CAPACITY),
+    (frozenset({None}), r"\brate limit\b|\btoo many requests\b", _TOO_MANY),
 )
 
 _MOVED = Row(
@@ -210,7 +205,7 @@ BY_STATUS: dict[int, Row] = {
     **dict.fromkeys(range(300, 400), _MOVED),
     **dict.fromkeys(range(400, 500), _OTHER_REQUEST),
     400: _INVALID,
-    401: replace(_SIGNED_OUT, quote=True),
+    401: _SIGNED_OUT._replace(quote=True),
     402: Row(
         QuotaExceededError, f"OpenAI asks for payment{{status}}: check plan and billing at {USAGE_PAGE}."
     ),
@@ -268,7 +263,7 @@ def _candidates(refusal: Refusal) -> Iterator[Row | None]:
     if refusal.html and refusal.status == 403:
         yield _WEB_PAGE
     for statuses, pattern, row in BY_WORDS:
-        if refusal.status in statuses and pattern.search(refusal.message):
+        if refusal.status in statuses and re.search(pattern, refusal.message, re.IGNORECASE):
             yield row
     if refusal.status is None:
         yield _INVALID if refusal.kind == "invalid_request_error" else _SERVER

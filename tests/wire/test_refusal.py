@@ -231,6 +231,7 @@ QUESTIONS = (is_stale_reasoning, is_version_gate, is_lane_refusal, is_tier_refus
     [
         (400, {"error": {"code": "invalid_encrypted_content"}}, {is_stale_reasoning}),
         (404, {"error": {"message": "Item with id 'rs_1' not found."}}, {is_stale_reasoning}),
+        (400, {"detail": "The encrypted content gAAA…= could not be verified."}, {is_stale_reasoning}),
         (400, {"detail": "Request blocked."}, {is_stale_reasoning}),
         (400, {"detail": "The 'x' model requires a newer version of Codex. Please"}, {is_version_gate}),
         (404, {"detail": "Model not found x-free-1p"}, {is_lane_refusal}),
