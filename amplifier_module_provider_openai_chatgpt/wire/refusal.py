@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 300
 _LARGEST_BODY = 256 * 1024
 _LARGEST_TEXT = 8 * 1024
+_LONGEST_WAIT = 366 * 86400.0
 _WORDS = ("message", "msg", "error_description", "description", "reason", "detail", "error")
 _TAG = r"</?[a-zA-Z!][^<>]*>"
 _CHALLENGE_TITLES = (
@@ -153,6 +154,7 @@ def _read(data: Any, headers: Mapping[str, Any], status: int | None, now: float)
     quota = read_headers(headers, now)
     said = _sentence(error) or _sentence(data) or _sentence(hidden)
     message = clean(said)
+    wait = _retry_after(headers, error, message, now)
     return Refusal(
         status=status,
         code=_word(error.get("code")) or _word(hidden.get("code")),
@@ -161,7 +163,7 @@ def _read(data: Any, headers: Mapping[str, Any], status: int | None, now: float)
         message=message,
         request_id=_identifier(headers, "x-request-id", "x-oai-request-id"),
         cf_ray=_identifier(headers, "cf-ray"),
-        retry_after=_retry_after(headers, error, message, now),
+        retry_after=None if wait is None else min(wait, _LONGEST_WAIT),
         resets_at=moment(error.get("resets_at")) or after(error.get("resets_in_seconds"), now),
         plan=clean(error.get("plan_type"), 60) or (quota.plan if quota else None),
         quota=quota,

@@ -104,6 +104,7 @@ def test_ids_for_support_are_kept():
         ({"retry-after": "nan"}, "", None),
         ({"retry-after": "inf"}, "", None),
         ({"retry-after": "9" * 400}, "", None),
+        ({"retry-after": "1e300"}, "", 366 * 86400),
         ({}, "Please try again in 11.054s.", 11.054),
         ({}, "Please try again in 250ms.", 0.25),
         ({}, "Try again in 3 seconds", 3.0),
