@@ -10,9 +10,11 @@ from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
 from .auth.credentials import Credentials, shared_credentials
+from .auth.oauth import sign_in_by_device_code
 from .auth.tokens import Tokens
 from .catalogue import shared_catalogue
 from .events import Emitter
+from .http import new_client
 from .models import model_infos, split_fast
 from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
 from .turn import Cancellation, Lane, Turn, in_lane
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 DISPLAY_NAME = "OpenAI ChatGPT"
 CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
 LATEST = "latest"
+LOGIN_SILENCE = 30.0
 
 # Learnt once for all sessions of a process: every sub-agent mounts a provider of its own.
 _lanes: dict[str, dict[str, Lane]] = {}
@@ -197,8 +200,15 @@ class ChatGPTProvider:
 
         Returns True once the tokens are stored. Raises a kernel error that says why it failed.
         """
-        ...
-        return False
+        self.check()
+        on_line = print_fn or _to_stderr
+        async with new_client(connect=self.settings.connect_timeout, silence=LOGIN_SILENCE) as client:
+            tokens = await sign_in_by_device_code(
+                client, self.settings.auth_url, lambda device: on_line(device.text())
+            )
+        await self._credentials.adopt(tokens)
+        on_line(f"Signed in. The sign-in is kept in {self.settings.token_file_path}")
+        return True
 
     async def close(self) -> None:
         """Release the connections of the running loop; the provider works again afterwards."""

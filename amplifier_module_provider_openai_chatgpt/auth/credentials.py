@@ -1,0 +1,323 @@
+"""Staying signed in: four steps to a valid token, one refresh at a time, one rescue after a 401.
+
+The refresh token works once, so a refresh is a transaction: under a lock that all processes share, the
+file is read again, the token is spent, and its successor is written before anybody uses it. It runs
+in a thread of its own, where neither a cancelled task nor a closing event loop can interrupt it; the
+interpreter waits for it before it exits. Only a process killed between the issuer's answer and the
+end of the write (some milliseconds) needs a new sign-in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from amplifier_core.llm_errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LLMError,
+    ProviderUnavailableError,
+)
+
+from ..http import new_client
+from ..settings import LOGIN_COMMAND, PROVIDER
+from . import oauth, token_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .tokens import Tokens
+
+Status = Literal["authenticated", "expired", "unauthenticated"]
+
+CONNECT_LIMIT = 10.0
+REPLY_LIMIT = 30.0
+LOCK_LIMIT = 90.0
+REVOKE_LIMIT = 10.0
+# After a refresh failed in passing, a token that still lives is used this long before the next try.
+PAUSE = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Credentials:
+    """One sign-in, for all providers of a process that share its file.
+
+    Safe to use from many tasks, event loops and threads at once. ``tokens`` given here count before
+    the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        auth_url: str,
+        *,
+        tokens: Tokens | None = None,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        self.path = path
+        self._auth_url = auth_url
+        self._clock = clock
+        self._memory = tokens
+        self._given = tokens is not None
+        self._stored: Tokens | None = None
+        self._stamp: object = None
+        self._refused: dict[str, str] = {}
+        self._dead: set[str] = set()
+        self._paused_until = 0.0
+        self._mutex = threading.Lock()
+        self._flights: dict[str, Future[Tokens]] = {}
+
+    async def current(self) -> Tokens:
+        """Return a token that is expected to be accepted, renewed five minutes before it expires.
+
+        In order: memory, disk, a refresh with memory's refresh token, one with the disk's. A refresh
+        that fails in passing leaves the old token in use while it lives. Raises AuthenticationError
+        when a person must sign in, a retryable kernel error when only the moment is bad.
+        """
+        tokens = self.peek()
+        if tokens is not None and self._holds(tokens):
+            return tokens
+        try:
+            return await self._join("", None)
+        except AuthenticationError:
+            raise
+        except LLMError as error:
+            tokens = self.peek()
+            if tokens is None or not self._lives(tokens):
+                raise
+            logger.info(
+                "Renewing the sign-in failed for now (%s); the token still holds.", type(error).__name__
+            )
+            return tokens
+
+    async def renew(self, refused: Tokens) -> Tokens:
+        """Return another token than the one that just got a 401, whatever its expiry says.
+
+        Another one in the file is adopted, else *that* one is refreshed, once for all who ask. Raises
+        as ``current`` does.
+        """
+        return await self._join(refused.access_token, refused)
+
+    def peek(self) -> Tokens | None:
+        """Return who is signed in as far as memory and disk know; never uses the network."""
+        memory = self._memory
+        if memory is not None and self._lives(memory):
+            return memory
+        stored = self._look()
+        return stored if stored is not None else memory if self._given else None
+
+    def status(self) -> Status:
+        """Tell offline whether calls can be expected to work, or a person must act."""
+        tokens = self.peek()
+        if tokens is None:
+            return "unauthenticated"
+        if self._lives(tokens) or (tokens.can_refresh and tokens.refresh_token not in self._refused):
+            return "authenticated"
+        return "expired"
+
+    async def adopt(self, tokens: Tokens) -> None:
+        """Store a new sign-in and use it. Raises ConfigurationError where the file cannot be written."""
+        await asyncio.to_thread(self._store, tokens)
+
+    async def forget(self) -> bool:
+        """Sign out: tell the issuer as far as it can be reached, and delete the file whatever it says.
+
+        Returns whether the issuer heard. Raises ConfigurationError where the file cannot be deleted.
+        """
+        tokens = self._memory or token_file.load(self.path)
+        self._memory, self._given = None, False
+        await asyncio.to_thread(self._delete)
+        if tokens is None:
+            return True
+        try:
+            async with (
+                asyncio.timeout(REVOKE_LIMIT),
+                new_client(connect=REVOKE_LIMIT, silence=REVOKE_LIMIT) as client,
+            ):
+                return await oauth.revoke(client, self._auth_url, tokens)
+        except TimeoutError:
+            return False
+
+    def _lives(self, tokens: Tokens) -> bool:
+        return tokens.is_valid(self._clock()) and tokens.access_token not in self._dead
+
+    def _holds(self, tokens: Tokens) -> bool:
+        """True for a token to be used as it is: far from its end, or a renewal just failed."""
+        if not self._lives(tokens):
+            return False
+        return (
+            not tokens.is_due(self._clock())
+            or not tokens.can_refresh
+            or time.monotonic() < self._paused_until
+        )
+
+    def _look(self) -> Tokens | None:
+        """Return the file's credential, read again only when the file changed."""
+        stamp = token_file.stamp(self.path)
+        if stamp != self._stamp or stamp is None:
+            self._stored = token_file.load(self.path) if stamp else None
+            self._stamp = stamp
+        return self._stored
+
+    async def _join(self, key: str, refused: Tokens | None) -> Tokens:
+        """Wait for the one renewal under way for this purpose; leaving does not interrupt it."""
+        with self._mutex:
+            flight = self._flights.get(key)
+            if flight is None:
+                flight = self._flights[key] = Future()
+                flight.set_running_or_notify_cancel()
+                threading.Thread(target=self._fly, args=(key, flight, refused), name="token-refresh").start()
+        return await asyncio.wrap_future(flight)
+
+    def _fly(self, key: str, flight: Future[Tokens], refused: Tokens | None) -> None:
+        try:
+            tokens = self._renew(refused)
+        except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
+            result: Tokens | BaseException = error
+        else:
+            result = tokens
+        with self._mutex:
+            self._flights.pop(key, None)
+        if isinstance(result, BaseException):
+            flight.set_exception(result)
+        else:
+            flight.set_result(result)
+
+    def _renew(self, refused: Tokens | None) -> Tokens:
+        """The transaction; runs in a thread of its own."""
+        try:
+            with token_file.locked(self.path, LOCK_LIMIT):
+                return self._renew_alone(refused)
+        except TimeoutError as error:
+            raise ProviderUnavailableError(
+                f"Another process has been renewing the sign-in for {LOCK_LIMIT:g} seconds: try again.",
+                provider=PROVIDER,
+            ) from error
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def _renew_alone(self, refused: Tokens | None) -> Tokens:
+        stored = token_file.load(self.path)
+        for tokens in (self._memory, stored):
+            if tokens is not None and self._is_answer(tokens, refused):
+                self._memory = tokens
+                return tokens
+        for tokens in self._spendable(stored):
+            try:
+                return self._spend(tokens)
+            except oauth.RefreshRefusedError as reason:
+                self._refused[tokens.refresh_token] = str(reason)
+                winner = token_file.load(self.path)
+                if winner is not None and not winner.is_same(tokens) and self._is_answer(winner, refused):
+                    self._memory = winner
+                    return winner
+        if refused is not None:
+            self._dead.add(refused.access_token)
+        raise self._signed_out(stored or self._memory)
+
+    def _is_answer(self, tokens: Tokens, refused: Tokens | None) -> bool:
+        if refused is not None:
+            return tokens.access_token != refused.access_token and self._lives(tokens)
+        return self._lives(tokens) and not tokens.is_due(self._clock())
+
+    def _spendable(self, stored: Tokens | None) -> list[Tokens]:
+        """Credentials worth a refresh: memory's, then the disk's.
+
+        Memory's only while the file still speaks of the same account: somebody who signed out or in
+        as another must not be undone.
+        """
+        memory = self._memory
+        if (
+            memory is not None
+            and not self._given
+            and (stored is None or stored.account_id != memory.account_id)
+        ):
+            memory = None
+        both = [tokens for tokens in (memory, stored) if tokens is not None and tokens.can_refresh]
+        if len(both) == 2 and both[0].refresh_token == both[1].refresh_token:
+            del both[0]
+        return [tokens for tokens in both if tokens.refresh_token not in self._refused]
+
+    def _spend(self, tokens: Tokens) -> Tokens:
+        try:
+            reply = asyncio.run(self._ask(tokens.refresh_token))
+        except LLMError:
+            self._paused_until = time.monotonic() + PAUSE
+            raise
+        renewed = type(tokens).from_reply(reply, now=self._clock(), previous=tokens)
+        try:
+            token_file.save(self.path, renewed)
+        except OSError as error:
+            # The old token is spent: losing this one too would sign the person out.
+            logger.warning("%s It is kept in memory only.", _unwritable(self.path, error))
+        self._memory = renewed
+        return renewed
+
+    async def _ask(self, refresh_token: str) -> dict[str, object]:
+        try:
+            async with (
+                asyncio.timeout(REPLY_LIMIT),
+                new_client(connect=CONNECT_LIMIT, silence=REPLY_LIMIT) as client,
+            ):
+                return dict(await oauth.refresh(client, self._auth_url, refresh_token))
+        except TimeoutError as error:
+            raise ProviderUnavailableError(
+                "The issuer did not renew the sign-in in time. It is still there: try again.",
+                provider=PROVIDER,
+            ) from error
+
+    def _store(self, tokens: Tokens) -> None:
+        try:
+            with token_file.locked(self.path, LOCK_LIMIT):
+                token_file.save(self.path, tokens)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        self._memory = tokens
+        self._refused.clear()
+        self._dead.clear()
+
+    def _delete(self) -> None:
+        try:
+            with token_file.locked(self.path, LOCK_LIMIT):
+                token_file.delete(self.path)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def _signed_out(self, tokens: Tokens | None) -> AuthenticationError:
+        reason = self._refused.get(tokens.refresh_token) if tokens is not None else None
+        because = f" The stored sign-in cannot be renewed: {reason}." if reason else ""
+        return AuthenticationError(
+            f"No valid OAuth tokens: run {LOGIN_COMMAND}.{because}", provider=PROVIDER, status_code=401
+        )
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+    reason = error.strerror or str(error)
+    return ConfigurationError(
+        f"The token file {path} cannot be written: {reason}. Mend that, or set token_file_path.",
+        provider=PROVIDER,
+    )
+
+
+_shared: dict[tuple[str, str], Credentials] = {}
+_shared_mutex = threading.Lock()
+
+
+def shared_credentials(path: Path, auth_url: str) -> Credentials:
+    """Return the one object of this process for a token file and an issuer."""
+    key = (str(path.absolute()), auth_url)
+    with _shared_mutex:
+        if key not in _shared:
+            _shared[key] = Credentials(path, auth_url)
+        return _shared[key]

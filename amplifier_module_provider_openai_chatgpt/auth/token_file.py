@@ -1,0 +1,145 @@
+"""The token file: one JSON object, private, replaced in one step, under one lock.
+
+Whatever happens to a process while it writes, the file always holds a whole credential.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic_core import from_json, to_json
+
+from .tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LARGEST = 1024 * 1024
+_PRIVATE = 0o600
+_warned: set[tuple[str, str]] = set()
+
+logger = logging.getLogger(__name__)
+
+
+class RefusedFileError(OSError):
+    """The file is not one that a secret may be read from or written to; the text says why."""
+
+
+def load(path: Path) -> Tokens | None:
+    """Return the stored credential; None where there is none that can be used, with one log line why."""
+    try:
+        content = _read(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _warn(path, f"it cannot be read ({error.strerror or error})")
+        return None
+    if content is None or not content.strip():
+        return None
+    try:
+        stored = from_json(content)
+    except ValueError:
+        stored = None
+    if not isinstance(stored, dict):
+        _warn(path, "it does not hold a JSON object")
+        return None
+    tokens = Tokens.from_dict(stored)
+    return tokens if tokens.access_token or tokens.refresh_token else None
+
+
+def save(path: Path, tokens: Tokens) -> None:
+    """Write the credential; the file is never wider than 0600 and never half written.
+
+    Raises OSError, RefusedFileError among them.
+    """
+    _make_folder(path.parent)
+    if path.is_symlink():
+        raise RefusedFileError(f"{path} is a symbolic link; the sign-in is not written through it.")
+    content = to_json(tokens.to_dict(), indent=2) + b"\n"
+    descriptor, beside = tempfile.mkstemp(
+        prefix=f".{path.name}.", dir=path.parent
+    )  # mode 0600 from the start
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(beside).unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def delete(path: Path) -> None:
+    """Remove the credential; a missing file is fine. Raises OSError."""
+    path.unlink(missing_ok=True)
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """Identify the file's present content cheaply; None when there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@contextlib.contextmanager
+def locked(path: Path, timeout: float) -> Iterator[None]:
+    """Hold the lock beside the file, on this machine's processes and threads; waits in this thread.
+
+    Raises TimeoutError after ``timeout`` seconds, OSError where no lock can be made.
+    """
+    from filelock import FileLock
+
+    _make_folder(path.parent)
+    with FileLock(f"{path}.lock", timeout=timeout, mode=_PRIVATE):
+        yield
+
+
+def _read(path: Path) -> bytes | None:
+    """Read through one descriptor, so that what was checked is what is read."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise RefusedFileError("it is no regular file")
+        if hasattr(os, "getuid") and found.st_uid != os.getuid():
+            raise RefusedFileError("it belongs to somebody else")
+        if found.st_size > LARGEST:
+            raise RefusedFileError("it is far too large")
+        if os.name == "posix" and found.st_mode & 0o077:
+            os.fchmod(descriptor, _PRIVATE)
+            logger.warning("The token file %s was open to others; it is private now.", path)
+        return file.read(LARGEST)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder where it is missing, for its owner only."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the renaming durable; some systems and file systems cannot."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _warn(path: Path, reason: str) -> None:
+    """Say once per file and reason that it counts as signed out."""
+    if (str(path), reason) not in _warned:
+        _warned.add((str(path), reason))
+        logger.warning("The token file %s is not used: %s. You count as signed out.", path, reason)
