@@ -13,7 +13,7 @@ from .blocks import item_text
 from .text import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from .conversation import Conversation
     from .items import Item
@@ -93,16 +93,12 @@ class Call:
                 "text": _given({"verbosity": self.verbosity, "format": self.text_format}) or None,
             }
         )
-        encoded = (
-            encode(key) + b":" + (value if isinstance(value, bytes) else encode(value))
-            for key, value in _merged(fields, self.extra).items()
-        )
-        return b"{" + b",".join(encoded) + b"}"
+        return b"".join(_pieces(_merged(fields, self.extra)))
 
     def _classic_shape(self) -> dict[str, Any]:
         return {
             "instructions": self.instructions,
-            "input": _listed(self.items),
+            "input": self.items,
             "tools": list(self.tools) or None,
             "tool_choice": self.tool_choice,
             "parallel_tool_calls": self.parallel_tool_calls if self.tools else None,
@@ -116,8 +112,8 @@ class Call:
         tools = items.additional_tools([space] if functions else [])
         instructions = items.message("developer", [items.text_part(self.instructions)])
         return {
-            "input": _listed([tools, instructions, *self.items]),
-            "tool_choice": self.tool_choice if functions else None,
+            "input": (tools, instructions, *self.items),
+            "tool_choice": _lite_choice(self.tool_choice) if functions else None,
             "parallel_tool_calls": False,
             "reasoning": _given({"effort": self.effort, "summary": self.summary}) | {"context": "all_turns"},
         }
@@ -153,8 +149,22 @@ def _replayed(item: Mapping[str, Any]) -> Item | None:
     return items.answer(text, item.get("phase")) if text else None
 
 
-def _listed(encoded: Iterable[Item]) -> bytes:
-    return b"[" + b",".join(encoded) + b"]"
+def _lite_choice(choice: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+    """Hosted tools, which are chosen by their type alone, do not exist in the Lite shape."""
+    return "auto" if isinstance(choice, dict) and "name" not in choice else choice
+
+
+def _pieces(fields: Mapping[str, Any]) -> Iterator[bytes]:
+    """Encode an object piece by piece: the input is encoded already, and too long to copy often."""
+    before = b"{"
+    for key, value in fields.items():
+        yield from (before, encode(key), b":")
+        if key == "input" and isinstance(value, tuple):
+            yield from (b"[", b",".join(value), b"]")
+        else:
+            yield encode(value)
+        before = b","
+    yield b"}"
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
