@@ -69,9 +69,9 @@ class ChatGPTProvider:
         self.priority = self.settings.priority
         self.raw = self.settings.raw
         self.timeout = self.settings.timeout
-        self._credentials = self._sign_in(tokens)
-        self._client = Client(self.settings, self._credentials, self._known_models)
-        self._catalogue = shared_catalogue(self.settings, self._client.get, self._account_id)
+        self.credentials = self._sign_in(tokens)
+        self.client = Client(self.settings, self.credentials, self._known_models)
+        self.catalogue = shared_catalogue(self.settings, self.client.get, self._account_id)
         self._lanes = _lanes.setdefault(self.settings.base_url, {})
         self._throttled: set[Any] = set()
         self._warned: set[str] = set()
@@ -83,11 +83,11 @@ class ChatGPTProvider:
         return Credentials(path, auth_url, tokens=Tokens.from_dict(tokens))
 
     def _account_id(self) -> str:
-        tokens = self._credentials.peek()
+        tokens = self.credentials.peek()
         return tokens.account_id if tokens else ""
 
     def _known_models(self) -> list[str]:
-        return [model.slug for model in self._catalogue.known()]
+        return [model.slug for model in self.catalogue.known()]
 
     def check(self) -> None:
         """Raise ConfigurationError for a bad environment variable."""
@@ -124,9 +124,9 @@ class ChatGPTProvider:
     def get_model_info(self) -> ModelInfo:
         """Describe the model that a call without a model of its own gets; offline."""
         if self.default_model == LATEST:
-            return model_infos(self._catalogue.known())[0]
+            return model_infos(self.catalogue.known())[0]
         slug, _ = split_fast(self.default_model)
-        return model_infos([self._catalogue.find(slug)], hidden=True)[0]
+        return model_infos([self.catalogue.find(slug)], hidden=True)[0]
 
     async def list_models(self) -> list[ModelInfo]:
         """List the models of this subscription, each fast one with its ``-fast`` twin.
@@ -135,7 +135,7 @@ class ChatGPTProvider:
         reached; raises AuthenticationError when signed out.
         """
         self.check()
-        return model_infos(await self._catalogue.list())
+        return model_infos(await self.catalogue.list())
 
     async def complete(self, request: ChatRequest, **kwargs: Any) -> ChatResponse:
         """Answer a request, streaming to hooks meanwhile. Raises kernel errors (LLMError) only.
@@ -161,14 +161,14 @@ class ChatGPTProvider:
     async def _build(self, request: ChatRequest, kwargs: Mapping[str, Any]) -> Call:
         model = requested_model(request, kwargs, self.default_model)
         if model == LATEST:
-            model = await self._catalogue.latest()
+            model = await self.catalogue.latest()
         call = build_call(
             request,
             kwargs,
             self.settings,
             model=model,
-            find=self._catalogue.find,
-            knows=self._catalogue.knows,
+            find=self.catalogue.find,
+            knows=self.catalogue.knows,
             account_id=self._account_id(),
             session_id=_session_id(self.coordinator),
             warned=self._warned,
@@ -178,9 +178,9 @@ class ChatGPTProvider:
     def _turn(self, call: Call, exchange: Exchange, cancellation: Cancellation) -> Turn:
         return Turn(
             call,
-            client=self._client,
+            client=self.client,
             exchange=exchange,
-            catalogue=self._catalogue,
+            catalogue=self.catalogue,
             settings=self.settings,
             cancellation=cancellation,
             lanes=self._lanes,
@@ -193,7 +193,7 @@ class ChatGPTProvider:
 
     def auth_status(self) -> str:
         """``authenticated``, ``expired`` (a person must sign in) or ``unauthenticated``; offline."""
-        return self._credentials.status()
+        return self.credentials.status()
 
     async def login(self, print_fn: Callable[[str], object] | None = None) -> bool:
         """Sign in by device code; ``print_fn`` gets plain lines (default: stderr).
@@ -206,13 +206,13 @@ class ChatGPTProvider:
             tokens = await sign_in_by_device_code(
                 client, self.settings.auth_url, lambda device: on_line(device.text())
             )
-        await self._credentials.adopt(tokens)
+        await self.credentials.adopt(tokens)
         on_line(f"Signed in. The sign-in is kept in {self.settings.token_file_path}")
         return True
 
     async def close(self) -> None:
         """Release the connections of the running loop; the provider works again afterwards."""
-        await self._client.close()
+        await self.client.close()
 
 
 def _session_id(coordinator: Any) -> str | None:

@@ -213,7 +213,11 @@ class Turn:
         call = self._call
         model = self._catalogue.find(call.model)
         forms: list[tuple[str, bool, Callable[[], Call]]] = [
-            ("reasoning", errors.is_stale_reasoning(refusal), call.without_reasoning),
+            (
+                "reasoning",
+                errors.is_stale_reasoning(refusal) and call.replays_reasoning,
+                call.without_reasoning,
+            ),
             ("tier", errors.is_tier_refusal(refusal) and bool(call.service_tier), call.without_tier),
             ("lite", errors.is_lane_refusal(refusal) and model.lite and not call.lite, call.as_lite),
         ]

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from . import items, reasoning
 from .blocks import item_text
 from .text import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from .conversation import Conversation
     from .items import Item
@@ -93,7 +93,7 @@ class Call:
                 "text": _given({"verbosity": self.verbosity, "format": self.text_format}) or None,
             }
         )
-        return b"".join(_pieces(_merged(fields, self.extra)))
+        return to_json(_merged(fields, self.extra))
 
     def _classic_shape(self) -> dict[str, Any]:
         return {
@@ -118,9 +118,14 @@ class Call:
             "reasoning": _given({"effort": self.effort, "summary": self.summary}) | {"context": "all_turns"},
         }
 
+    @property
+    def replays_reasoning(self) -> bool:
+        """True when reasoning of earlier answers goes along."""
+        return any(item["type"] == "reasoning" for item in self.items)
+
     def without_reasoning(self) -> Call:
         """Leave out all reasoning of earlier answers, which the backend could no longer read."""
-        kept = tuple(item for item in self.items if not items.is_reasoning(item))
+        kept = tuple(item for item in self.items if item["type"] != "reasoning")
         return replace(self, items=kept, reasoning_refused=True)
 
     def without_tier(self) -> Call:
@@ -152,19 +157,6 @@ def _replayed(item: Mapping[str, Any]) -> Item | None:
 def _lite_choice(choice: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
     """Hosted tools, which are chosen by their type alone, do not exist in the Lite shape."""
     return "auto" if isinstance(choice, dict) and "name" not in choice else choice
-
-
-def _pieces(fields: Mapping[str, Any]) -> Iterator[bytes]:
-    """Encode an object piece by piece: the input is encoded already, and too long to copy often."""
-    before = b"{"
-    for key, value in fields.items():
-        yield from (before, encode(key), b":")
-        if key == "input" and isinstance(value, tuple):
-            yield from (b"[", b",".join(value), b"]")
-        else:
-            yield encode(value)
-        before = b","
-    yield b"}"
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:

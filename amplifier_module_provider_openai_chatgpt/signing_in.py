@@ -1,0 +1,101 @@
+"""Signing in and out at a terminal: the prompt, the countdown, the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from .auth.browser import sign_in_by_browser
+from .auth.oauth import sign_in_by_device_code
+from .http import new_client
+from .provider import LOGIN_SILENCE
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .auth.oauth import DeviceCode
+    from .auth.tokens import Tokens
+    from .provider import ChatGPTProvider
+
+
+async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
+    """Sign in by device code; at a terminal the time that is left counts down."""
+    settings = provider.settings
+    countdown: list[asyncio.Task[None]] = []
+
+    def prompt(device: DeviceCode) -> None:
+        notes.print(device.text(), markup=False, highlight=False)
+        if notes.is_terminal:
+            countdown.append(asyncio.create_task(_count_down(notes, device.lifetime)))
+
+    try:
+        async with new_client(connect=settings.connect_timeout, silence=LOGIN_SILENCE) as client:
+            tokens = await sign_in_by_device_code(client, settings.auth_url, prompt)
+    finally:
+        for task in countdown:
+            task.cancel()
+        await asyncio.gather(*countdown, return_exceptions=True)
+    await _keep(provider, tokens, notes)
+
+
+async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
+    """Sign in through a browser; where none reaches this machine, the redirect address can be pasted."""
+    import webbrowser
+
+    settings = provider.settings
+    async with new_client(connect=settings.connect_timeout, silence=LOGIN_SILENCE) as client:
+        tokens = await sign_in_by_browser(
+            client,
+            settings.auth_url,
+            settings.originator,
+            open_url=webbrowser.open,
+            show=lambda text: notes.print(text, markup=False, highlight=False, soft_wrap=True),
+            read_line=_read_line if sys.stdin.isatty() else None,
+        )
+    await _keep(provider, tokens, notes)
+
+
+async def sign_out(provider: ChatGPTProvider, notes: Console) -> None:
+    """Forget the sign-in here and revoke it at the issuer as far as it can be reached."""
+    if provider.credentials.peek() is None:
+        notes.print("Nobody was signed in.")
+        return
+    heard = await provider.credentials.forget()
+    notes.print(
+        "Signed out." if heard else "Signed out here. OpenAI could not be told; the token expires by itself."
+    )
+
+
+async def _keep(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:
+    await provider.credentials.adopt(tokens)
+    who = f" as {tokens.email}" if tokens.email else ""
+    path = provider.settings.token_file_path
+    notes.print(f"Signed in{who}. The sign-in is kept in {path}", markup=False, soft_wrap=True)
+
+
+async def _count_down(notes: Console, seconds: float) -> None:
+    """Show the time that is left in one line, which is gone when the wait is over."""
+    until = time.monotonic() + seconds
+    with notes.status("") as line:
+        while (left := int(until - time.monotonic())) > 0:
+            line.update(f"Waiting for you: {left // 60}:{left % 60:02d} left. Ctrl-C cancels.")
+            await asyncio.sleep(1)
+
+
+async def _read_line() -> str:
+    """Read one line from the terminal without stopping the event loop."""
+    loop = asyncio.get_running_loop()
+    line: asyncio.Future[str] = loop.create_future()
+
+    def ready() -> None:
+        loop.remove_reader(sys.stdin)
+        if not line.done():
+            line.set_result(sys.stdin.readline())
+
+    loop.add_reader(sys.stdin, ready)
+    try:
+        return await line
+    finally:
+        loop.remove_reader(sys.stdin)
