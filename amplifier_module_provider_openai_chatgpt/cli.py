@@ -98,7 +98,7 @@ def ask(
     """Ask one question of the real service; PROMPT `-` (or none) reads it from stdin."""
     from .asking import Question, ask_once
 
-    text = click.get_text_stream("stdin").read() if prompt == "-" else prompt
+    text = sys.stdin.read() if prompt == "-" else prompt
     if not text.strip():
         raise click.UsageError("There is no prompt: give one, or pipe one in.")
     question = Question(text, model=model, effort=effort, images=images)

@@ -19,19 +19,18 @@ from amplifier_core.message_models import (
     ToolCallBlock,
     ToolResultBlock,
 )
-from pydantic_core import from_json
 
 from . import items, reasoning
 from .blocks import call_arguments
 from .conversation import reasoning_refused_before
 from .images import Images, image_source
 from .pairing import MISSING, Pairing, Repair
-from .text import clean_text, encode_text, json_text
+from .text import clean_text, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .items import Item, Part
+    from .items import Item, Output, Part
     from .tools import ToolNames
 
 _INSTRUCTING = frozenset({"system", "developer"})
@@ -119,12 +118,11 @@ class _Writer:
         lonely = self.pairing.unanswered()
         if not lonely:
             return self.items
-        missing = encode_text(MISSING)
         written: list[Item] = []
         for place, item in enumerate(self.items):
             written.append(item)
             if place in lonely:
-                written.append(items.output(lonely[place], missing))
+                written.append(items.output(lonely[place], MISSING))
         return written
 
     def _user(self, message: Message) -> None:
@@ -154,7 +152,7 @@ class _Writer:
 
     def _flush(self, role: str, parts: list[Part]) -> None:
         if parts:
-            self.items.append(items.message(role, parts))
+            self.items.append(items.message(role, parts.copy()))
             parts.clear()
 
     def _assistant(self, message: Message) -> None:
@@ -201,7 +199,7 @@ class _Writer:
         self.pairing.others_spoke()
         call_id, name, content = message.tool_call_id or "", message.name or "", message.content
         if isinstance(content, str):
-            self._result(call_id, name, encode_text(content))
+            self._result(call_id, name, clean_text(content))
         elif not _any(content, ToolResultBlock):
             self._result(call_id, name, self._output(content or ""))
         else:
@@ -238,24 +236,24 @@ class _Writer:
     def _tool_result(self, block: ToolResultBlock) -> None:
         self._result(block.tool_call_id, "", self._output(block.output))
 
-    def _result(self, call_id: str, name: str, output: bytes) -> None:
+    def _result(self, call_id: str, name: str, output: Output) -> None:
         paired, worth_a_note = self.pairing.result(clean_text(call_id), name, output)
         if paired is not None:
             self.items.append(items.output(paired, output))
         elif worth_a_note:
             self.items.append(_orphan(name, output))
 
-    def _output(self, value: Any) -> bytes:
-        """Encode text as it is, a list of blocks as text or parts, any other value as its JSON."""
+    def _output(self, value: Any) -> Output:
+        """Take text as it is, a list of blocks as text or parts, any other value as its JSON."""
         if isinstance(value, str):
-            return encode_text(value)
+            return clean_text(value)
         parts = [self._part(block) for block in value] if isinstance(value, list) else []
         told = [part for part in parts if part is not None]
         if not told or len(told) < len(parts):
-            return encode_text(json_text(value))
-        if items.holds_image(told):
-            return b"[" + b",".join(told) + b"]"
-        return encode_text("\n".join(from_json(part)["text"] for part in told))
+            return json_text(value)
+        if any("text" not in part for part in told):
+            return told
+        return "\n".join(part["text"] for part in told)
 
     def _part(self, block: object) -> Part | None:
         """Translate a text or an image in a tool's output; None if it is neither."""
@@ -296,9 +294,9 @@ def _any(blocks: Iterable[object], kind: type) -> bool:
     return any(type(block) is kind for block in blocks)
 
 
-def _orphan(name: str, output: bytes) -> Item:
+def _orphan(name: str, output: Output) -> Item:
     """A result whose call is gone, as a note of the user: the backend refuses it as a result."""
     lead = f"[Result of a tool call that is not in this conversation{f' ({name})' if name else ''}]"
-    if output.startswith(b"["):
-        return items.message("user", [items.text_part(lead), output[1:-1]])
-    return items.message("user", [items.text_part(f"{lead}\n{from_json(output)}")])
+    if isinstance(output, str):
+        return items.message("user", [items.text_part(f"{lead}\n{output}")])
+    return items.message("user", [items.text_part(lead), *output])

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from .items import Output
 
 MISSING = "[No result of this tool call was recorded; it may have been interrupted.]"
 LONGEST_ID = 64
@@ -26,9 +29,8 @@ class Repair:
     kind: Kind
 
 
-@dataclass(slots=True)
-class _Call:
-    """A call in the input. ``epoch`` counts what was said by others than the model before it."""
+class _Call(NamedTuple):
+    """A call at its place in the input. ``epoch`` counts what others than the model said before it."""
 
     id: str
     wire_id: str
@@ -36,7 +38,6 @@ class _Call:
     arguments: str
     place: int
     epoch: int
-    output: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -44,70 +45,70 @@ class Pairing:
     """Pairs calls and results in the order in which they are told."""
 
     repairs: list[Repair] = field(default_factory=list)
-    _calls: list[_Call] = field(default_factory=list)
-    _open: dict[str, list[_Call]] = field(default_factory=dict)
-    _answered: dict[str, _Call] = field(default_factory=dict)
+    epoch: int = 0
+    _waiting: dict[str, list[_Call]] = field(default_factory=dict)
+    _lonely: dict[int, _Call] = field(default_factory=dict)
+    _results: dict[str, Output] = field(default_factory=dict)
     _uses: dict[str, int] = field(default_factory=dict)
-    _epoch: int = 0
 
     def others_spoke(self) -> None:
         """Note a message that is not the model's: a call with an id used before is now a new call."""
-        self._epoch += 1
+        self.epoch += 1
 
     def call(self, call_id: str, name: str, arguments: str, place: int) -> str | None:
         """Return the id to send for a call at ``place`` in the input; None for the same call again."""
-        waiting = self._open.get(call_id)
+        waiting = self._waiting.get(call_id)
         if waiting:
-            waiting = [call for call in waiting if call.epoch == self._epoch]
-        if waiting and call_id and any((call.name, call.arguments) == (name, arguments) for call in waiting):
-            self.repairs.append(Repair(call_id, name, "duplicate"))
-            return None
-        call = _Call(call_id, self._unique(call_id), name, arguments, place, self._epoch)
-        self._calls.append(call)
-        self._open[call_id] = [*waiting, call] if waiting else [call]
+            waiting = [call for call in waiting if call.epoch == self.epoch]
+            if call_id and any((call.name, call.arguments) == (name, arguments) for call in waiting):
+                self.repairs.append(Repair(call_id, name, "duplicate"))
+                return None
+        call = _Call(call_id, self._unique(call_id), name, arguments, place, self.epoch)
+        self._lonely[place] = call
+        self._waiting[call_id] = [*waiting, call] if waiting else [call]
         return call.wire_id
 
-    def result(self, call_id: str, name: str, output: bytes) -> tuple[str | None, bool]:
+    def result(self, call_id: str, name: str, output: Output) -> tuple[str | None, bool]:
         """Return the id to send for a result, or None and whether it is worth a note to the model.
 
-        A result belongs to the oldest open call with its id; one without an id to the oldest with its name.
+        A result belongs to the oldest waiting call with its id; one without an id to the oldest with
+        its name.
         """
-        call = self._take(call_id, name)
-        if call is not None:
-            call.output = output
-            self._answered[call_id] = call
+        waiting = self._waiting.get(call_id) or self._named(call_id, name)
+        if waiting:
+            call = waiting.pop(0)
+            del self._lonely[call.place]
+            self._results[call_id] = output
             return call.wire_id, False
-        answered = self._answered.get(call_id)
-        again = bool(call_id) and answered is not None and answered.output == output
+        again = bool(call_id) and self._results.get(call_id) == output
         self.repairs.append(Repair(call_id, name, "duplicate" if again else "orphan_result"))
         return None, not again
 
     def unanswered(self) -> dict[int, str]:
         """Give the places of calls that never got a result, with the ids to answer, in order."""
-        lonely = [call for call in self._calls if call.output is None]
+        lonely = self._lonely.values()
         self.repairs.extend(Repair(call.id or call.wire_id, call.name, "missing_result") for call in lonely)
-        return {call.place: call.wire_id for call in lonely}
+        return {place: call.wire_id for place, call in self._lonely.items()}
 
-    def _take(self, call_id: str, name: str) -> _Call | None:
-        waiting = self._open.get(call_id)
-        if waiting:
-            return waiting.pop(0)
+    def _named(self, call_id: str, name: str) -> list[_Call] | None:
+        """Find the calls among which the oldest with this name stands first, for a result without an id."""
         if call_id or not name:
             return None
-        named = [call for calls in self._open.values() for call in calls if call.name == name]
-        if not named:
+        first = next((call for call in self._lonely.values() if call.name == name), None)
+        if first is None:
             return None
-        first = min(named, key=lambda call: call.place)
-        self._open[first.id].remove(first)
-        return first
+        self._waiting[first.id].remove(first)
+        return [first]
 
     def _unique(self, call_id: str) -> str:
         """Some models count their calls anew each turn: a repeated id gets a number."""
-        base = call_id
-        if not base or len(base) > LONGEST_ID:
-            digest = hashlib.sha256(base.encode()).hexdigest()[:24]
-            base = f"call_{digest}" if base else "call"
-        unique, number = base, self._uses.get(base, 0)
+        base = call_id or "call"
+        if len(base) > LONGEST_ID:
+            base = f"call_{hashlib.sha256(base.encode()).hexdigest()[:24]}"
+        if base not in self._uses:
+            self._uses[base] = 1
+            return base
+        number, unique = self._uses[base], base
         while unique in self._uses:
             number += 1
             unique = f"{base}_{number}"

@@ -21,7 +21,7 @@ from .history import Reader, read_history
 from .images import Images
 from .items import message, text_part
 from .output_format import wire_format, wire_verbosity
-from .text import clean_text
+from .text import clean_text, encode
 from .tools import ToolNames, forbids_parallel, wire_choice, wire_tools
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def build_call(
 def _input(items: list[Item], text_format: Mapping[str, Any] | None) -> list[Item]:
     if not items:
         raise _refused("There is nothing to answer: the request has no message with any content.")
-    if text_format == {"type": "json_object"} and not any(b"json" in item.lower() for item in items):
+    if text_format == {"type": "json_object"} and b"json" not in encode(items).lower():
         # The Responses API takes json_object only where the input mentions JSON.
         return [*items, message("developer", [text_part("Answer with one JSON object.")])]
     return items

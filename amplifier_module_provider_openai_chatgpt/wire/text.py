@@ -25,16 +25,6 @@ def clean_text(text: str) -> str:
     return text
 
 
-def encode_text(text: str) -> bytes:
-    """Encode text as a JSON string, clean."""
-    if "\0" in text:
-        text = clean_text(text)
-    try:
-        return to_json(text)
-    except (PydanticSerializationError, UnicodeError):
-        return to_json(clean_text(text))
-
-
 def encode(value: Any) -> bytes:
     """Encode as compact JSON. NaN and infinities, which JSON has not, become null. Never fails.
 
