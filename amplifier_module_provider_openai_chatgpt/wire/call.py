@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from . import items, reasoning
 from .blocks import item_text
@@ -93,7 +93,7 @@ class Call:
                 "text": _given({"verbosity": self.verbosity, "format": self.text_format}) or None,
             }
         )
-        return to_json(_merged(fields, self.extra))
+        return encode(_merged(fields, self.extra))
 
     def _classic_shape(self) -> dict[str, Any]:
         return {

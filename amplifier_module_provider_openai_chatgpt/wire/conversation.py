@@ -7,7 +7,7 @@ it in its metadata together with whose it is; the message comes back with the ne
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ def find_conversation(
 def uuid7() -> str:
     """Make a UUIDv7: 48 bits of Unix milliseconds, then chance. Python has its own from 3.14 on."""
     milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
+    value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=value))

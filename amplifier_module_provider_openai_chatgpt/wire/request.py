@@ -21,7 +21,7 @@ from .history import Reader, read_history
 from .images import Images
 from .items import message, text_part
 from .output_format import wire_format, wire_verbosity
-from .text import clean_text, encode
+from .text import clean_json, clean_text, encode
 from .tools import ToolNames, forbids_parallel, wire_choice, wire_tools
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def build_call(
     history = read_history(
         request.messages, Reader(slug, account_id, Images(entry.accepts_images, warn), names)
     )
-    tools = wire_tools(request.tools, names)
+    tools = clean_json(wire_tools(request.tools, names))
     choice = asked["tool_choice"]
-    text_format = wire_format(asked["response_format"])
+    text_format = clean_json(wire_format(asked["response_format"]))
     effort = choose_effort(
         asked["reasoning_effort"], settings.reasoning_effort, entry, thinking=asked["extended_thinking"]
     )
@@ -126,7 +126,7 @@ def build_call(
         service_tier=_tier(entry, fast=fast, known=known, warn=warn),
         verbosity=wire_verbosity(verbosity, entry, known=known, warn=warn),
         text_format=text_format,
-        extra=settings.extra_request_params,
+        extra=clean_json(settings.extra_request_params),
         stop=_stop(asked["stop"]),
         timeout=_timeout(asked["timeout"]),
         message_count=len(request.messages),

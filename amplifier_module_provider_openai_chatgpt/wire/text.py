@@ -28,20 +28,27 @@ def clean_text(text: str) -> str:
 def encode(value: Any) -> bytes:
     """Encode as compact JSON. NaN and infinities, which JSON has not, become null. Never fails.
 
-    The same value always gives the same bytes; what is no JSON value becomes its ``str``.
+    What is no JSON value becomes its ``str``.
     """
     try:
-        encoded = to_json(value, inf_nan_mode="null", fallback=_described)
+        return to_json(value, inf_nan_mode="null", fallback=_described)
     except (PydanticSerializationError, UnicodeError, ValueError, TypeError, RecursionError):
         return to_json(clean_value(value), inf_nan_mode="null")
-    if _ESCAPED_NUL in encoded:
-        return to_json(clean_value(value), inf_nan_mode="null", fallback=_described)
-    return encoded
 
 
 def json_text(value: Any) -> str:
-    """Encode a JSON value as text."""
-    return encode(value).decode()
+    """Encode a JSON value as text, without NUL."""
+    encoded = encode(value)
+    return (encode(clean_value(value)) if _ESCAPED_NUL in encoded else encoded).decode()
+
+
+def clean_json(value: Any) -> Any:
+    """Return the value itself where it encodes as it is, else a clean copy."""
+    try:
+        encoded = to_json(value)
+    except (PydanticSerializationError, UnicodeError, ValueError, TypeError, RecursionError):
+        return clean_value(value)
+    return clean_value(value) if _ESCAPED_NUL in encoded else value
 
 
 def clean_value(value: Any, depth: int = 0) -> Any:

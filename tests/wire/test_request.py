@@ -402,6 +402,22 @@ def test_extra_params_are_merged_last_as_a_merge_patch():
     assert "include" not in payload
 
 
+@pytest.mark.parametrize(
+    "odd", [{"a": "\ud800"}, {"a": "\0"}, {"a": float("nan")}, {"a": object()}, {"a": {"b"}}]
+)
+def test_odd_values_in_schemas_and_settings_never_break_a_body(odd):
+    schema = {"type": "object", "properties": odd}
+    tools = [{"name": "look", "parameters": schema, "description": "\0"}]
+    call = call_for(
+        asked(tools=tools),
+        settings=Settings(extra_request_params=odd),
+        response_format={"type": "json_schema", "schema": schema},
+    )
+
+    assert b"\\u0000" not in call.body()
+    assert call.payload()["tools"][0]["parameters"]["properties"].keys() == {"a"}
+
+
 def test_extra_params_may_replace_the_input():
     assert sent(settings=Settings(extra_request_params={"input": []}))["input"] == []
 
