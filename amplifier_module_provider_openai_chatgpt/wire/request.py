@@ -96,21 +96,14 @@ def build_call(
     InvalidRequestError or ConfigurationError for what could not be sent as it was meant.
     """
     asked = Asked(request, kwargs)
+    _note_ignored(kwargs)
     warn = _warner(set() if warned is None else warned)
     slug, fast = (model, False) if knows(model) else split_fast(model)
-    known, entry = knows(slug), find(slug)
-    names = ToolNames()
+    known, entry, names = knows(slug), find(slug), ToolNames()
     history = read_history(
         request.messages, Reader(slug, account_id, Images(entry.accepts_images, warn), names)
     )
-    tools = clean_json(wire_tools(request.tools, names))
-    choice = asked["tool_choice"]
     text_format = clean_json(wire_format(asked["response_format"]))
-    effort = choose_effort(
-        asked["reasoning_effort"], settings.reasoning_effort, entry, thinking=asked["extended_thinking"]
-    )
-    verbosity = asked["text_verbosity"] or settings.text_verbosity
-    _note_ignored(kwargs)
     return Call(
         model=slug,
         requested_model=model,
@@ -118,14 +111,11 @@ def build_call(
         account_id=account_id,
         instructions=history.instructions or DEFAULT_INSTRUCTIONS,
         items=tuple(_input(history.items, text_format)),
-        tools=tuple(tools),
-        tool_choice=wire_choice(choice, tools, names),
-        parallel_tool_calls=_parallel(asked["parallel_tool_calls"], choice, entry),
-        effort=effort,
-        summary=_summary(effort, asked["extended_thinking"], settings, entry),
-        service_tier=_tier(entry, fast=fast, known=known, warn=warn),
-        verbosity=wire_verbosity(verbosity, entry, known=known, warn=warn),
         text_format=text_format,
+        service_tier=_tier(entry, fast=fast, known=known, warn=warn),
+        verbosity=wire_verbosity(
+            asked["text_verbosity"] or settings.text_verbosity, entry, known=known, warn=warn
+        ),
         extra=clean_json(settings.extra_request_params),
         stop=_stop(asked["stop"]),
         timeout=_timeout(asked["timeout"]),
@@ -134,7 +124,29 @@ def build_call(
         tool_names=names.changed,
         streaming=(request.metadata or {}).get("stream") is not False,
         has_instructions=bool(history.instructions),
+        **_tools(asked, entry, names),
+        **_thinking(asked, settings, entry),
     )
+
+
+def _tools(asked: Asked, model: Model, names: ToolNames) -> dict[str, Any]:
+    tools = clean_json(wire_tools(asked.request.tools, names))
+    choice, parallel = asked["tool_choice"], asked["parallel_tool_calls"]
+    return {
+        "tools": tuple(tools),
+        "tool_choice": wire_choice(choice, tools, names),
+        "parallel_tool_calls": parallel is not False
+        and not forbids_parallel(choice)
+        and model.parallel_tool_calls,
+    }
+
+
+def _thinking(asked: Asked, settings: Settings, model: Model) -> dict[str, Any]:
+    """Ask to see the thinking where thinking was asked for in any way, and there will be some."""
+    thinking, summary = asked["extended_thinking"], settings.reasoning_summary
+    effort = choose_effort(asked["reasoning_effort"], settings.reasoning_effort, model, thinking=thinking)
+    wanted = (effort or thinking is True) and effort != "none" and summary != "none"
+    return {"effort": effort, "summary": summary if wanted and model.summaries else None}
 
 
 def _input(items: list[Item], text_format: Mapping[str, Any] | None) -> list[Item]:
@@ -144,16 +156,6 @@ def _input(items: list[Item], text_format: Mapping[str, Any] | None) -> list[Ite
         # The Responses API takes json_object only where the input mentions JSON.
         return [*items, message("developer", [text_part("Answer with one JSON object.")])]
     return items
-
-
-def _parallel(asked: object, choice: object, model: Model) -> bool:
-    return asked is not False and not forbids_parallel(choice) and model.parallel_tool_calls
-
-
-def _summary(effort: str | None, thinking: object, settings: Settings, model: Model) -> str | None:
-    """Ask to see the thinking where thinking was asked for in any way, and there will be some."""
-    wanted = (effort or thinking is True) and effort != "none" and settings.reasoning_summary != "none"
-    return settings.reasoning_summary if wanted and model.summaries else None
 
 
 def _tier(model: Model, *, fast: bool, known: bool, warn: Callable[[str], None]) -> str | None:

@@ -1,0 +1,78 @@
+"""Whatever a conversation holds, the strict simulator takes the request, in both shapes."""
+
+from amplifier_core.message_models import ChatRequest
+from hypothesis import given, settings, strategies as st
+
+from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
+from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Rules, seal
+from amplifier_module_provider_openai_chatgpt.simulator.strict import refuse
+from amplifier_module_provider_openai_chatgpt.wire.request import Call
+
+from .conversations import assistant, call_for, calls, image, request, text, thinking, tool, user
+
+MODELS = {entry["slug"]: entry for entry in default_models() if entry["slug"] in {"gpt-5.5", "gpt-5.6-sol"}}
+RULES = Rules(account_id="acc-1", models=MODELS)
+
+words = st.text(st.characters(), min_size=0, max_size=12)
+ids = st.sampled_from(["c1", "c2", "", "c" * 80])
+names = st.sampled_from(["look", "my.tool", "", "n" * 80, "ü"])
+values = st.recursive(
+    st.none() | st.booleans() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
+)
+texts = words.map(text)
+images = st.sampled_from(
+    [image(), {"type": "image", "source": {"type": "url", "url": "https://x.test/a.png"}}]
+)
+thoughts = st.builds(
+    lambda model, account: thinking(seal("so", RULES, model), model=model, account_id=account),
+    st.sampled_from(sorted(MODELS)),
+    st.sampled_from(["acc-1", "acc-2"]),
+)
+tool_calls = st.builds(
+    lambda i, n, v: {**calls(i, n), "input": v}, ids, names, st.dictionaries(words, values, max_size=2)
+)
+results = st.builds(lambda i, v: {"type": "tool_result", "tool_call_id": i, "output": v}, ids, values)
+blocks = st.lists(texts | images | thoughts | tool_calls | results, max_size=4)
+listed = st.lists(
+    st.builds(lambda i, n, v: {"id": i, "tool": n, "arguments": v}, ids, names, values), max_size=2
+)
+roles = st.sampled_from(["system", "developer", "user", "assistant", "function", "tool"])
+messages = st.one_of(
+    st.builds(lambda role, content: {"role": role, "content": content}, roles, words | blocks),
+    st.builds(lambda content, beside: assistant(*content, tool_calls=beside), blocks, listed),
+    st.builds(tool, ids, words | blocks),
+)
+conversations = st.lists(messages, max_size=10).map(lambda some: [*some, user("and now?")])
+tools = st.lists(
+    st.builds(lambda n, w: {"name": n, "parameters": {}, "description": w}, names, words), max_size=3
+)
+quick = settings(deadline=None, max_examples=150)
+
+
+def refusal(call: Call):
+    headers = {"Content-Type": "application/json", "session-id": call.conversation_id}
+    if call.lite:
+        headers[LITE_HEADER] = "true"
+    return refuse(call.payload(), headers, RULES)
+
+
+@quick
+@given(conversations, tools, st.sampled_from([None, "low", "ultra"]), st.sampled_from(sorted(MODELS)))
+def test_any_conversation_is_accepted(conversation, specs, effort, model):
+    asked = ChatRequest(messages=conversation, tools=specs, reasoning_effort=effort)
+    call = call_for(asked, model=model)
+
+    assert refusal(call) is None
+    assert refusal(call.without_reasoning()) is None
+    if MODELS[model].get("use_responses_lite"):
+        assert refusal(call.as_lite()) is None
+
+
+def test_the_simulator_would_refuse_reasoning_of_another_account():
+    foreign = assistant(thinking(seal("so", Rules("acc-2", MODELS), "gpt-5.5")))
+    refused = refusal(call_for(request(user(), foreign, user())))
+
+    assert refused is not None
+    assert refused.body["error"]["code"] == "invalid_encrypted_content"
