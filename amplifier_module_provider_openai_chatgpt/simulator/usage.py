@@ -18,7 +18,7 @@ _DATA_URL = "data:image/"
 
 
 def estimate(value: object) -> int:
-    """Return roughly how many tokens `value` is: a quarter of its characters, a flat count per inline image."""
+    """Return roughly how many tokens `value` is: a quarter of its characters, a flat count per image."""
     if isinstance(value, str):
         return _of_text(value)
     if isinstance(value, dict):
@@ -82,7 +82,12 @@ def _prompt(body: Mapping[str, Any]) -> bytes:
 
 
 def _shared_length(one: bytes, other: bytes) -> int:
-    for place, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return place
-    return min(len(one), len(other))
+    """Return how many bytes both begin with, by halving: prompts are long and mostly alike."""
+    shared, beyond = 0, min(len(one), len(other))
+    while shared < beyond:
+        middle = (shared + beyond + 1) // 2
+        if one[:middle] == other[:middle]:
+            shared = middle
+        else:
+            beyond = middle - 1
+    return shared

@@ -1,0 +1,160 @@
+"""What a request is judged by: the account's rules, the shape of a refusal, sealed reasoning."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Json = dict[str, Any]
+
+LITE_HEADER = "x-openai-internal-codex-responses-lite"
+
+_SEAL = "gAAAAAB"
+_MAC_LENGTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The account that asks, what it may use, and how the service is set up at the moment.
+
+    `models` holds catalogue entries by slug. With the gate "strict" a gated model is only found with
+    a `version` header; slugs in `require_lite` are only found in the Lite shape.
+    """
+
+    account_id: str
+    models: Mapping[str, Json]
+    encryption_key: str = field(default="simulated", repr=False)
+    version_gate: Literal["open", "strict"] = "open"
+    require_lite: frozenset[str] = frozenset()
+    tier_refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An answer other than 200: the HTTP status and the JSON body."""
+
+    status: int
+    body: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as the checks see it; header names are in lower case, `body` is a JSON object."""
+
+    body: Json
+    headers: Mapping[str, str]
+    rules: Rules
+
+    @property
+    def lite(self) -> bool:
+        """Return whether the request takes the Lite lane."""
+        return self.headers.get(LITE_HEADER, "").lower() == "true"
+
+    @property
+    def slug(self) -> str:
+        """Return the model asked for, or an empty text."""
+        slug = self.body.get("model")
+        return slug if isinstance(slug, str) else ""
+
+    @property
+    def entry(self) -> Json:
+        """Return the catalogue entry of the model, or an empty one."""
+        return self.rules.models.get(self.slug, {})
+
+    @property
+    def items(self) -> list[Json]:
+        """Return the input items that are objects; the others have been refused before this is read."""
+        return [item for item in as_list(self.body.get("input")) if isinstance(item, dict)]
+
+    @property
+    def tools(self) -> list[Json]:
+        """Return the tools in force: the field `tools`, or in Lite the item `additional_tools`."""
+        if not self.lite:
+            return [tool for tool in as_list(self.body.get("tools")) if isinstance(tool, dict)]
+        carriers = (item for item in self.items if item.get("type") == "additional_tools")
+        return [t for item in carriers for t in as_list(item.get("tools")) if isinstance(t, dict)]
+
+
+def detail(text: str, status: int = 400) -> Refused:
+    """Return a refusal in the FastAPI shape."""
+    return Refused(status, {"detail": text})
+
+
+def error(message: str, param: str | None = None, code: str | None = None, status: int = 400) -> Refused:
+    """Return a refusal in the shape of the Responses API."""
+    kind = "invalid_request_error"
+    return Refused(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+def missing(param: str) -> Refused:
+    """Return the refusal of a field that is not there."""
+    return error(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
+
+
+def unknown(param: str) -> Refused:
+    """Return the refusal of a field that nobody knows."""
+    return error(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+
+
+def wrong_type(param: str, expected: str) -> Refused:
+    """Return the refusal of a value of the wrong JSON type."""
+    return error(f"Invalid type for '{param}': expected {expected}.", param, "invalid_type")
+
+
+def wrong_value(param: str, value: object, allowed: object = ()) -> Refused:
+    """Return the refusal of a value that is none of the allowed ones."""
+    return error(f"Invalid value: {_shown(value)}.{_choices(allowed)}", param, "invalid_value")
+
+
+def unsupported(param: str, value: object, slug: str, allowed: object = ()) -> Refused:
+    """Return the refusal of a value that this model does not take."""
+    text = f"Unsupported value: {_shown(value)} is not supported with the '{slug}' model.{_choices(allowed)}"
+    return error(text, param, "unsupported_value")
+
+
+def as_list(value: object) -> list[Any]:
+    """Return `value` where it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_object(value: object) -> Json:
+    """Return `value` where it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def seal(text: str, rules: Rules, model: str) -> str:
+    """Return an opaque blob of `text` that opens only for this account, model and key."""
+    content = text.encode("utf-8", "replace")
+    return _SEAL + base64.urlsafe_b64encode(_mac(content, rules, model) + content).decode()
+
+
+def opens(blob: object, rules: Rules, model: str) -> bool:
+    """Tell whether `blob` was sealed for this account, model and key."""
+    if not isinstance(blob, str) or not re.fullmatch(_SEAL + r"[A-Za-z0-9_=-]+", blob):
+        return False
+    try:
+        raw = base64.urlsafe_b64decode(blob[len(_SEAL) :])
+    except ValueError:
+        return False
+    return hmac.compare_digest(raw[:_MAC_LENGTH], _mac(raw[_MAC_LENGTH:], rules, model))
+
+
+def _mac(content: bytes, rules: Rules, model: str) -> bytes:
+    bound = f"{rules.account_id}\0{model}".encode("utf-8", "replace")
+    return hmac.digest(rules.encryption_key.encode(), bound + b"\0" + content, hashlib.sha256)
+
+
+def _shown(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) else repr(value)[:80]
+
+
+def _choices(allowed: object) -> str:
+    names = [f"'{name}'" for name in allowed] if isinstance(allowed, list | tuple) else []
+    return f" Supported values are: {', '.join(names)}." if names else ""
