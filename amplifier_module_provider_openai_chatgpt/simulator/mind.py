@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from .mind_schema import sample, salient
+from .mind_schema import salient, sample
 from .rules import Rules, as_list, as_object, seal
 
 if TYPE_CHECKING:
@@ -21,9 +21,50 @@ _QUOTED = 200
 _CALLS = ("function_call", "custom_tool_call")
 _SHORTEST_WORD = 5
 _SEARCH_WORDS = frozenset({"search", "look", "news", "web"})
-# Words of tool names that say nothing of the subject: every prompt would ask for such a tool.
+# Words that say nothing of a tool's subject: every prompt would ask for it.
 _EMPTY_WORDS = frozenset(
-    {"get", "set", "run", "the", "for", "tool", "and", "of", "to", "in", "do", "with", "a"}
+    [
+        "a",
+        "about",
+        "and",
+        "could",
+        "do",
+        "for",
+        "from",
+        "get",
+        "given",
+        "in",
+        "into",
+        "its",
+        "of",
+        "on",
+        "please",
+        "returns",
+        "run",
+        "set",
+        "should",
+        "some",
+        "tell",
+        "that",
+        "the",
+        "their",
+        "there",
+        "these",
+        "this",
+        "those",
+        "to",
+        "tool",
+        "use",
+        "used",
+        "user",
+        "using",
+        "when",
+        "where",
+        "which",
+        "with",
+        "would",
+        "your",
+    ]
 )
 
 
@@ -122,7 +163,7 @@ def _words(text: str) -> set[str]:
 def _words_of(tool: Json) -> set[str]:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tool["name"])
     described = {word for word in _words(tool.get("description") or "") if len(word) >= _SHORTEST_WORD}
-    return (_words(spaced) - _EMPTY_WORDS) | described
+    return (_words(spaced) | described) - _EMPTY_WORDS
 
 
 def _call(tool: Json, scene: _Scene, place: int) -> Json:

@@ -115,14 +115,20 @@ class _Sampler:
     def _integer(self, schema: Json, depth: int) -> int | float:
         del depth
         number: int | float = int(self._number)
-        low, high, step = (schema.get(key) for key in ("minimum", "maximum", "multipleOf"))
-        above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-        low = above + 1 if _is_number(above) else low
-        high = below - 1 if _is_number(below) else high
-        if _is_number(step) and step > 0:
+        step = _limit(schema, "multipleOf")
+        if step is not None and step > 0:
             number = max(1, number // step) * step
-        number = min(number, high) if _is_number(high) else number
-        return max(number, low) if _is_number(low) else number
+        low, above = _limit(schema, "minimum"), _limit(schema, "exclusiveMinimum")
+        high, below = _limit(schema, "maximum"), _limit(schema, "exclusiveMaximum")
+        ceilings = [high, None if below is None else below - 1]
+        floors = [low, None if above is None else above + 1]
+        number = min([number, *(limit for limit in ceilings if limit is not None)])
+        return max([number, *(limit for limit in floors if limit is not None)])
+
+
+def _limit(schema: Json, key: str) -> int | float | None:
+    limit = schema.get(key)
+    return limit if isinstance(limit, int | float) and not isinstance(limit, bool) else None
 
 
 def _kind(schema: Json) -> str:
@@ -132,7 +138,3 @@ def _kind(schema: Json) -> str:
     if kind is None and schema.get("properties"):
         return "object"
     return str(kind)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
