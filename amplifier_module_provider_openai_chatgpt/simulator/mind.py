@@ -22,50 +22,11 @@ _CALLS = ("function_call", "custom_tool_call")
 _SHORTEST_WORD = 5
 _SEARCH_WORDS = frozenset({"search", "look", "news", "web"})
 # Words that say nothing of a tool's subject: every prompt would ask for it.
-_EMPTY_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "and",
-        "could",
-        "do",
-        "for",
-        "from",
-        "get",
-        "given",
-        "in",
-        "into",
-        "its",
-        "of",
-        "on",
-        "please",
-        "returns",
-        "run",
-        "set",
-        "should",
-        "some",
-        "tell",
-        "that",
-        "the",
-        "their",
-        "there",
-        "these",
-        "this",
-        "those",
-        "to",
-        "tool",
-        "use",
-        "used",
-        "user",
-        "using",
-        "when",
-        "where",
-        "which",
-        "with",
-        "would",
-        "your",
-    ]
+_EMPTY = (
+    "a about and could do for from get given in into its of on please returns run set should some tell that "
+    "the their there these this those to tool use used user using when where which with would your"
 )
+_EMPTY_WORDS = frozenset(_EMPTY.split())
 
 
 def think(body: Json, rules: Rules) -> list[Json]:
