@@ -1,0 +1,74 @@
+"""Requests for the strict simulator, right ones and what can be changed in them."""
+
+import base64
+from typing import Any
+
+from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
+from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER
+from amplifier_module_provider_openai_chatgpt.simulator.strict import Rules
+
+SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
+JSON = {"Content-Type": "application/json"}
+LITE = {**JSON, LITE_HEADER: "true"}
+RULES = Rules("acc_1", {model["slug"]: model for model in default_models()})
+PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
+TOOL = {"type": "function", "name": "get_time", "strict": False, "parameters": {"type": "object"}}
+CLOSED = {"type": "object", "additionalProperties": False}
+OPEN_INSIDE = {**CLOSED, "properties": {"a": {"type": "object"}}, "required": ["a"]}
+ABSENT = object()
+
+
+def says(text, role="user"):
+    kind = "output_text" if role == "assistant" else "input_text"
+    return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
+
+
+def call(call_id="call_1", **more):
+    return {"type": "function_call", "name": "get_time", "arguments": "{}", "call_id": call_id, **more}
+
+
+def result(call_id="call_1", output: Any = "noon"):
+    return {"type": "function_call_output", "call_id": call_id, "output": output}
+
+
+def image(url):
+    return {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": url}]}
+
+
+def thought(blob=None, **more):
+    return {"type": "reasoning", "summary": [], "encrypted_content": blob, **more}
+
+
+def classic(**changes):
+    body = {
+        "model": "gpt-5.5",
+        "instructions": "Be brief.",
+        "input": [says("Hello")],
+        "store": False,
+        "stream": True,
+        **changes,
+    }
+    return {field: value for field, value in body.items() if value is not ABSENT}
+
+
+def lite(*tools, **changes):
+    space = {"type": "namespace", "name": "functions", "description": "", "tools": list(tools)}
+    lead = {"type": "additional_tools", "role": "developer", "tools": [space]}
+    body = classic(
+        model="gpt-5.6-sol",
+        instructions=ABSENT,
+        input=[lead, says("Be brief.", "developer"), says("Hello")],
+        parallel_tool_calls=False,
+        reasoning={"effort": "low", "context": "all_turns"},
+    )
+    return {field: value for field, value in {**body, **changes}.items() if value is not ABSENT}
+
+
+def message_of(refused):
+    assert refused is not None
+    return refused.body["detail"] if "detail" in refused.body else refused.body["error"]["message"]
+
+
+def code_of(refused):
+    assert refused is not None
+    return refused.body["error"]["code"]
