@@ -1,1 +1,11 @@
-"""An offline ChatGPT."""
+"""An offline ChatGPT: one loopback server that behaves as the backend and the issuer do.
+
+It answers by itself, refuses what the real service refuses, records what it is asked, and misbehaves
+when told to. It needs the extra ``simulator``.
+"""
+
+from .faults import Fault
+from .program import Simulator, serve
+from .world import Recorded, Reply
+
+__all__ = ["Fault", "Recorded", "Reply", "Simulator", "serve"]

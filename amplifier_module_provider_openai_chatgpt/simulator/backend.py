@@ -1,0 +1,181 @@
+"""The paths of chatgpt.com/backend-api: models, responses, usage (docs/backend.md, Hosts)."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from . import stream
+from .mind import think
+from .rules import as_list, seal
+from .strict import refuse
+from .usage import usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from .accounts import Grant
+    from .rules import Rules
+    from .world import Reply, World
+
+Json = dict[str, Any]
+
+BASE = "/backend-api"
+RESPONSES = f"{BASE}/codex/responses"
+_OLDEST_SERVED = (0, 100, 0)
+_ANY_VERSION = (0, 0, 0)
+_EXPIRED = "Provided authentication token is expired. Please try signing in again."
+_INVALIDATED = "Your authentication token has been invalidated. Please try signing in again."
+
+
+class Frames(Response):
+    """A stream of server-sent events, each a message of its own."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, frames: Sequence[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+        self._frames = frames
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the frames."""
+        del scope, receive
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for frame in self._frames:
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
+
+
+class Backend:
+    """The backend of one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def routes(self) -> list[Route]:
+        """Return the paths that the backend serves."""
+        return [
+            Route(f"{BASE}/codex/models", self._models),
+            Route(RESPONSES, self._responses, methods=["POST"]),
+            Route(f"{BASE}/wham/usage", self._usage),
+        ]
+
+    async def _models(self, request: Request) -> Response:
+        grant = self._who(request)
+        if isinstance(grant, Response):
+            return grant
+        version = request.query_params.get("client_version")
+        if version is None:
+            missing = {"loc": ["query", "client_version"], "msg": "Field required", "type": "missing"}
+            return JSONResponse({"detail": [missing]}, 400)
+        models = [model for model in self._world.models if _is_listed(model, _numbers(version))]
+        return JSONResponse({"models": models}, headers={"ETag": self._world.models_etag})
+
+    async def _usage(self, request: Request) -> Response:
+        grant = self._who(request)
+        if isinstance(grant, Response):
+            return grant
+        return JSONResponse(self._world.quota.document(grant.plan, grant.account_id))
+
+    async def _responses(self, request: Request) -> Response:
+        grant = self._who(request)
+        if isinstance(grant, Response):
+            return grant
+        world, rules = self._world, self._world.rules(grant.account_id)
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "x-models-etag": world.models_etag}
+        if world.quota.exhausted:
+            return JSONResponse(
+                world.quota.refusal(grant.plan), 429, {**headers, **world.quota.headers(grant.plan)}
+            )
+        body = _parsed(await request.body())
+        refused = refuse(body, request.headers, rules)
+        if refused is not None:
+            return JSONResponse(refused.body, refused.status, {**headers, **world.quota.headers(grant.plan)})
+        world.quota.spend()
+        reply = world.next_reply()
+        frames = self._frames(body, request.headers, rules, reply)
+        headers |= {"openai-model": body["model"], "x-codex-turn-state": f"ts_{uuid.uuid4().hex}"}
+        headers |= {**world.quota.headers(grant.plan), **reply.headers}
+        return Frames(frames, headers)
+
+    def _frames(self, body: Json, headers: Mapping[str, str], rules: Rules, reply: Reply) -> Sequence[bytes]:
+        """Return the answer to an accepted request, one piece per event."""
+        cached = self._world.cache.cached_tokens(headers.get("session-id"), body)
+        if reply.raw is not None:
+            return [reply.raw]
+        if reply.events is not None:
+            return [stream.encode(event) for event in reply.events]
+        items = think(body, rules) if reply.items is None else _sealed(reply.items, body, rules)
+        events = stream.events(
+            items,
+            response_id=f"resp_{uuid.uuid4().hex}",
+            model=body["model"],
+            usage=reply.usage or usage(body, items, cached),
+            end=reply.end,
+            reason=reply.reason,
+            error=reply.error,
+            end_turn=reply.end_turn,
+            instructions=str(body.get("instructions", "")),
+        )
+        return [stream.encode(event) for event in events]
+
+    def _who(self, request: Request) -> Grant | Response:
+        """Return whose request it is, or the 401 it gets."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        known = self._world.accounts.access(token)
+        if scheme.lower() != "bearer" or known is None:
+            return JSONResponse({"detail": "Unauthorized"}, 401)
+        if known.grant.revoked or known.refused is not None:
+            code = known.refused or "token_invalidated"
+            return _unauthorized(_EXPIRED if code == "token_expired" else _INVALIDATED, code)
+        if known.expires <= time.time():
+            return _unauthorized(_EXPIRED, "token_expired")
+        if request.headers.get("chatgpt-account-id") != known.grant.account_id:
+            return JSONResponse({"detail": "Unauthorized"}, 401)
+        return known.grant
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError:
+        return None
+
+
+def _sealed(items: Sequence[Json], body: Json, rules: Rules) -> list[Json]:
+    """Seal scripted reasoning that brings no sealed text of its own, where the request asks for it."""
+    if "reasoning.encrypted_content" not in as_list(body.get("include")):
+        return list(items)
+    bare = [item.get("type") == "reasoning" and "encrypted_content" not in item for item in items]
+    return [
+        {**item, "encrypted_content": seal(f"thought {place}", rules, body["model"])} if is_bare else item
+        for place, (item, is_bare) in enumerate(zip(items, bare, strict=True))
+    ]
+
+
+def _unauthorized(text: str, code: str) -> Response:
+    return JSONResponse({"error": {"message": text, "type": "invalid_request_error", "code": code}}, 401)
+
+
+def _is_listed(model: Json, client: tuple[int, ...]) -> bool:
+    """Everything for 0.0.0; else what the client is new enough for (docs/backend.md, Catalogue)."""
+    if client == _ANY_VERSION:
+        return True
+    return client >= _OLDEST_SERVED and client >= _numbers(model.get("minimal_client_version"))
+
+
+def _numbers(version: object) -> tuple[int, ...]:
+    """Return a version's numbers, given as text or as a list; none for anything else."""
+    parts = version.split(".") if isinstance(version, str) else as_list(version)
+    try:
+        return tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        return ()

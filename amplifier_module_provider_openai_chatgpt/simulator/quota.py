@@ -1,0 +1,99 @@
+"""The simulated account's limits: their headers, the usage document and the refusal when they are reached."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Window:
+    """One limit window: how much is used (percent), how long it is, when it starts anew (Unix seconds)."""
+
+    used: float
+    minutes: int
+    resets_at: float
+
+    @property
+    def resets_in(self) -> int:
+        """Seconds until it starts anew."""
+        return max(0, round(self.resets_at - time.time()))
+
+    def document(self) -> Json:
+        """Return it as the usage endpoint does."""
+        return {
+            "used_percent": self.used,
+            "limit_window_seconds": self.minutes * 60,
+            "reset_after_seconds": self.resets_in,
+            "reset_at": int(self.resets_at),
+        }
+
+
+@dataclass(slots=True)
+class Quota:
+    """The limits of the account: ``windows`` by slot, and how much of the first each answer uses up."""
+
+    windows: dict[str, Window] = field(default_factory=dict)
+    each: float = 0.0
+    extra: Mapping[str, str] = field(default_factory=dict)
+    exhausted: bool = False
+
+    def spend(self) -> None:
+        """Count one answer."""
+        if not self.each or "primary" not in self.windows:
+            return
+        window = self.windows["primary"]
+        window.used = min(100.0, window.used + self.each)
+        self.exhausted = window.used >= 100
+
+    def headers(self, plan: str) -> dict[str, str]:
+        """Return the headers that every answer carries (docs/backend.md, Usage limits)."""
+        headers = {
+            "x-codex-plan-type": plan,
+            "x-codex-active-limit": "premium",
+            "x-codex-credits-has-credits": "False",
+            "x-codex-credits-unlimited": "False",
+        }
+        for slot, window in self.windows.items():
+            headers |= {
+                f"x-codex-{slot}-used-percent": f"{window.used:g}",
+                f"x-codex-{slot}-window-minutes": str(window.minutes),
+                f"x-codex-{slot}-reset-at": str(int(window.resets_at)),
+                f"x-codex-{slot}-reset-after-seconds": str(window.resets_in),
+            }
+        return headers | dict(self.extra)
+
+    def refusal(self, plan: str) -> Json:
+        """Return the body of the 429 of a used-up account: the first full window says when it ends."""
+        full = next((window for window in self.windows.values() if window.used >= 100), None)
+        resets = {"resets_at": int(full.resets_at), "resets_in_seconds": full.resets_in} if full else {}
+        text = "The usage limit has been reached"
+        error = {"type": "usage_limit_reached", "message": text, "plan_type": plan, **resets}
+        return {"error": {**error, "eligible_promo": None}}
+
+    def document(self, plan: str, account_id: str) -> Json:
+        """Return the document of the usage endpoint."""
+        slots = ("primary", "secondary")
+        windows = {f"{slot}_window": self._window(slot) for slot in slots}
+        return {
+            "user_id": "user-simulated",
+            "account_id": account_id,
+            "email": "ada@example.com",
+            "plan_type": plan,
+            "rate_limit": {"allowed": not self.exhausted, "limit_reached": self.exhausted, **windows},
+            "code_review_rate_limit": None,
+            "additional_rate_limits": [],
+            "credits": {"has_credits": False, "unlimited": False, "balance": "0"},
+            "spend_control": {"reached": False, "individual_limit": None},
+            "rate_limit_reached_type": {"type": "rate_limit_reached"} if self.exhausted else None,
+            "rate_limit_reset_credits": {"available_count": 0},
+        }
+
+    def _window(self, slot: str) -> Json | None:
+        return self.windows[slot].document() if slot in self.windows else None

@@ -1,0 +1,80 @@
+"""The server: uvicorn's HTTP on a loopback port, in a thread with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+_PATIENCE = 10.0
+
+
+class _Protocol(H11Protocol):
+    """Puts the transport of its connection into the state of each request, so that a fault can break it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {"transport": transport}
+        super().connection_made(transport)
+
+
+class Server:
+    """Serves an application on 127.0.0.1 from ``start`` to ``stop``; port 0 takes any free one.
+
+    It runs uvicorn's protocol without uvicorn's own main loop, which needs a tenth of a second to end.
+    """
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self.port: int = self._socket.getsockname()[1]
+        self._config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            ws="none",
+            lifespan="off",
+            proxy_headers=False,
+            log_config=None,
+            log_level=logging.CRITICAL,
+            timeout_keep_alive=60,
+        )
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
+
+    def start(self) -> None:
+        """Serve; returns once connections are answered."""
+        self._thread.start()
+        if not self._up.wait(_PATIENCE):
+            raise RuntimeError("The simulator did not start in time.")
+
+    def stop(self) -> None:
+        """Hang up on everybody and end the thread."""
+        self._loop.call_soon_threadsafe(self._ending.set)
+        self._thread.join(_PATIENCE)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
+        self._config.load()
+        state = ServerState()
+        listener = await self._loop.create_server(
+            lambda: _Protocol(self._config, state, {}), sock=self._socket
+        )
+        self._up.set()
+        await self._ending.wait()
+        listener.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        for task in list(state.tasks):
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+        await asyncio.sleep(0)

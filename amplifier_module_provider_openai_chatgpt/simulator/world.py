@@ -1,0 +1,274 @@
+"""Everything the simulated service remembers and can be told, safe to use from other threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from .accounts import ACCOUNT, LIFETIME, Accounts, Grant
+from .catalogue import default_models
+from .quota import Quota, Window
+from .rules import Rules
+from .usage import PrefixCache
+
+if TYPE_CHECKING:
+    from .faults import Fault
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One request as it arrived; header names in lower case, ``at`` on the monotonic clock."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    json: Any = field(repr=False, default=None)
+    form: Mapping[str, str] | None = field(repr=False, default=None)
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One scripted answer: ``items`` as a realistic stream, exact ``events``, or ``raw`` bytes.
+
+    ``end`` is completed, incomplete (with ``reason``) or failed (with ``error``). ``usage`` None leaves
+    the counts to the simulator; without items, events and raw the simulated model answers by itself.
+    """
+
+    items: Sequence[Json] | None = None
+    events: Sequence[Json] | None = None
+    raw: bytes | None = None
+    end: str = "completed"
+    reason: str | None = None
+    error: Json | None = None
+    end_turn: bool | None = None
+    usage: Json | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Device:
+    """How a device sign-in goes: ``pending`` polls before approval, unless ``outcomes`` say otherwise."""
+
+    pending: int = 1
+    interval: str = "1"
+    approve_manually: bool = False
+    outcomes: deque[tuple[int, object]] = field(default_factory=deque)
+    waiting: dict[str, tuple[str, int]] = field(default_factory=dict, repr=False)
+
+    def outcome(self, status: int, body: object) -> None:
+        """Queue the exact answer of a poll: JSON, text or bytes."""
+        self.outcomes.append((status, body))
+
+    def refuse(self) -> None:
+        """Let the person refuse at the next poll."""
+        self.outcome(403, {"error": {"message": "The person refused.", "code": "access_denied"}})
+
+    def approve(self) -> None:
+        """Let the person approve now, where approval is by hand."""
+        self.approve_manually, self.pending = False, 0
+
+
+class World:
+    """State shared by the routes and by whoever steers the simulator; ``changed`` wakes those who wait."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition(threading.RLock())
+        self.accounts = Accounts()
+        self.device = Device()
+        self.quota = Quota()
+        self.cache = PrefixCache()
+        self.plan = "plus"
+        self.account_id = ACCOUNT
+        self.models: list[Json] = default_models()
+        self.models_etag = 'W/"simulated-1"'
+        self.version_gate: Literal["open", "strict"] = "open"
+        self.require_lite: set[str] = set()
+        self.tier_refused = False
+        self.connections_open = 0
+        self._encryption_key = "simulated"
+        self._recorded: list[Recorded] = []
+        self._user_codes: set[str] = set()
+        self._faults: dict[str, deque[Fault]] = defaultdict(deque)
+        self._standing: dict[str, Fault] = {}
+        self._replies: deque[Reply] = deque()
+        self._stalled: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self.use_quota()
+
+    @property
+    def requests(self) -> list[Recorded]:
+        """Every request so far, oldest first."""
+        with self.changed:
+            return list(self._recorded)
+
+    def requests_to(self, ending: str) -> list[Recorded]:
+        """Return the requests whose path ends so."""
+        return [request for request in self.requests if request.path.endswith(ending)]
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every token, code, verifier and user code ever issued."""
+        return self.accounts.secrets
+
+    @property
+    def user_codes(self) -> frozenset[str]:
+        """Every user code ever shown."""
+        with self.changed:
+            return frozenset(self._user_codes)
+
+    @property
+    def stalled(self) -> int:
+        """How many answers are held back by a fault."""
+        with self.changed:
+            return len(self._stalled)
+
+    def sign_in(
+        self,
+        plan: str | None = None,
+        account_id: str | None = None,
+        expires_in: float = LIFETIME,
+        *,
+        fedramp: bool = False,
+    ) -> Json:
+        """Return a token file's content for a new sign-in; negative ``expires_in``: expired already."""
+        grant = Grant(account_id or self.account_id, plan or self.plan, fedramp)
+        return self.accounts.token_file(grant, expires_in)
+
+    def revoke_access(self, access_token: str, code: str = "token_expired") -> None:
+        """Refuse an access token from now on, whatever it says of itself."""
+        self.accounts.refuse(access_token, code)
+
+    def rotate_encryption(self) -> None:
+        """Make all reasoning sealed so far unreadable."""
+        self._encryption_key = uuid.uuid4().hex
+
+    def misbehave(self, ending: str, fault: Fault, times: int | None = 1) -> None:
+        """Queue a fault for paths that end so; ``times`` None: until told to behave."""
+        with self.changed:
+            if times is None:
+                self._standing[ending] = fault
+            else:
+                self._faults[ending].extend([fault] * times)
+
+    def behave(self, ending: str) -> None:
+        """Forget the faults of paths that end so."""
+        with self.changed:
+            self._standing.pop(ending, None)
+            self._faults.pop(ending, None)
+
+    def reply_with(self, *replies: Reply) -> None:
+        """Queue scripted answers."""
+        with self.changed:
+            self._replies.extend(replies)
+
+    def use_quota(
+        self,
+        primary: float | None = 12.0,
+        secondary: float | None = 40.0,
+        *,
+        minutes: tuple[int, int] = (300, 10_080),
+        resets_in: tuple[float, float] = (900, 90_000),
+        each: float = 0.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Set the limit windows in percent (None: there is no such window); each answer adds ``each``."""
+        used = {"primary": primary, "secondary": secondary}
+        windows = {
+            slot: Window(percent, length, time.time() + seconds)
+            for (slot, percent), length, seconds in zip(used.items(), minutes, resets_in, strict=True)
+            if percent is not None
+        }
+        self.quota = Quota(windows, each, headers or {})
+
+    def exhaust(self, resets_in: float = 4_321, *, slot: Literal["primary", "secondary"] = "primary") -> None:
+        """Use a window up: every further request gets a 429 until ``use_quota`` is called."""
+        window = self.quota.windows.setdefault(slot, Window(100, 300, 0))
+        window.used, window.resets_at = 100.0, time.time() + resets_in
+        self.quota.exhausted = True
+
+    def release(self) -> None:
+        """Let everything that stalls at the moment go on."""
+        with self.changed:
+            waiting = list(self._stalled.items())
+        for event, loop in waiting:
+            loop.call_soon_threadsafe(event.set)
+
+    def wait_until(self, predicate: Callable[[], object], timeout: float = 5.0) -> bool:
+        """Wait until something holds, looking again at every change; TimeoutError if it never does."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: bool(predicate()), timeout):
+                raise TimeoutError("The simulator did not come into the expected state in time.")
+        return True
+
+    def record(self, request: Recorded) -> None:
+        """Remember a request."""
+        with self.changed:
+            self._recorded.append(request)
+            self.changed.notify_all()
+
+    def add_user_code(self, code: str) -> None:
+        """Remember a user code, which is a secret too."""
+        with self.changed:
+            self._user_codes.add(self.accounts.keep_secret(code))
+
+    def next_fault(self, path: str) -> Fault | None:
+        """Take the next fault of a path."""
+        with self.changed:
+            for ending, queue in self._faults.items():
+                if queue and path.endswith(ending):
+                    return queue.popleft()
+            return next((fault for ending, fault in self._standing.items() if path.endswith(ending)), None)
+
+    def next_reply(self) -> Reply:
+        """Take the next scripted answer; an empty one means that the simulated model answers."""
+        with self.changed:
+            return self._replies.popleft() if self._replies else Reply()
+
+    def rules(self, account_id: str) -> Rules:
+        """Return what a request of this account is judged by."""
+        return Rules(
+            account_id=account_id,
+            models={model["slug"]: model for model in self.models if isinstance(model.get("slug"), str)},
+            encryption_key=self._encryption_key,
+            version_gate=self.version_gate,
+            require_lite=frozenset(self.require_lite),
+            tier_refused=self.tier_refused,
+        )
+
+    @contextmanager
+    def stream_open(self) -> Iterator[None]:
+        """Count one answer in flight."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, step: int) -> None:
+        with self.changed:
+            self.connections_open += step
+            self.changed.notify_all()
+
+    async def stall(self) -> None:
+        """Do nothing until somebody calls ``release``."""
+        event = asyncio.Event()
+        with self.changed:
+            self._stalled[event] = asyncio.get_running_loop()
+            self.changed.notify_all()
+        try:
+            await event.wait()
+        finally:
+            with self.changed:
+                del self._stalled[event]
+                self.changed.notify_all()
