@@ -1,0 +1,173 @@
+"""The simulated backend: who may ask, the catalogue by client version, limits, scripted answers."""
+
+import json
+
+import httpx
+import pytest
+
+from amplifier_module_provider_openai_chatgpt.simulator import Reply
+
+RESPONSES = "/codex/responses"
+SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
+
+
+def headers_of(tokens):
+    return {
+        "authorization": f"Bearer {tokens['access_token']}",
+        "chatgpt-account-id": tokens["account_id"],
+    }
+
+
+@pytest.fixture
+def http(sim):
+    with httpx.Client(
+        base_url=sim.base_url, headers=headers_of(sim.sign_in()), trust_env=False, verify=False
+    ) as client:
+        yield client
+
+
+def question(text="Say hello.", **fields):
+    content = [{"type": "input_text", "text": text}]
+    return {
+        "model": "gpt-5.5",
+        "instructions": "Be brief.",
+        "input": [{"type": "message", "role": "user", "content": content}],
+        "store": False,
+        "stream": True,
+        **fields,
+    }
+
+
+def events_of(answer):
+    frames = answer.text.split("\n\n")
+    return [json.loads(frame.partition("data: ")[2]) for frame in frames if frame]
+
+
+def usage_of(answer):
+    return events_of(answer)[-1]["response"]["usage"]
+
+
+def test_an_accepted_question_is_answered_as_a_stream_of_events(http):
+    answer = http.post(RESPONSES, json=question())
+    kinds = [event["type"] for event in events_of(answer)]
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+    assert kinds.count("response.output_text.delta") > 2
+    assert answer.headers["openai-model"] == "gpt-5.5"
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"authorization": "Bearer eyJ.unknown.token"}, None),
+        ({"authorization": ""}, None),
+        ({"chatgpt-account-id": "another"}, None),
+        ({"chatgpt-account-id": ""}, None),
+    ],
+)
+def test_a_stranger_is_unauthorized(http, changed, code):
+    answer = http.post(RESPONSES, json=question(), headers=changed)
+    assert (answer.status_code, answer.json()) == (401, {"detail": "Unauthorized"})
+
+
+def test_an_expired_or_refused_token_says_so(sim, http):
+    expired = http.get("/wham/usage", headers=headers_of(sim.sign_in(expires_in=-60)))
+    assert (expired.status_code, expired.json()["error"]["code"]) == (401, "token_expired")
+    tokens = sim.sign_in()
+    assert http.get("/wham/usage", headers=headers_of(tokens)).status_code == 200
+    sim.revoke_access(tokens["access_token"], "token_revoked")
+    refused = http.get("/wham/usage", headers=headers_of(tokens))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "token_revoked")
+
+
+def test_the_catalogue_depends_on_the_client_version(sim, http):
+    def slugs(version):
+        answer = http.get("/codex/models", params={"client_version": version})
+        assert answer.headers["etag"] == sim.models_etag
+        return [model["slug"] for model in answer.json()["models"]]
+
+    everything = [model["slug"] for model in sim.models]
+    assert slugs("0.0.0") == slugs("999.0.0") == everything
+    assert slugs("0.0.1") == slugs("0.7.3") == slugs("junk") == []
+    assert 0 < len(slugs("0.100.0")) < len(slugs("0.124.0")) < len(everything)
+    assert http.get("/codex/models").status_code == 400
+
+
+def test_limits_stand_in_headers_and_in_the_usage_document(sim, http):
+    sim.use_quota(primary=33.5, secondary=None, minutes=(10_080, 0))
+    answer = http.post(RESPONSES, json=question())
+    assert answer.headers["x-codex-primary-used-percent"] == "33.5"
+    assert answer.headers["x-codex-primary-window-minutes"] == "10080"
+    assert "x-codex-secondary-used-percent" not in answer.headers
+    limit = http.get("/wham/usage").json()["rate_limit"]
+    assert (limit["primary_window"]["used_percent"], limit["secondary_window"]) == (33.5, None)
+
+
+def test_a_used_up_limit_refuses_until_it_is_lifted(sim, http):
+    sim.exhaust(resets_in=600)
+    refused = http.post(RESPONSES, json=question())
+    error = refused.json()["error"]
+    assert (refused.status_code, error["type"], error["plan_type"]) == (429, "usage_limit_reached", "plus")
+    assert 595 <= error["resets_in_seconds"] <= 600
+    assert refused.headers["x-codex-primary-used-percent"] == "100"
+    assert http.get("/wham/usage").json()["rate_limit"]["limit_reached"] is True
+    sim.use_quota()
+    assert http.post(RESPONSES, json=question()).status_code == 200
+
+
+def test_answers_can_use_the_limit_up(sim, http):
+    sim.use_quota(primary=60, each=20)
+    assert [http.post(RESPONSES, json=question()).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_scripted_answers_come_in_order_and_a_refused_request_uses_none_up(sim, http):
+    message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "One."}]}
+    sim.reply_with(
+        Reply(items=[message], usage={"input_tokens": 7, "output_tokens": 1, "total_tokens": 8}),
+        Reply(events=[{"type": "response.completed", "response": {"id": "resp_1"}}], headers={"x-a": "b"}),
+        Reply(raw=b"data: [DONE]\n\n"),
+        Reply(end="failed", error={"code": "invalid_prompt", "message": "No."}),
+    )
+    assert http.post(RESPONSES, json=question(temperature=1)).status_code == 400
+    first, second, third, fourth = (http.post(RESPONSES, json=question()) for _ in range(4))
+    assert usage_of(first)["total_tokens"] == 8
+    assert (events_of(second)[0]["response"], second.headers["x-a"]) == ({"id": "resp_1"}, "b")
+    assert third.content == b"data: [DONE]\n\n"
+    assert events_of(fourth)[-1]["type"] == "response.failed"
+
+
+def test_scripted_reasoning_can_be_sent_back_until_the_key_changes(sim, http):
+    sealed = ["reasoning.encrypted_content"]
+    sim.reply_with(Reply(items=[{"type": "reasoning", "summary": []}]))
+    events = events_of(http.post(RESPONSES, json=question(include=sealed)))
+    [item] = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    kept = {name: item[name] for name in ("type", "summary", "encrypted_content")}
+    asked = question(include=sealed)
+    again = {**asked, "input": [kept, *asked["input"]]}
+    assert http.post(RESPONSES, json=again).status_code == 200
+    sim.rotate_encryption()
+    refused = http.post(RESPONSES, json=again)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_encrypted_content")
+
+
+def test_only_the_hyphenated_session_header_warms_the_prompt_cache(http):
+    asked = question("long " * 1_000)
+
+    def cached(name):
+        answers = [http.post(RESPONSES, json=asked, headers={name: SESSION}) for _ in range(2)]
+        return [usage_of(answer)["input_tokens_details"]["cached_tokens"] for answer in answers]
+
+    cold, warm = cached("session-id")
+    assert cold == 0 < warm
+    assert cached("session_id") == [0, 0]
+
+
+def test_requests_are_recorded_as_they_came(sim, http):
+    http.post(RESPONSES, json=question(), headers={"X-Some": "Value"})
+    http.get("/codex/models", params={"client_version": "0.0.0"})
+    [recorded] = sim.requests_to(RESPONSES)
+    assert (recorded.method, recorded.json, recorded.form) == ("POST", question(), None)
+    assert recorded.headers["x-some"] == "Value"
+    assert json.loads(recorded.body) == recorded.json
+    assert sim.requests[-1].query == {"client_version": "0.0.0"}
+    assert sim.requests[-1].at > recorded.at
