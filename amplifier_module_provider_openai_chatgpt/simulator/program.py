@@ -65,9 +65,9 @@ class Simulator(World):
 def serve(port: int, say: Callable[[str], object]) -> None:
     """Run a simulator until Ctrl-C; ``say`` gets each line of how to use it."""
     with tempfile.TemporaryDirectory(prefix="simulated-chatgpt-") as folder, Simulator(port) as simulator:
-        for line in _directions(simulator, Path(folder, "tokens.json")):
-            say(line)
         try:
+            for line in _directions(simulator, Path(folder, "tokens.json")):
+                say(line)
             threading.Event().wait()
         except KeyboardInterrupt:
             say("The simulator has stopped.")

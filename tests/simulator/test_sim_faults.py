@@ -148,7 +148,7 @@ def test_a_stalled_stream_goes_on_when_released(sim, http):
     with http.stream("POST", RESPONSES, json=BODY) as answer:
         arrives = answer.iter_raw()
         assert next(arrives) == NORMAL[:EVENT]
-        assert (sim.stalled, sim.connections_open) == (1, 1)
+        assert sim.wait_until(lambda: sim.stalled == sim.connections_open == 1)
         sim.release()
         assert b"".join(arrives) == NORMAL[EVENT:]
     assert sim.wait_until(lambda: sim.connections_open == 0)
