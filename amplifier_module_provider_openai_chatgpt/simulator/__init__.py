@@ -5,7 +5,8 @@ when told to. It needs the extra ``simulator``.
 """
 
 from .faults import Fault
+from .mangle import HARMLESS
 from .program import Simulator, serve
 from .world import Recorded, Reply
 
-__all__ = ["Fault", "Recorded", "Reply", "Simulator", "serve"]
+__all__ = ["HARMLESS", "Fault", "Recorded", "Reply", "Simulator", "serve"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +21,20 @@ class Fault:
 
     ``status``, ``body`` and ``pieces`` replace the normal answer, which is then not even computed;
     ``pieces`` are flushed one by one. ``headers`` are added in any case. All else is done to the answer,
-    normal or replaced, whose events (or whose one body) count from 1: ``piece_size`` cuts it anew,
+    normal or replaced, whose events (or whose one body) count from 1; as a number of events, -1 is all
+    but the last. ``mangle`` writes them differently (see ``mangle.py``), ``piece_size`` cuts them anew,
     ``pace`` waits that many seconds between pieces, ``gzip`` compresses it. ``cut_after_bytes`` and
     ``cut_after_event`` break the connection in mid-body, ``end_after_event`` ends the body properly.
     ``stall_before_headers`` and ``stall_after_event`` say nothing more until the simulator is told to
-    release, then go on. ``drop_connection`` hangs up without a byte.
+    release, then go on. ``drop_connection`` hangs up without a byte, before anything is done. A break
+    is an ordinary close, with ``reset`` a TCP reset.
     """
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | str | dict[str, Any] | list[Any] | None = None
     pieces: tuple[bytes, ...] | None = None
+    mangle: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
     piece_size: int | None = None
     pace: float = 0.0
     cut_after_bytes: int | None = None
@@ -40,6 +43,7 @@ class Fault:
     stall_after_event: int | None = None
     stall_before_headers: bool = False
     drop_connection: bool = False
+    reset: bool = False
     gzip: bool = False
 
     @property
@@ -60,6 +64,7 @@ class Fault:
 
     def script(self, frames: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
         """Cut the frames of a body (one per event) into the pieces before the stall and those after it."""
+        frames = self.mangle(frames) if self.mangle else frames
         if self.gzip:
             frames = list(_compressed(frames))
         if self.cut_after_bytes is not None:

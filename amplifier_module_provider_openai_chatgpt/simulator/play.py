@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 import time
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PLAIN = Fault()
+_AT_ONCE = struct.pack("ii", 1, 0)
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -57,8 +60,7 @@ class Play:
             await self._world.stall()
         transport = scope["state"]["transport"]
         if fault.drop_connection:
-            transport.abort()
-            await asyncio.sleep(0)
+            await _hang_up(transport, fault)
             return
         if fault.replaces:
             status, headers, frames = fault.replacement()
@@ -93,8 +95,15 @@ class Play:
         if not fault.cuts:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        transport.close()
-        await asyncio.sleep(0)
+        await _hang_up(transport, fault)
+
+
+async def _hang_up(transport: asyncio.Transport, fault: Fault) -> None:
+    if fault.reset:
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.close()
+    await asyncio.sleep(0)
 
 
 async def _send(send: Send, pieces: Sequence[bytes], pace: float) -> None:
