@@ -89,7 +89,7 @@ class Backend:
         grant = self._who(request)
         if isinstance(grant, Response):
             return grant
-        world, rules = self._world, self._world.rules(grant.account_id)
+        world, rules = self._world, self._world.rules(grant.account_id, grant.plan)
         headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "x-models-etag": world.models_etag}
         if world.quota.exhausted:
             return JSONResponse(

@@ -150,14 +150,9 @@ def _cache_key(asked: Asked) -> Refused | None:
 
 
 def _session(asked: Asked) -> Refused | None:
-    """Hold the session header to a UUIDv7 that the cache key repeats (docs/backend.md, Prompt cache)."""
+    """Hold the session header to a UUIDv7 (docs/backend.md, Prompt cache)."""
     session = asked.headers.get("session-id")
-    if session is None:
-        return None
-    if not _UUID7.fullmatch(session):
-        return wrong_value("session-id", session)
-    key = asked.body.get("prompt_cache_key")
-    return None if key in (None, session) else wrong_value("prompt_cache_key", key, (session,))
+    return None if session is None or _UUID7.fullmatch(session) else wrong_value("session-id", session)
 
 
 def _overflow(asked: Asked) -> Refused | None:

@@ -10,10 +10,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from .accounts import ACCOUNT, LIFETIME, Accounts, Grant
-from .catalogue import default_models
+from .catalogue import default_models, served_models
 from .quota import Quota, Window
 from .rules import Rules
 from .usage import PrefixCache
@@ -235,11 +236,11 @@ class World:
         with self.changed:
             return self._replies.popleft() if self._replies else Reply()
 
-    def rules(self, account_id: str) -> Rules:
+    def rules(self, account_id: str, plan: str) -> Rules:
         """Return what a request of this account is judged by."""
         return Rules(
             account_id=account_id,
-            models={model["slug"]: model for model in self.models if isinstance(model.get("slug"), str)},
+            models=served_models(self.models, plan, datetime.now(UTC)),
             encryption_key=self._encryption_key,
             version_gate=self.version_gate,
             require_lite=frozenset(self.require_lite),
