@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import stream
-from .mind import think
+from .mind import cut_short, think
 from .rules import as_list, seal
 from .strict import refuse
 from .usage import usage
@@ -113,7 +113,10 @@ class Backend:
             return [reply.raw]
         if reply.events is not None:
             return [stream.encode(event) for event in reply.events]
-        items = think(body, rules) if reply.items is None else _sealed(reply.items, body, rules)
+        if reply.items is not None:
+            items = _sealed(reply.items, body, rules)
+        else:
+            items = cut_short(think(body, rules)) if reply.end == "incomplete" else think(body, rules)
         events = stream.events(
             items,
             response_id=f"resp_{uuid.uuid4().hex}",

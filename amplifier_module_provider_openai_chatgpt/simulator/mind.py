@@ -40,11 +40,29 @@ def think(body: Json, rules: Rules) -> list[Json]:
     called = _wanted(scene)
     items = [*_thoughts(scene, rules, [tool["name"] for tool in called])]
     if called:
-        items.append(_message("Let me check.", "commentary"))
+        items.append(_message(_rest(scene, "Let me check."), "commentary"))
         return [*items, *(_call(tool, scene, place) for place, tool in enumerate(called))]
     if _searches(scene):
         return [*items, *_search(scene)]
-    return [*items, _message(_answer(scene), "final_answer")]
+    return [*items, _message(_rest(scene, _answer(scene)), "final_answer")]
+
+
+def cut_short(items: list[Json]) -> list[Json]:
+    """Return what is out of an answer that stops half way through its text; calls would come later."""
+    kept = [item for item in items if item["type"] not in _CALLS]
+    if not kept or kept[-1]["type"] != "message":
+        return kept
+    part = kept[-1]["content"][0]
+    half = {**part, "text": part["text"][: len(part["text"]) // 2], "annotations": []}
+    return [*kept[:-1], {**kept[-1], "status": "incomplete", "content": [half]}]
+
+
+def _rest(scene: _Scene, text: str) -> str:
+    """Return what is still to be said of a text that the conversation ends in the middle of."""
+    results = [place for place, item in enumerate(scene.since, 1) if _is_result(item)]
+    latest = scene.since[results[-1] if results else 0 :]
+    said = "".join(_texts([item for item in latest if item.get("role") == "assistant"]))
+    return text.removeprefix(said) or text
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +82,11 @@ class _Scene:
 
     @property
     def results(self) -> list[Json]:
-        return [item for item in self.since if str(item.get("type")).endswith("_call_output")]
+        return [item for item in self.since if _is_result(item)]
+
+
+def _is_result(item: Json) -> bool:
+    return str(item.get("type")).endswith("_call_output")
 
 
 def _read(body: Json) -> _Scene:

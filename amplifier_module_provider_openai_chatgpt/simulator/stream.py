@@ -39,8 +39,9 @@ def events(
 ) -> list[Json]:
     """Return the events of one answer, first to last (docs/backend.md, Event stream).
 
-    `end` is "completed", "incomplete" (with `reason`) or "failed" (with `error`). As on the real
-    service, `output` stays empty in the last event: the items stand in `response.output_item.done`.
+    `end` is "completed", "incomplete" (with `reason`), "failed" (with `error`), or "error", an event of
+    that type with the fields of `error`. As on the real service, `output` stays empty in the last
+    event: the items stand in `response.output_item.done`.
     """
     response: Json = {
         "id": response_id,
@@ -62,6 +63,9 @@ def events(
     script.add("response.in_progress", response=dict(response))
     for index, item in enumerate(items):
         _play(script, index, _identified(item, response_id, index))
+    if end == "error":
+        script.add("error", **(error or {}))
+        return script.events
     response |= {"status": end, "service_tier": "default", "usage": usage, "error": error}
     if end == "incomplete":
         response["incomplete_details"] = {"reason": reason or "max_output_tokens"}

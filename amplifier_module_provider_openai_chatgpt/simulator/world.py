@@ -43,14 +43,15 @@ class Recorded:
 class Reply:
     """One scripted answer: ``items`` as a realistic stream, exact ``events``, or ``raw`` bytes.
 
-    ``end`` is completed, incomplete (with ``reason``) or failed (with ``error``). ``usage`` None leaves
-    the counts to the simulator; without items, events and raw the simulated model answers by itself.
+    ``end`` is completed, incomplete (with ``reason``), failed (with ``error``) or error, an event of that
+    type with the fields of ``error``. ``usage`` None leaves the counts to the simulator; without items,
+    events and raw the simulated model answers by itself, half of it where the end is incomplete.
     """
 
     items: Sequence[Json] | None = None
     events: Sequence[Json] | None = None
     raw: bytes | None = None
-    end: str = "completed"
+    end: Literal["completed", "incomplete", "failed", "error"] = "completed"
     reason: str | None = None
     error: Json | None = None
     end_turn: bool | None = None
@@ -82,7 +83,12 @@ class Device:
 
 
 class World:
-    """State shared by the routes and by whoever steers the simulator; ``changed`` wakes those who wait."""
+    """State shared by the routes and by whoever steers the simulator; ``changed`` wakes those who wait.
+
+    Switches: ``version_gate`` "strict" hides gated models from calls without a `version` header,
+    ``require_lite`` names models that are hidden from calls in the classic shape, ``tier_refused`` refuses
+    the field `service_tier`, ``max_output_cut`` lets so many of the next answers end in mid-sentence.
+    """
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.RLock())
@@ -97,6 +103,7 @@ class World:
         self.version_gate: Literal["open", "strict"] = "open"
         self.require_lite: set[str] = set()
         self.tier_refused = False
+        self.max_output_cut = 0
         self.connections_open = 0
         self._encryption_key = "simulated"
         self._recorded: list[Recorded] = []
@@ -234,7 +241,12 @@ class World:
     def next_reply(self) -> Reply:
         """Take the next scripted answer; an empty one means that the simulated model answers."""
         with self.changed:
-            return self._replies.popleft() if self._replies else Reply()
+            if self._replies:
+                return self._replies.popleft()
+            if self.max_output_cut <= 0:
+                return Reply()
+            self.max_output_cut -= 1
+            return Reply(end="incomplete")
 
     def rules(self, account_id: str, plan: str) -> Rules:
         """Return what a request of this account is judged by."""
