@@ -43,9 +43,13 @@ class Access:
 
 
 class Accounts:
-    """All grants and tokens of one simulator; safe to use from any thread."""
+    """All grants and tokens of one simulator; safe to use from any thread.
+
+    ``lifetime`` is that of the next access tokens, in seconds.
+    """
 
     def __init__(self) -> None:
+        self.lifetime = LIFETIME
         self._lock = threading.RLock()
         self._secrets: set[str] = set()
         self._access: dict[str, Access] = {}
@@ -67,8 +71,9 @@ class Accounts:
         """Make a secret of ``size`` random bytes."""
         return self.keep_secret(prefix + secrets.token_urlsafe(size))
 
-    def issue(self, grant: Grant, lifetime: float = LIFETIME) -> Json:
+    def issue(self, grant: Grant, lifetime: float | None = None) -> Json:
         """Issue the tokens of a grant, as the token endpoint answers; ``lifetime`` in seconds."""
+        lifetime = self.lifetime if lifetime is None else lifetime
         expires = time.time() + lifetime
         access, identity = self._jwt(grant, expires), self._jwt(grant, time.time() + _ID_TOKEN_LIFETIME)
         refresh = self.secret("rt_", 48)

@@ -92,9 +92,7 @@ class Backend:
         world, rules = self._world, self._world.rules(grant.account_id, grant.plan)
         headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "x-models-etag": world.models_etag}
         if world.quota.exhausted:
-            return JSONResponse(
-                world.quota.refusal(grant.plan), 429, {**headers, **world.quota.headers(grant.plan)}
-            )
+            return self._past_limit(grant, headers)
         body = _parsed(await request.body())
         refused = refuse(body, request.headers, rules)
         if refused is not None:
@@ -105,6 +103,14 @@ class Backend:
         headers |= {"openai-model": body["model"], "x-codex-turn-state": f"ts_{uuid.uuid4().hex}"}
         headers |= {**world.quota.headers(grant.plan), **reply.headers}
         return Frames(frames, headers)
+
+    def _past_limit(self, grant: Grant, headers: Mapping[str, str]) -> Response:
+        quota = self._world.quota
+        refusal, headers = quota.refusal(grant.plan), {**headers, **quota.headers(grant.plan)}
+        if quota.refused_as != 200:
+            return JSONResponse(refusal, quota.refused_as, headers)
+        event = {"type": "error", **refusal, "status_code": 429, "headers": headers}
+        return Frames([stream.encode(event)], headers)
 
     def _frames(self, body: Json, headers: Mapping[str, str], rules: Rules, reply: Reply) -> Sequence[bytes]:
         """Return the answer to an accepted request, one piece per event."""
@@ -117,6 +123,7 @@ class Backend:
             items = _sealed(reply.items, body, rules)
         else:
             items = cut_short(think(body, rules)) if reply.end == "incomplete" else think(body, rules)
+        self._world.remember_sealed(items)
         events = stream.events(
             items,
             response_id=f"resp_{uuid.uuid4().hex}",

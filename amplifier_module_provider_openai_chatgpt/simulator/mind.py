@@ -195,11 +195,14 @@ def _plain(scene: _Scene) -> str:
     if scene.results:
         found = " and ".join(f"“{_result(item)[:_QUOTED]}”" for item in scene.results)
         return f"The tool says {found}. That answers your question: {_short(scene.prompt)}"
+    subject = salient(scene.prompt)
+    if subject == scene.prompt:
+        subject = next(reversed(re.findall(r"\w+", subject)), "that")
     seen = f"I see {scene.images} image{'' if scene.images == 1 else 's'}. " if scene.images else ""
     return (
         f"{seen}You asked: “{_short(scene.prompt)}”. This is message {scene.turns} of our conversation, "
         "and a simulated model answers it. A real one would have more to say about "
-        f"{salient(scene.prompt)}."
+        f"{subject}."
     )
 
 

@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from contextlib import nullcontext
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -132,7 +133,9 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 def _headers(headers: Sequence[tuple[bytes, bytes]], fault: Fault) -> list[tuple[bytes, bytes]]:
     """Return the headers with a fault's own; a body that is played has no length that could be told."""
-    added = _raw({**fault.headers, **({"content-encoding": "gzip"} if fault.gzip else {})})
+    own = {name.lower(): value for name, value in fault.headers.items()}
+    packed = {"content-encoding": "gzip"} if fault.gzip else {}
+    added = _raw({"date": formatdate(usegmt=True), **own, **packed})
     replaced = {name for name, _ in added} | ({b"content-length"} if fault is not _PLAIN else set())
     return [pair for pair in headers if pair[0] not in replaced] + added
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Window:
     @property
     def resets_in(self) -> int:
         """Seconds until it starts anew."""
-        return max(0, round(self.resets_at - time.time()))
+        return max(0, ceil(self.resets_at - time.time()))
 
     def document(self) -> Json:
         """Return it as the usage endpoint does."""
@@ -37,12 +38,22 @@ class Window:
 
 @dataclass(slots=True)
 class Quota:
-    """The limits of the account: ``windows`` by slot, and how much of the first each answer uses up."""
+    """The limits of the account: ``windows`` by slot, and how much of the first each answer uses up.
+
+    A used-up account is refused with the status ``refused_as``, where 200 tells it in the stream, until
+    the full window starts anew.
+    """
 
     windows: dict[str, Window] = field(default_factory=dict)
     each: float = 0.0
     extra: Mapping[str, str] = field(default_factory=dict)
-    exhausted: bool = False
+    used_up: bool = False
+    refused_as: int = 429
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether further calls are refused."""
+        return self.used_up and any(window.resets_in > 0 for window in self._full())
 
     def spend(self) -> None:
         """Count one answer."""
@@ -50,7 +61,7 @@ class Quota:
             return
         window = self.windows["primary"]
         window.used = min(100.0, window.used + self.each)
-        self.exhausted = window.used >= 100
+        self.used_up = window.used >= 100
 
     def headers(self, plan: str) -> dict[str, str]:
         """Return the headers that every answer carries (docs/backend.md, Usage limits)."""
@@ -70,8 +81,8 @@ class Quota:
         return headers | dict(self.extra)
 
     def refusal(self, plan: str) -> Json:
-        """Return the body of the 429 of a used-up account: the first full window says when it ends."""
-        full = next((window for window in self.windows.values() if window.used >= 100), None)
+        """Return the body of the refusal of a used-up account: the first full window says when it ends."""
+        full = next(iter(self._full()), None)
         resets = {"resets_at": int(full.resets_at), "resets_in_seconds": full.resets_in} if full else {}
         text = "The usage limit has been reached"
         error = {"type": "usage_limit_reached", "message": text, "plan_type": plan, **resets}
@@ -94,6 +105,9 @@ class Quota:
             "rate_limit_reached_type": {"type": "rate_limit_reached"} if self.exhausted else None,
             "rate_limit_reset_credits": {"available_count": 0},
         }
+
+    def _full(self) -> list[Window]:
+        return [window for window in self.windows.values() if window.used >= 100]
 
     def _window(self, slot: str) -> Json | None:
         return self.windows[slot].document() if slot in self.windows else None

@@ -108,6 +108,7 @@ class World:
         self._encryption_key = "simulated"
         self._recorded: list[Recorded] = []
         self._user_codes: set[str] = set()
+        self._sealed: set[str] = set()
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
         self._standing: dict[str, Fault] = {}
         self._replies: deque[Reply] = deque()
@@ -134,6 +135,12 @@ class World:
         """Every user code ever shown."""
         with self.changed:
             return frozenset(self._user_codes)
+
+    @property
+    def sealed(self) -> frozenset[str]:
+        """Every sealed text of reasoning ever sent, which is for the backend's eyes only."""
+        with self.changed:
+            return frozenset(self._sealed)
 
     @property
     def stalled(self) -> int:
@@ -199,11 +206,20 @@ class World:
         }
         self.quota = Quota(windows, each, headers or {})
 
-    def exhaust(self, resets_in: float = 4_321, *, slot: Literal["primary", "secondary"] = "primary") -> None:
-        """Use a window up: every further request gets a 429 until ``use_quota`` is called."""
+    def exhaust(
+        self,
+        resets_in: float = 4_321,
+        *,
+        slot: Literal["primary", "secondary"] = "primary",
+        status: int = 429,
+    ) -> None:
+        """Use a window up: calls are refused until it starts anew or ``use_quota`` is called.
+
+        The refusal comes with ``status``; with 200 it stands in the stream.
+        """
         window = self.quota.windows.setdefault(slot, Window(100, 300, 0))
         window.used, window.resets_at = 100.0, time.time() + resets_in
-        self.quota.exhausted = True
+        self.quota.used_up, self.quota.refused_as = True, status
 
     def release(self) -> None:
         """Let everything that stalls at the moment go on."""
@@ -229,6 +245,13 @@ class World:
         """Remember a user code, which is a secret too."""
         with self.changed:
             self._user_codes.add(self.accounts.keep_secret(code))
+            self.changed.notify_all()
+
+    def remember_sealed(self, items: Sequence[Json]) -> None:
+        """Remember the sealed texts of an answer."""
+        texts = [item.get("encrypted_content") for item in items]
+        with self.changed:
+            self._sealed.update(text for text in texts if isinstance(text, str))
 
     def next_fault(self, path: str) -> Fault | None:
         """Take the next fault of a path."""

@@ -1,11 +1,13 @@
 """The simulated backend: who may ask, the catalogue by client version, limits, scripted answers."""
 
 import json
+import time
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.simulator import Reply
+from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 
 RESPONSES = "/codex/responses"
 SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
@@ -115,6 +117,28 @@ def test_a_used_up_limit_refuses_until_it_is_lifted(sim, http):
     assert http.post(RESPONSES, json=question()).status_code == 200
 
 
+@pytest.mark.parametrize("status", [404, 403])
+def test_a_used_up_limit_may_come_under_another_status(sim, http, status):
+    sim.exhaust(slot="secondary", status=status)
+    refused = http.post(RESPONSES, json=question())
+    assert (refused.status_code, refused.json()["error"]["type"]) == (status, "usage_limit_reached")
+
+
+def test_a_used_up_limit_may_be_told_in_the_stream(sim, http):
+    sim.exhaust(status=200)
+    answer = http.post(RESPONSES, json=question())
+    [event] = events_of(answer)
+    assert (answer.status_code, event["type"], event["status_code"]) == (200, "error", 429)
+    assert event["error"]["type"] == "usage_limit_reached"
+    assert event["headers"]["x-codex-primary-used-percent"] == "100"
+
+
+def test_a_used_up_limit_ends_with_its_window(sim, http):
+    sim.exhaust(resets_in=-1)
+    assert http.post(RESPONSES, json=question()).status_code == 200
+    assert http.get("/wham/usage").json()["rate_limit"]["limit_reached"] is False
+
+
 def test_answers_can_use_the_limit_up(sim, http):
     sim.use_quota(primary=60, each=20)
     assert [http.post(RESPONSES, json=question()).status_code for _ in range(3)] == [200, 200, 429]
@@ -141,6 +165,7 @@ def test_scripted_reasoning_can_be_sent_back_until_the_key_changes(sim, http):
     sim.reply_with(Reply(items=[{"type": "reasoning", "summary": []}]))
     events = events_of(http.post(RESPONSES, json=question(include=sealed)))
     [item] = [event["item"] for event in events if event["type"] == "response.output_item.done"]
+    assert sim.sealed == {item["encrypted_content"]}
     kept = {name: item[name] for name in ("type", "summary", "encrypted_content")}
     asked = question(include=sealed)
     again = {**asked, "input": [kept, *asked["input"]]}
@@ -160,6 +185,13 @@ def test_only_the_hyphenated_session_header_warms_the_prompt_cache(http):
     cold, warm = cached("session-id")
     assert cold == 0 < warm
     assert cached("session_id") == [0, 0]
+
+
+def test_every_answer_tells_the_time_and_a_fault_may_tell_another(sim, http):
+    told = parsedate_to_datetime(http.get("/wham/usage").headers["date"])
+    assert abs(told.timestamp() - time.time()) < 5
+    sim.misbehave("/wham/usage", Fault(headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}))
+    assert http.get("/wham/usage").headers["date"] == "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 def test_requests_are_recorded_as_they_came(sim, http):

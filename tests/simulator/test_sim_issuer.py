@@ -151,6 +151,14 @@ def test_a_refresh_token_works_once_and_is_replaced(sim, http):
     assert refresh(http, renewed.json()["refresh_token"]).status_code == 200
 
 
+def test_the_next_access_tokens_may_live_short(sim, http):
+    sim.accounts.lifetime = -1
+    renewed = refresh(http, sim.sign_in()["refresh_token"]).json()
+    headers = {"authorization": f"Bearer {renewed['access_token']}"}
+    refused = http.get("/backend-api/wham/usage", headers=headers)
+    assert refused.json()["error"]["code"] == "token_expired"
+
+
 def test_a_refresh_may_come_as_a_form_too(sim, http):
     fields = {"client_id": CLIENT, "grant_type": "refresh_token"}
     sent = {**fields, "refresh_token": sim.sign_in()["refresh_token"]}
