@@ -109,7 +109,8 @@ async def _hang_up(transport: asyncio.Transport, fault: Fault) -> None:
 
 async def _send(send: Send, pieces: Sequence[bytes], pace: float) -> None:
     for number, piece in enumerate(pieces):
-        await asyncio.sleep(pace if number else 0)
+        if pace and number:
+            await asyncio.sleep(pace)
         await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 

@@ -148,6 +148,13 @@ class World:
         with self.changed:
             return len(self._stalled)
 
+    def forget(self) -> None:
+        """Drop the recorded requests and what is remembered of answers, so that long runs need no memory."""
+        with self.changed:
+            self._recorded.clear()
+            self._sealed.clear()
+            self.cache = PrefixCache()
+
     def sign_in(
         self,
         plan: str | None = None,

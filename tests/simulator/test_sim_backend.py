@@ -203,3 +203,5 @@ def test_requests_are_recorded_as_they_came(sim, http):
     assert json.loads(recorded.body) == recorded.json
     assert sim.requests[-1].query == {"client_version": "0.0.0"}
     assert sim.requests[-1].at > recorded.at
+    sim.forget()
+    assert sim.requests == []
