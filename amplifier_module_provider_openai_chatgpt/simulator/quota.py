@@ -64,7 +64,7 @@ class Quota:
         self.used_up = window.used >= 100
 
     def headers(self, plan: str) -> dict[str, str]:
-        """Return the headers that every answer carries (docs/backend.md, Usage limits)."""
+        """Return the headers that every answer carries (docs/backend.md, Limits)."""
         headers = {
             "x-codex-plan-type": plan,
             "x-codex-active-limit": "premium",
