@@ -10,7 +10,7 @@ from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
 from .auth.credentials import Credentials, shared_credentials
-from .auth.oauth import sign_in_by_device_code
+from .auth.device import sign_in_by_device_code
 from .auth.tokens import Tokens
 from .catalogue import shared_catalogue
 from .events import Emitter

@@ -8,14 +8,14 @@ import time
 from typing import TYPE_CHECKING
 
 from .auth.browser import sign_in_by_browser
-from .auth.oauth import sign_in_by_device_code
+from .auth.device import sign_in_by_device_code
 from .http import new_client
 from .provider import LOGIN_SILENCE
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .auth.oauth import DeviceCode
+    from .auth.device import DeviceCode
     from .auth.tokens import Tokens
     from .provider import ChatGPTProvider
 

@@ -1,0 +1,136 @@
+"""Signing in through a browser: PKCE, a callback or a pasted address (docs/backend.md, Browser sign-in)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import secrets
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode, urlsplit
+
+from amplifier_core.llm_errors import LLMError
+
+from .callback import Callback, listening
+from .issuer import CLIENT_ID
+from .oauth import exchange_code
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import httpx
+
+    from .tokens import Tokens
+
+_SCOPE = "openid profile email offline_access api.connectors.read api.connectors.invoke"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The secrets of one sign-in, new each time."""
+
+    verifier: str = field(default_factory=lambda: _random(64), repr=False)
+    state: str = field(default_factory=lambda: _random(32), repr=False)
+
+    @property
+    def challenge(self) -> str:
+        """What the verifier will be checked against."""
+        return _base64url(hashlib.sha256(self.verifier.encode()).digest())
+
+    def url(self, auth_url: str, redirect_uri: str, originator: str) -> str:
+        """Return the page on which a person signs in."""
+        query = {
+            "response_type": "code",
+            "client_id": CLIENT_ID,
+            "redirect_uri": redirect_uri,
+            "scope": _SCOPE,
+            "code_challenge": self.challenge,
+            "code_challenge_method": "S256",
+            "id_token_add_organizations": "true",
+            "codex_cli_simplified_flow": "true",
+            "state": self.state,
+            "originator": originator,
+        }
+        return f"{auth_url}/oauth/authorize?{urlencode(query, quote_via=quote)}"
+
+
+async def sign_in_by_browser(
+    client: httpx.AsyncClient,
+    auth_url: str,
+    originator: str,
+    *,
+    open_url: Callable[[str], object],
+    show: Callable[[str], object],
+    read_line: Callable[[], Awaitable[str]] | None = None,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> Tokens:
+    """Run the browser flow to its tokens, cancellable at any moment; no port stays open.
+
+    ``open_url`` runs in a thread of its own, since some browsers return only when they are closed.
+    ``read_line`` answers with a pasted line, or "" when there will be no more. Raises kernel errors.
+    """
+    attempt = Attempt()
+    async with listening(attempt.state, sleep) as callback:
+        url = attempt.url(auth_url, callback.redirect_uri, originator)
+        show(_instructions(url, callback.port, pasting=read_line is not None))
+        threading.Thread(target=_open, args=(open_url, url), daemon=True).start()
+        async with _pasting(callback, read_line, show):
+            code = await callback.code
+        try:
+            tokens = await exchange_code(client, auth_url, code, attempt.verifier, callback.redirect_uri)
+        except LLMError as error:
+            callback.farewell("Sign-in failed", str(error))
+            raise
+        callback.farewell("Signed in", "You can close this page and return to the terminal.")
+        return tokens
+
+
+def _instructions(url: str, port: int, *, pasting: bool) -> str:
+    paste = "\nOr let the last page fail to load there, and paste its address here." if pasting else ""
+    return (
+        f"To sign in, continue in your browser. If it does not open, open this address yourself:\n\n{url}\n\n"
+        f"Is the browser on another machine? Forward the port there first: ssh -L {port}:localhost:{port} "
+        f"<this machine>{paste}"
+    )
+
+
+@contextlib.asynccontextmanager
+async def _pasting(
+    callback: Callback, read_line: Callable[[], Awaitable[str]] | None, show: Callable[[str], object]
+) -> AsyncIterator[None]:
+    """Take pasted addresses beside the callback, as long as the block runs."""
+    if read_line is None:
+        yield
+        return
+    task = asyncio.create_task(_read_pasted(callback, read_line, show))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _read_pasted(
+    callback: Callback, read_line: Callable[[], Awaitable[str]], show: Callable[[str], object]
+) -> None:
+    while not callback.code.done() and (line := await read_line()):
+        address = line.strip()
+        if address and (problem := callback.take(urlsplit(address).query)):
+            show(f"{problem} Paste the whole address of the page that did not load.")
+
+
+def _open(open_url: Callable[[str], object], url: str) -> None:
+    """Open the browser where there is one; the address is on screen anyway."""
+    with contextlib.suppress(Exception):
+        open_url(url)
+
+
+def _random(size: int) -> str:
+    return _base64url(secrets.token_bytes(size))
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -1,0 +1,198 @@
+"""The loopback server to which a browser brings the outcome (docs/backend.md, Browser sign-in)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import secrets
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from amplifier_core.llm_errors import AuthenticationError, ConfigurationError
+
+from ..settings import LOGIN_COMMAND, PROVIDER
+from . import issuer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+HOST = "127.0.0.1"
+# The only registered ports: any other passes the page and is refused at the exchange.
+PORTS = (1455, 1457)
+PATH = "/auth/callback"
+_ATTEMPTS = 10
+_PAUSE = 0.2
+_PATIENCE = 10.0
+_NO_CODEX = "missing_codex_entitlement"
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found"}
+
+
+class Callback:
+    """One expected callback: ``code`` holds the authorization code, or the error that came instead."""
+
+    def __init__(self, state: str) -> None:
+        self.port = PORTS[0]
+        self.code: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._state = state
+        self._farewell: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def redirect_uri(self) -> str:
+        """The address that the issuer knows, by the literal name."""
+        return f"http://localhost:{self.port}{PATH}"
+
+    def take(self, query: str) -> str:
+        """Take what a browser brought; returns what is wrong with it where it is not for this sign-in."""
+        fields = dict(parse_qsl(query))
+        if not secrets.compare_digest(fields.get("state", "").encode(), self._state.encode()):
+            return "This address does not belong to the sign-in under way."
+        if self.code.done():
+            return ""
+        if fields.get("code") and "error" not in fields:
+            self.code.set_result(fields["code"])
+        else:
+            self._refuse(_failure(fields))
+        return ""
+
+    def farewell(self, title: str, text: str) -> None:
+        """Tell the waiting browser how it ended."""
+        if not self._farewell.done():
+            self._farewell.set_result((title, text))
+
+    async def page(self, target: str) -> tuple[int, str, str]:
+        """Answer one request with status, title and text; a callback waits for the end of the sign-in."""
+        asked = urlsplit(target)
+        if asked.path == "/cancel":
+            self._refuse("The sign-in was cancelled.")
+            return 200, "Login cancelled", "You can close this page."
+        if asked.path != PATH:
+            return 404, "Not found", "There is nothing here."
+        if problem := self.take(asked.query):
+            return 400, "State mismatch", f"{problem} Start again from the terminal."
+        return (200, *(await asyncio.shield(self._farewell)))
+
+    def _refuse(self, reason: str) -> None:
+        if not self.code.done():
+            self.code.set_exception(AuthenticationError(reason, provider=PROVIDER))
+            self.farewell("Sign-in failed", reason)
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    state: str, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> AsyncIterator[Callback]:
+    """Serve the callback on a registered port; on leaving, a page under way is finished and the port closed.
+
+    Raises ConfigurationError when both ports are taken.
+    """
+    callback = Callback(state)
+    visits: set[asyncio.Task[None]] = set()
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visit = asyncio.current_task()
+        if visit is not None:
+            visits.add(visit)
+            visit.add_done_callback(visits.discard)
+        await _answer(callback, reader, writer)
+
+    server, callback.port = await _bind(visited, sleep)
+    try:
+        yield callback
+    finally:
+        server.close()
+        await _finish(callback, visits)
+
+
+async def _bind(
+    visited: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    sleep: Callable[[float], Awaitable[object]],
+) -> tuple[asyncio.Server, int]:
+    """Listen on the first port; another sign-in that holds it is asked to end. Else on the second."""
+    first, second = PORTS
+    for attempt in range(_ATTEMPTS):
+        with contextlib.suppress(OSError):
+            return await asyncio.start_server(visited, HOST, first), first
+        if attempt == 0:
+            await _ask_to_cancel(first)
+        await sleep(_PAUSE)
+    try:
+        return await asyncio.start_server(visited, HOST, second), second
+    except OSError as error:
+        raise ConfigurationError(
+            f"The ports {first} and {second} of this machine are both taken, and a sign-in in the browser "
+            f"needs one of them: end the other program, or run `{LOGIN_COMMAND}` for a device code.",
+            provider=PROVIDER,
+        ) from error
+
+
+async def _ask_to_cancel(port: int) -> None:
+    """End another program's sign-in that was left waiting; anything else will not mind."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            try:
+                writer.write(
+                    f"GET /cancel HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode()
+                )
+                await writer.drain()
+                await reader.read(4096)
+            finally:
+                writer.close()
+
+
+async def _answer(callback: Callback, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serve one request of one connection."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            head = await reader.readuntil(b"\r\n\r\n")
+        method, target, *_ = [*head.split(b"\r\n", 1)[0].decode("latin-1").split(), "", ""]
+        status, title, text = await callback.page(target if method == "GET" else "")
+        writer.write(_response(status, title, text))
+        await writer.drain()
+    except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _finish(callback: Callback, visits: set[asyncio.Task[None]]) -> None:
+    """Let browsers that wait have their last page, and end all other connections."""
+    if callback.code.done() and not callback.code.cancelled():
+        callback.code.exception()
+    callback.farewell("Sign-in ended", "It was cancelled in the terminal.")
+    open_visits = list(visits)
+    if open_visits:
+        await asyncio.wait(open_visits, timeout=0.5)
+    for visit in open_visits:
+        visit.cancel()
+    await asyncio.gather(*open_visits, return_exceptions=True)
+
+
+def _failure(fields: dict[str, str]) -> str:
+    """Say in one sentence why a callback brings no code."""
+    code, said = fields.get("error", ""), fields.get("error_description", "")
+    if not code:
+        return "The sign-in could not be completed: the authorization code is missing."
+    if code == "access_denied" and _NO_CODEX in said:
+        return "Codex is not enabled for your workspace: ask its administrator for access."
+    return f"Sign-in failed: {issuer.clean(said or code)}"
+
+
+def _response(status: int, title: str, text: str) -> bytes:
+    """One page that closes its connection: a kept one would hang the next sign-in."""
+    title, text = html.escape(title), html.escape(text)
+    body = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{title}</title></head>"
+        '<body style="font:1.1em system-ui;margin:4em auto;max-width:36em">'
+        f"<h1>{title}</h1><p>{text}</p></body></html>"
+    ).encode()
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/html; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n"
+        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
