@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from amplifier_core.llm_errors import (
@@ -26,7 +26,7 @@ from amplifier_core.llm_errors import (
 
 from ..http import new_client
 from ..settings import LOGIN_COMMAND, PROVIDER
-from . import oauth, token_file
+from . import issuer, oauth, token_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,8 @@ LOCK_LIMIT = 90.0
 REVOKE_LIMIT = 10.0
 # After a refresh failed in passing, a token that still lives is used this long before the next try.
 PAUSE = 30.0
+# A token that a 401 brought and that gets a 401 itself within this time is not renewed once more.
+FRESH = timedelta(seconds=60)
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +71,12 @@ class Credentials:
         self._auth_url = auth_url
         self._clock = clock
         self._memory = tokens
-        self._given = tokens is not None
+        self._unsaved = tokens is not None
         self._stored: Tokens | None = None
         self._stamp: object = None
         self._refused: dict[str, str] = {}
         self._dead: set[str] = set()
+        self._rescue: tuple[str, datetime] | None = None
         self._paused_until = 0.0
         self._mutex = threading.Lock()
         self._flights: dict[str, Future[Tokens]] = {}
@@ -81,31 +84,28 @@ class Credentials:
     async def current(self) -> Tokens:
         """Return a token that is expected to be accepted, renewed five minutes before it expires.
 
-        In order: memory, disk, a refresh with memory's refresh token, one with the disk's. A refresh
-        that fails in passing leaves the old token in use while it lives. Raises AuthenticationError
-        when a person must sign in, a retryable kernel error when only the moment is bad.
+        In order: memory, disk, a refresh with what only memory holds, one with the disk's. When the
+        refresh fails, the old token is used while it lives. Raises AuthenticationError when a person
+        must sign in, a retryable kernel error when only the moment is bad.
         """
         tokens = self.peek()
         if tokens is not None and self._holds(tokens):
             return tokens
         try:
             return await self._join("", None)
-        except AuthenticationError:
-            raise
         except LLMError as error:
             tokens = self.peek()
             if tokens is None or not self._lives(tokens):
                 raise
-            logger.info(
-                "Renewing the sign-in failed for now (%s); the token still holds.", type(error).__name__
-            )
+            level = logging.INFO if error.retryable else logging.WARNING
+            logger.log(level, "The sign-in was not renewed; its token is used while it lives. %s", error)
             return tokens
 
     async def renew(self, refused: Tokens) -> Tokens:
         """Return another token than the one that just got a 401, whatever its expiry says.
 
-        Another one in the file is adopted, else *that* one is refreshed, once for all who ask. Raises
-        as ``current`` does.
+        Another one in the file is adopted, else *that* one is refreshed, once for all who ask; one that
+        a 401 has just brought is given up. Raises as ``current`` does.
         """
         return await self._join(refused.access_token, refused)
 
@@ -115,7 +115,7 @@ class Credentials:
         if memory is not None and self._lives(memory):
             return memory
         stored = self._look()
-        return stored if stored is not None else memory if self._given else None
+        return stored if stored is not None else memory if self._unsaved else None
 
     def status(self) -> Status:
         """Tell offline whether calls can be expected to work, or a person must act."""
@@ -135,9 +135,7 @@ class Credentials:
 
         Returns whether the issuer heard. Raises ConfigurationError where the file cannot be deleted.
         """
-        tokens = self._memory or token_file.load(self.path)
-        self._memory, self._given = None, False
-        await asyncio.to_thread(self._delete)
+        tokens = await asyncio.to_thread(self._delete)
         if tokens is None:
             return True
         try:
@@ -159,6 +157,7 @@ class Credentials:
         return (
             not tokens.is_due(self._clock())
             or not tokens.can_refresh
+            or tokens.refresh_token in self._refused
             or time.monotonic() < self._paused_until
         )
 
@@ -175,9 +174,10 @@ class Credentials:
         with self._mutex:
             flight = self._flights.get(key)
             if flight is None:
-                flight = self._flights[key] = Future()
+                flight = Future()
                 flight.set_running_or_notify_cancel()
                 threading.Thread(target=self._fly, args=(key, flight, refused), name="token-refresh").start()
+                self._flights[key] = flight
         return await asyncio.wrap_future(flight)
 
     def _fly(self, key: str, flight: Future[Tokens], refused: Tokens | None) -> None:
@@ -211,57 +211,72 @@ class Credentials:
         stored = token_file.load(self.path)
         for tokens in (self._memory, stored):
             if tokens is not None and self._is_answer(tokens, refused):
-                self._memory = tokens
-                return tokens
+                return self._use(tokens, saved=tokens is stored)
+        if refused is not None and self._is_fresh(refused):
+            raise _signed_out("The backend refuses even the token that was renewed just now.")
         for tokens in self._spendable(stored):
             try:
-                return self._spend(tokens)
-            except oauth.RefreshRefusedError as reason:
-                self._refused[tokens.refresh_token] = str(reason)
+                return self._spend(tokens, stored)
+            except oauth.RefreshRefusedError as refusal:
+                self._refused[tokens.refresh_token] = str(refusal)
                 winner = token_file.load(self.path)
                 if winner is not None and not winner.is_same(tokens) and self._is_answer(winner, refused):
-                    self._memory = winner
-                    return winner
+                    return self._use(winner, saved=True)
         if refused is not None:
             self._dead.add(refused.access_token)
-        raise self._signed_out(stored or self._memory)
+        last = stored or self._memory
+        reason = self._refused.get(last.refresh_token) if last is not None else None
+        raise _signed_out(f"The stored sign-in cannot be renewed: {reason}." if reason else "")
 
     def _is_answer(self, tokens: Tokens, refused: Tokens | None) -> bool:
         if refused is not None:
             return tokens.access_token != refused.access_token and self._lives(tokens)
         return self._lives(tokens) and not tokens.is_due(self._clock())
 
+    def _is_fresh(self, refused: Tokens) -> bool:
+        if self._rescue is None:
+            return False
+        token, since = self._rescue
+        return token == refused.access_token and self._clock() - since < FRESH
+
+    def _use(self, tokens: Tokens, *, saved: bool) -> Tokens:
+        """Go on with this credential; ``saved``: the file holds it."""
+        if tokens is not self._memory:
+            self._memory, self._unsaved = tokens, not saved
+        return tokens
+
     def _spendable(self, stored: Tokens | None) -> list[Tokens]:
-        """Credentials worth a refresh: memory's, then the disk's.
+        """Credentials worth a refresh: what only memory holds, then the file's.
 
-        Memory's only while the file still speaks of the same account: somebody who signed out or in
-        as another must not be undone.
+        All else in memory is older than the file, and its refresh token used up; without a file somebody
+        signed out, which must not be undone.
         """
-        memory = self._memory
-        if (
-            memory is not None
-            and not self._given
-            and (stored is None or stored.account_id != memory.account_id)
-        ):
-            memory = None
-        both = [tokens for tokens in (memory, stored) if tokens is not None and tokens.can_refresh]
-        if len(both) == 2 and both[0].refresh_token == both[1].refresh_token:
-            del both[0]
-        return [tokens for tokens in both if tokens.refresh_token not in self._refused]
+        both = (self._memory if self._unsaved else None, stored)
+        found = {tokens.refresh_token: tokens for tokens in both if tokens is not None and tokens.can_refresh}
+        return [tokens for token, tokens in found.items() if token not in self._refused]
 
-    def _spend(self, tokens: Tokens) -> Tokens:
+    def _spend(self, tokens: Tokens, stored: Tokens | None) -> Tokens:
         try:
             reply = asyncio.run(self._ask(tokens.refresh_token))
         except LLMError:
             self._paused_until = time.monotonic() + PAUSE
             raise
         renewed = type(tokens).from_reply(reply, now=self._clock(), previous=tokens)
+        self._rescue = (renewed.access_token, self._clock())
+        if stored is not None and stored.account_id != tokens.account_id:
+            return self._use(renewed, saved=False)
+        if stored is not None and token_file.stamp(self.path) is None:
+            raise _signed_out("Somebody signed out meanwhile.")
         try:
             token_file.save(self.path, renewed)
         except OSError as error:
             # The old token is spent: losing this one too would sign the person out.
             logger.warning("%s It is kept in memory only.", _unwritable(self.path, error))
-        self._memory = renewed
+            self._use(renewed, saved=False)
+        else:
+            self._use(renewed, saved=True)
+        if renewed.access_token == tokens.access_token:
+            raise issuer.unreadable("the renewed tokens")
         return renewed
 
     async def _ask(self, refresh_token: str) -> dict[str, object]:
@@ -283,23 +298,32 @@ class Credentials:
                 token_file.save(self.path, tokens)
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        self._memory = tokens
+        self._memory, self._unsaved = tokens, False
         self._refused.clear()
         self._dead.clear()
 
-    def _delete(self) -> None:
+    def _delete(self) -> Tokens | None:
+        """Delete the file and return what was in use; waits for a renewal under way, but not for ever."""
         try:
             with token_file.locked(self.path, LOCK_LIMIT):
-                token_file.delete(self.path)
+                return self._drop()
+        except TimeoutError:
+            return self._drop()
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
-    def _signed_out(self, tokens: Tokens | None) -> AuthenticationError:
-        reason = self._refused.get(tokens.refresh_token) if tokens is not None else None
-        because = f" The stored sign-in cannot be renewed: {reason}." if reason else ""
-        return AuthenticationError(
-            f"No valid OAuth tokens: run {LOGIN_COMMAND}.{because}", provider=PROVIDER, status_code=401
-        )
+    def _drop(self) -> Tokens | None:
+        stored = token_file.load(self.path)
+        tokens = self._memory if self._unsaved or stored is None else stored
+        self._memory, self._unsaved = None, False
+        token_file.delete(self.path)
+        return tokens
+
+
+def _signed_out(because: str) -> AuthenticationError:
+    return AuthenticationError(
+        f"No valid OAuth tokens: run {LOGIN_COMMAND}. {because}".rstrip(), provider=PROVIDER, status_code=401
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigurationError:

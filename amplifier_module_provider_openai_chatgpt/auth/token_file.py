@@ -11,7 +11,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LARGEST = 1024 * 1024
 _PRIVATE = 0o600
-_warned: set[tuple[str, str]] = set()
+_warned: dict[str, tuple[object, str]] = {}
 
 logger = logging.getLogger(__name__)
 
@@ -32,24 +32,21 @@ class RefusedFileError(OSError):
 
 
 def load(path: Path) -> Tokens | None:
-    """Return the stored credential; None where there is none that can be used, with one log line why."""
+    """Return the stored credential; None where there is none.
+
+    A file that cannot be used counts as none: one log line says why, once for each change of the file.
+    """
+    found = stamp(path)
     try:
-        content = _read(path)
+        tokens = Tokens.from_dict(_parsed(_read(path)))
     except FileNotFoundError:
         return None
-    except OSError as error:
-        _warn(path, f"it cannot be read ({error.strerror or error})")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        if _warned.get(str(path)) != (found, reason):
+            _warned[str(path)] = (found, reason)
+            logger.warning("The token file %s is not used: %s. You count as signed out.", path, reason)
         return None
-    if content is None or not content.strip():
-        return None
-    try:
-        stored = from_json(content)
-    except ValueError:
-        stored = None
-    if not isinstance(stored, dict):
-        _warn(path, "it does not hold a JSON object")
-        return None
-    tokens = Tokens.from_dict(stored)
     return tokens if tokens.access_token or tokens.refresh_token else None
 
 
@@ -59,8 +56,8 @@ def save(path: Path, tokens: Tokens) -> None:
     Raises OSError, RefusedFileError among them.
     """
     _make_folder(path.parent)
-    if path.is_symlink():
-        raise RefusedFileError(f"{path} is a symbolic link; the sign-in is not written through it.")
+    with contextlib.suppress(FileNotFoundError):
+        _check(path.lstat())
     content = to_json(tokens.to_dict(), indent=2) + b"\n"
     descriptor, beside = tempfile.mkstemp(
         prefix=f".{path.name}.", dir=path.parent
@@ -83,13 +80,15 @@ def delete(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def stamp(path: Path) -> tuple[int, int, int] | None:
-    """Identify the file's present content cheaply; None when there is no file."""
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """Identify the file's present content and mode cheaply; None when there is no file."""
     try:
-        found = path.stat()
-    except OSError:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    except OSError as error:
+        return (error.errno or -1,)
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 @contextlib.contextmanager
@@ -105,21 +104,42 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
         yield
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path) -> bytes:
     """Read through one descriptor, so that what was checked is what is read."""
+    if path.is_symlink():
+        raise RefusedFileError("it is a symbolic link")
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise RefusedFileError("it is no regular file")
-        if hasattr(os, "getuid") and found.st_uid != os.getuid():
-            raise RefusedFileError("it belongs to somebody else")
+        _check(found)
         if found.st_size > LARGEST:
             raise RefusedFileError("it is far too large")
         if os.name == "posix" and found.st_mode & 0o077:
             os.fchmod(descriptor, _PRIVATE)
             logger.warning("The token file %s was open to others; it is private now.", path)
         return file.read(LARGEST)
+
+
+def _check(found: os.stat_result) -> None:
+    """Refuse what a secret may not be read from, nor be put in the place of."""
+    if stat.S_ISLNK(found.st_mode):
+        raise RefusedFileError("it is a symbolic link")
+    if not stat.S_ISREG(found.st_mode):
+        raise RefusedFileError("it is no regular file")
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        raise RefusedFileError("it belongs to somebody else")
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    if not content.strip():
+        raise ValueError("it is empty")
+    try:
+        stored = from_json(content)
+    except ValueError:
+        raise ValueError("it does not hold a JSON object") from None
+    if not isinstance(stored, dict):
+        raise ValueError("it does not hold a JSON object")  # noqa: TRY004 - wrong content, as above
+    return stored
 
 
 def _make_folder(folder: Path) -> None:
@@ -136,10 +156,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _warn(path: Path, reason: str) -> None:
-    """Say once per file and reason that it counts as signed out."""
-    if (str(path), reason) not in _warned:
-        _warned.add((str(path), reason))
-        logger.warning("The token file %s is not used: %s. You count as signed out.", path, reason)

@@ -44,10 +44,7 @@ class Tokens:
         return cls(
             **{
                 **words,
-                "account_id": _claimed(claims)
-                or _claimed(older)
-                or words["account_id"]
-                or account_of(claims, older),
+                "account_id": account_of(claims, older, words["account_id"]),
                 "plan_type": words["plan_type"] or _plan_of(claims) or _plan_of(older),
                 "auth_mode": words["auth_mode"] or "oauth",
             },
@@ -59,17 +56,19 @@ class Tokens:
     def from_reply(cls, reply: Mapping[str, Any], *, now: datetime, previous: Tokens | None = None) -> Tokens:
         """Merge an answer of the token endpoint over what was stored: each of its fields may be missing."""
         old = previous or cls()
-        access = _word(reply.get("access_token")) or old.access_token
-        identity = _word(reply.get("id_token")) or old.id_token
-        fresh, claims = decode(access), decode(_word(reply.get("id_token")))
-        given = _lifetime(reply.get("expires_in"))
+        access, identity = _word(reply.get("access_token")), _word(reply.get("id_token"))
+        fresh, claims = decode(access), decode(identity)
+        known = "" if _profiled(claims) else old.account_id
+        expires_at = (
+            _expiry_of(fresh) or _time(reply.get("expires_at")) or now + _lifetime(reply.get("expires_in"))
+        )
         return cls(
-            access_token=access,
+            access_token=access or old.access_token,
             refresh_token=_word(reply.get("refresh_token")) or old.refresh_token,
-            id_token=identity,
-            account_id=account_of(claims, {}) or old.account_id or account_of({}, fresh),
+            id_token=identity or old.id_token,
+            account_id=account_of(claims, fresh if claims or not known else {}, known),
             plan_type=_plan_of(claims) or old.plan_type or _plan_of(fresh),
-            expires_at=_expiry_of(fresh) or _time(reply.get("expires_at")) or now + given,
+            expires_at=expires_at if access else old.expires_at,
             auth_mode=old.auth_mode,
             extra=old.extra,
         )
@@ -127,15 +126,22 @@ def decode(token: str) -> Mapping[str, Any]:
     return claims if isinstance(claims, Mapping) else {}
 
 
-def account_of(identity: Mapping[str, Any], access: Mapping[str, Any]) -> str:
-    """Find the ChatGPT account: the auth claim of id then access token, then the older places."""
-    if account := _claimed(identity) or _claimed(access):
-        return account
-    for claims in (identity, access):
-        profile = claims.get(PROFILE_CLAIM)
-        if isinstance(profile, Mapping) and (account := _word(profile.get("account_id"))):
-            return account
-    return _word(identity.get("sub")) or _word(access.get("sub"))
+def account_of(identity: Mapping[str, Any], access: Mapping[str, Any], stored: str = "") -> str:
+    """Find the ChatGPT account: the auth claim of id then access token, what is stored, the older places."""
+    return (
+        _claimed(identity)
+        or _claimed(access)
+        or stored
+        or _profiled(identity)
+        or _profiled(access)
+        or _word(identity.get("sub"))
+        or _word(access.get("sub"))
+    )
+
+
+def _profiled(claims: Mapping[str, Any]) -> str:
+    profile = claims.get(PROFILE_CLAIM)
+    return _word(profile.get("account_id")) if isinstance(profile, Mapping) else ""
 
 
 def _claimed(claims: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The one HTTP client of the backend: headers, sign-in, one 401 rescue, bounded silence.
+"""The one HTTP client of the backend: headers, sign-in, 401 rescues, bounded silence.
 
 It makes single attempts and turns every failure into a kernel error; whether to try again is decided
 by its caller.
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LARGEST_ERROR_BODY = 64 * 1024
 LARGEST_JSON_BODY = 32 * 1024 * 1024
 JSON_TIMEOUT = 10.0
+# After a 401: another token from disk, then a renewed one.
+RESCUES = 2
 
 
 class Identity(Protocol):
@@ -153,7 +155,7 @@ class Client:
         content: bytes | None = None,
         silence: float | None = None,
     ) -> httpx.Response:
-        """Send with the current identity; after a 401 once more with a renewed one."""
+        """Send with the current identity; after a 401 with another one, until there is none."""
         request = client.build_request(
             method, self._settings.base_url + path, headers=headers, params=params, content=content
         )
@@ -161,12 +163,14 @@ class Client:
             bounds = {"read": silence, "write": silence}
             request.extensions["timeout"] = {**request.extensions["timeout"], **bounds}
         identity = await self._sign_in.current()
+        for _ in range(RESCUES):
+            request.headers.update(self._identity_headers(identity))
+            response = await client.send(request, stream=True)
+            if response.status_code != 401:
+                return response
+            await response.aclose()
+            identity = await self._sign_in.renew(identity)
         request.headers.update(self._identity_headers(identity))
-        response = await client.send(request, stream=True)
-        if response.status_code != 401:
-            return response
-        await response.aclose()
-        request.headers.update(self._identity_headers(await self._sign_in.renew(identity)))
         return await client.send(request, stream=True)
 
     def _identity_headers(self, identity: Identity) -> dict[str, str]:
