@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from amplifier_core.llm_errors import (
@@ -42,8 +42,6 @@ LOCK_LIMIT = 90.0
 REVOKE_LIMIT = 10.0
 # After a refresh failed in passing, a token that still lives is used this long before the next try.
 PAUSE = 30.0
-# A token that a 401 brought and that gets a 401 itself within this time is not renewed once more.
-FRESH = timedelta(seconds=60)
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +74,10 @@ class Credentials:
         self._stamp: object = None
         self._refused: dict[str, str] = {}
         self._dead: set[str] = set()
-        self._rescue: tuple[str, datetime] | None = None
+        self._renewal = ("", "")
         self._paused_until = 0.0
         self._mutex = threading.Lock()
-        self._flights: dict[str, Future[Tokens]] = {}
+        self._flights: dict[tuple[str, ...], Future[Tokens]] = {}
 
     async def current(self) -> Tokens:
         """Return a token that is expected to be accepted, renewed five minutes before it expires.
@@ -92,7 +90,7 @@ class Credentials:
         if tokens is not None and self._holds(tokens):
             return tokens
         try:
-            return await self._join("", None)
+            return await self._join()
         except LLMError as error:
             tokens = self.peek()
             if tokens is None or not self._lives(tokens):
@@ -101,13 +99,13 @@ class Credentials:
             logger.log(level, "The sign-in was not renewed; its token is used while it lives. %s", error)
             return tokens
 
-    async def renew(self, refused: Tokens) -> Tokens:
-        """Return another token than the one that just got a 401, whatever its expiry says.
+    async def renew(self, *refused: Tokens) -> Tokens:
+        """Return another token than those that got a 401 in this call, the last just now.
 
-        Another one in the file is adopted, else *that* one is refreshed, once for all who ask; one that
-        a 401 has just brought is given up. Raises as ``current`` does.
+        Whatever their expiry says: another one in the file is adopted, else the last is refreshed, once
+        for all who ask, unless it came from refreshing the one before. Raises as ``current`` does.
         """
-        return await self._join(refused.access_token, refused)
+        return await self._join(*refused)
 
     def peek(self) -> Tokens | None:
         """Return who is signed in as far as memory and disk know; never uses the network."""
@@ -169,20 +167,21 @@ class Credentials:
             self._stamp = stamp
         return self._stored
 
-    async def _join(self, key: str, refused: Tokens | None) -> Tokens:
+    async def _join(self, *refused: Tokens) -> Tokens:
         """Wait for the one renewal under way for this purpose; leaving does not interrupt it."""
+        key = tuple(tokens.access_token for tokens in refused)
         with self._mutex:
             flight = self._flights.get(key)
             if flight is None:
                 flight = Future()
                 flight.set_running_or_notify_cancel()
-                threading.Thread(target=self._fly, args=(key, flight, refused), name="token-refresh").start()
+                threading.Thread(target=self._fly, args=(key, flight), name="token-refresh").start()
                 self._flights[key] = flight
         return await asyncio.wrap_future(flight)
 
-    def _fly(self, key: str, flight: Future[Tokens], refused: Tokens | None) -> None:
+    def _fly(self, key: tuple[str, ...], flight: Future[Tokens]) -> None:
         try:
-            tokens = self._renew(refused)
+            tokens = self._renew(key)
         except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
             result: Tokens | BaseException = error
         else:
@@ -194,8 +193,8 @@ class Credentials:
         else:
             flight.set_result(result)
 
-    def _renew(self, refused: Tokens | None) -> Tokens:
-        """The transaction; runs in a thread of its own."""
+    def _renew(self, refused: tuple[str, ...]) -> Tokens:
+        """The transaction; runs in a thread of its own. ``refused`` are access tokens."""
         try:
             with token_file.locked(self.path, LOCK_LIMIT):
                 return self._renew_alone(refused)
@@ -207,12 +206,12 @@ class Credentials:
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
-    def _renew_alone(self, refused: Tokens | None) -> Tokens:
+    def _renew_alone(self, refused: tuple[str, ...]) -> Tokens:
         stored = token_file.load(self.path)
         for tokens in (self._memory, stored):
             if tokens is not None and self._is_answer(tokens, refused):
                 return self._use(tokens, saved=tokens is stored)
-        if refused is not None and self._is_fresh(refused):
+        if refused[-2:] == self._renewal:
             raise _signed_out("The backend refuses even the token that was renewed just now.")
         for tokens in self._spendable(stored):
             try:
@@ -222,22 +221,15 @@ class Credentials:
                 winner = token_file.load(self.path)
                 if winner is not None and not winner.is_same(tokens) and self._is_answer(winner, refused):
                     return self._use(winner, saved=True)
-        if refused is not None:
-            self._dead.add(refused.access_token)
+        self._dead.update(refused)
         last = stored or self._memory
         reason = self._refused.get(last.refresh_token) if last is not None else None
         raise _signed_out(f"The stored sign-in cannot be renewed: {reason}." if reason else "")
 
-    def _is_answer(self, tokens: Tokens, refused: Tokens | None) -> bool:
-        if refused is not None:
-            return tokens.access_token != refused.access_token and self._lives(tokens)
+    def _is_answer(self, tokens: Tokens, refused: tuple[str, ...]) -> bool:
+        if refused:
+            return tokens.access_token not in refused and self._lives(tokens)
         return self._lives(tokens) and not tokens.is_due(self._clock())
-
-    def _is_fresh(self, refused: Tokens) -> bool:
-        if self._rescue is None:
-            return False
-        token, since = self._rescue
-        return token == refused.access_token and self._clock() - since < FRESH
 
     def _use(self, tokens: Tokens, *, saved: bool) -> Tokens:
         """Go on with this credential; ``saved``: the file holds it."""
@@ -262,7 +254,7 @@ class Credentials:
             self._paused_until = time.monotonic() + PAUSE
             raise
         renewed = type(tokens).from_reply(reply, now=self._clock(), previous=tokens)
-        self._rescue = (renewed.access_token, self._clock())
+        self._renewal = (tokens.access_token, renewed.access_token)
         if stored is not None and stored.account_id != tokens.account_id:
             return self._use(renewed, saved=False)
         if stored is not None and token_file.stamp(self.path) is None:

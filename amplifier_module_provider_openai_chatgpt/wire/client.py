@@ -69,8 +69,8 @@ class SignIn(Protocol):
         """Return an identity that is expected to be accepted."""
         ...
 
-    async def renew(self, refused: Any) -> Identity:
-        """Return another identity than the one that just got a 401."""
+    async def renew(self, *refused: Any) -> Identity:
+        """Return another identity than those that got a 401 in one call."""
         ...
 
 
@@ -162,16 +162,14 @@ class Client:
         if silence is not None:
             bounds = {"read": silence, "write": silence}
             request.extensions["timeout"] = {**request.extensions["timeout"], **bounds}
-        identity = await self._sign_in.current()
-        for _ in range(RESCUES):
-            request.headers.update(self._identity_headers(identity))
+        tried = [await self._sign_in.current()]
+        while True:
+            request.headers.update(self._identity_headers(tried[-1]))
             response = await client.send(request, stream=True)
-            if response.status_code != 401:
+            if response.status_code != 401 or len(tried) > RESCUES:
                 return response
             await response.aclose()
-            identity = await self._sign_in.renew(identity)
-        request.headers.update(self._identity_headers(identity))
-        return await client.send(request, stream=True)
+            tried.append(await self._sign_in.renew(*tried))
 
     def _identity_headers(self, identity: Identity) -> dict[str, str]:
         headers = {
