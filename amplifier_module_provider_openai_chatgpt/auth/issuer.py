@@ -88,6 +88,11 @@ def fail(answer: Answer, doing: str) -> NoReturn:
             status_code=answer.status,
             retryable=False,
         )
+    if 200 <= answer.status < 300:
+        raise ProviderUnavailableError(
+            f"Signing in failed while {doing}: the answer cannot be read. Try again in a moment.",
+            provider=PROVIDER,
+        )
     said = f" The server says: {answer.detail}" if answer.detail else ""
     code = f", {clean(answer.code)}" if answer.code else ""
     error = AuthenticationError if answer.status < 500 else ProviderUnavailableError

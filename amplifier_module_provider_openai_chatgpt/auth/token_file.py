@@ -106,8 +106,7 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
 
 def _read(path: Path) -> bytes:
     """Read through one descriptor, so that what was checked is what is read."""
-    if path.is_symlink():
-        raise RefusedFileError("it is a symbolic link")
+    _check(path.lstat())
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
