@@ -129,7 +129,7 @@ async def _bind(
 async def _ask_to_cancel(port: int) -> None:
     """End another program's sign-in that was left waiting; anything else will not mind."""
     with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection(HOST, port)
             try:
                 writer.write(

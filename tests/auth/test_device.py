@@ -229,7 +229,7 @@ async def test_a_start_that_fails_says_why(sim, client, fault, error, text):
 
 async def test_the_prompt_says_what_a_person_needs_and_the_code_stands_nowhere_else(sim, sign_in, caplog):
     caplog.set_level("DEBUG")
-    shown = []
+    shown: list = []
     await sign_in(shown.append)
     text = shown[0].text()
     (code,) = sim.user_codes

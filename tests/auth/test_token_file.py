@@ -120,6 +120,7 @@ def test_the_mode_is_never_wider_than_private_while_the_file_is_written(tmp_path
     watcher = subprocess.Popen(
         [sys.executable, "-c", WATCH, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert watcher.stdout is not None
     assert watcher.stdout.readline() == "watching\n"
     before = os.umask(0)
     try:
