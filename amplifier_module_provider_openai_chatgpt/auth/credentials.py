@@ -53,8 +53,8 @@ def _now() -> datetime:
 class Credentials:
     """One sign-in, for all providers of a process that share its file.
 
-    Safe to use from many tasks, event loops and threads at once. ``tokens`` given here count before
-    the file.
+    Safe to use from many tasks, event loops and threads at once. The file is the truth: whoever signs in,
+    out or as another is followed at once. Only ``tokens`` given here count before it.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Credentials:
         self.path = path
         self._auth_url = auth_url
         self._clock = clock
+        # What the file does not hold: tokens given, or renewed where they could not be written.
         self._memory = tokens
-        self._unsaved = tokens is not None
         self._stored: Tokens | None = None
         self._stamp: object = None
         self._refused: dict[str, str] = {}
@@ -82,7 +82,7 @@ class Credentials:
     async def current(self) -> Tokens:
         """Return a token that is expected to be accepted, renewed five minutes before it expires.
 
-        In order: memory, disk, a refresh with what only memory holds, one with the disk's. When the
+        In order: memory, disk, a refresh with memory's refresh token, one with the disk's. When the
         refresh fails, the old token is used while it lives. Raises AuthenticationError when a person
         must sign in, a retryable kernel error when only the moment is bad.
         """
@@ -112,8 +112,7 @@ class Credentials:
         memory = self._memory
         if memory is not None and self._lives(memory):
             return memory
-        stored = self._look()
-        return stored if stored is not None else memory if self._unsaved else None
+        return self._look() or memory
 
     def status(self) -> Status:
         """Tell offline whether calls can be expected to work, or a person must act."""
@@ -210,7 +209,7 @@ class Credentials:
         stored = token_file.load(self.path)
         for tokens in (self._memory, stored):
             if tokens is not None and self._is_answer(tokens, refused):
-                return self._use(tokens, saved=tokens is stored)
+                return self._follow(tokens) if tokens is stored else tokens
         if refused[-2:] == self._renewal:
             raise _signed_out("The backend refuses even the token that was renewed just now.")
         for tokens in self._spendable(stored):
@@ -220,7 +219,7 @@ class Credentials:
                 self._refused[tokens.refresh_token] = str(refusal)
                 winner = token_file.load(self.path)
                 if winner is not None and not winner.is_same(tokens) and self._is_answer(winner, refused):
-                    return self._use(winner, saved=True)
+                    return self._follow(winner)
         self._dead.update(refused)
         last = stored or self._memory
         reason = self._refused.get(last.refresh_token) if last is not None else None
@@ -231,19 +230,13 @@ class Credentials:
             return tokens.access_token not in refused and self._lives(tokens)
         return self._lives(tokens) and not tokens.is_due(self._clock())
 
-    def _use(self, tokens: Tokens, *, saved: bool) -> Tokens:
-        """Go on with this credential; ``saved``: the file holds it."""
-        if tokens is not self._memory:
-            self._memory, self._unsaved = tokens, not saved
-        return tokens
+    def _follow(self, stored: Tokens) -> Tokens:
+        self._memory = None
+        return stored
 
     def _spendable(self, stored: Tokens | None) -> list[Tokens]:
-        """Credentials worth a refresh: what only memory holds, then the file's.
-
-        All else in memory is older than the file, and its refresh token used up; without a file somebody
-        signed out, which must not be undone.
-        """
-        both = (self._memory if self._unsaved else None, stored)
+        """Credentials worth a refresh, memory's first."""
+        both = (self._memory, stored)
         found = {tokens.refresh_token: tokens for tokens in both if tokens is not None and tokens.can_refresh}
         return [tokens for token, tokens in found.items() if token not in self._refused]
 
@@ -255,21 +248,25 @@ class Credentials:
             raise
         renewed = type(tokens).from_reply(reply, now=self._clock(), previous=tokens)
         self._renewal = (tokens.access_token, renewed.access_token)
-        if stored is not None and stored.account_id != tokens.account_id:
-            return self._use(renewed, saved=False)
         if stored is not None and token_file.stamp(self.path) is None:
             raise _signed_out("Somebody signed out meanwhile.")
-        try:
-            token_file.save(self.path, renewed)
-        except OSError as error:
-            # The old token is spent: losing this one too would sign the person out.
-            logger.warning("%s It is kept in memory only.", _unwritable(self.path, error))
-            self._use(renewed, saved=False)
-        else:
-            self._use(renewed, saved=True)
+        is_other = stored is not None and stored is not tokens and stored.account_id != tokens.account_id
+        self._memory = renewed if is_other or not self._save(renewed) else None
         if renewed.access_token == tokens.access_token:
             raise issuer.unreadable("the renewed tokens")
         return renewed
+
+    def _save(self, renewed: Tokens) -> bool:
+        """Write a renewed credential; False where that fails.
+
+        Its predecessor is spent: an error would sign the person out, so memory keeps it then.
+        """
+        try:
+            token_file.save(self.path, renewed)
+        except OSError as error:
+            logger.warning("%s It is kept in memory only.", _unwritable(self.path, error))
+            return False
+        return True
 
     async def _ask(self, refresh_token: str) -> dict[str, object]:
         try:
@@ -290,7 +287,7 @@ class Credentials:
                 token_file.save(self.path, tokens)
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        self._memory, self._unsaved = tokens, False
+        self._memory = None
         self._refused.clear()
         self._dead.clear()
 
@@ -305,9 +302,8 @@ class Credentials:
             raise _unwritable(self.path, error) from error
 
     def _drop(self) -> Tokens | None:
-        stored = token_file.load(self.path)
-        tokens = self._memory if self._unsaved or stored is None else stored
-        self._memory, self._unsaved = None, False
+        tokens = self._memory or token_file.load(self.path)
+        self._memory = None
         token_file.delete(self.path)
         return tokens
 

@@ -9,8 +9,6 @@ import contextlib
 import logging
 import os
 import stat
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
@@ -19,6 +17,7 @@ from .tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 LARGEST = 1024 * 1024
 _PRIVATE = 0o600
@@ -51,7 +50,7 @@ def load(path: Path) -> Tokens | None:
 
 
 def save(path: Path, tokens: Tokens) -> None:
-    """Write the credential; the file is never wider than 0600 and never half written.
+    """Write the credential under the caller's lock; it is never wider than 0600 and never half written.
 
     Raises OSError, RefusedFileError among them.
     """
@@ -59,25 +58,26 @@ def save(path: Path, tokens: Tokens) -> None:
     with contextlib.suppress(FileNotFoundError):
         _check(path.lstat())
     content = to_json(tokens.to_dict(), indent=2) + b"\n"
-    descriptor, beside = tempfile.mkstemp(
-        prefix=f".{path.name}.", dir=path.parent
-    )  # mode 0600 from the start
+    beside = _beside(path)
+    beside.unlink(missing_ok=True)
     try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(beside).replace(path)
+        beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(beside).unlink()
+            beside.unlink()
         raise
     _sync_folder(path.parent)
 
 
 def delete(path: Path) -> None:
-    """Remove the credential; a missing file is fine. Raises OSError."""
+    """Remove the credential and what a killed process left of one; missing files are fine. Raises OSError."""
     path.unlink(missing_ok=True)
+    _beside(path).unlink(missing_ok=True)
 
 
 def stamp(path: Path) -> tuple[int, ...] | None:
@@ -102,6 +102,11 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
     _make_folder(path.parent)
     with FileLock(f"{path}.lock", timeout=timeout, mode=_PRIVATE):
         yield
+
+
+def _beside(path: Path) -> Path:
+    """Where a new content is written: one name, so that a killed process leaves one file at most."""
+    return path.with_name(f".{path.name}.new")
 
 
 def _read(path: Path) -> bytes:

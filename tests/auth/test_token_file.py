@@ -133,6 +133,16 @@ def test_the_mode_is_never_wider_than_private_while_the_file_is_written(tmp_path
     assert eval(seen) == [(False, 0o600), (True, 0o600)]
 
 
+def test_what_a_killed_process_left_beside_the_file_is_replaced_and_deleted(tmp_path):
+    path, left = tmp_path / "tokens.json", tmp_path / ".tokens.json.new"
+    left.symlink_to(tmp_path / "elsewhere")
+    token_file.save(path, TOKENS)
+    assert list(tmp_path.iterdir()) == [path]
+    left.write_text("half a cred")
+    token_file.delete(path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "tokens.json"
     token_file.save(path, TOKENS)

@@ -1,0 +1,468 @@
+"""Staying signed in, at the simulator: four steps, one refresh, rescues, sign-out, loops and threads."""
+
+import asyncio
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from amplifier_core.llm_errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LLMError,
+    ProviderUnavailableError,
+    RateLimitError,
+)
+
+from amplifier_module_provider_openai_chatgpt.auth import token_file
+from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials, shared_credentials
+from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+
+TOKEN = "/oauth/token"
+REVOKE = "/oauth/revoke"
+OTHER = "6f1c2a10-0000-4000-8000-00000000000f"
+EXPIRED = -10.0
+DUE = 120.0
+FRESH = 7200.0
+
+TROUBLE = {
+    "500": Fault(status=500, body="oops"),
+    "429": Fault(status=429),
+    "a page": Fault(status=200, body="<html>portal</html>"),
+    "nothing": Fault(drop_connection=True),
+    "an empty object": Fault(status=200, body={}),
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "tokens.json"
+
+
+@pytest.fixture
+def signed_in(sim, path):
+    """Sign in at the simulator with so many seconds left; returns what the file now holds."""
+
+    def run(expires_in, **options):
+        tokens = Tokens.from_dict(sim.sign_in(expires_in=expires_in, **options))
+        token_file.save(path, tokens)
+        return tokens
+
+    return run
+
+
+@pytest.fixture
+def credentials(sim, path):
+    return Credentials(path, sim.auth_url)
+
+
+def refreshes(sim):
+    return len(sim.requests_to(TOKEN))
+
+
+async def test_a_fresh_token_needs_no_request(sim, credentials, signed_in):
+    stored = signed_in(FRESH)
+    assert await credentials.current() == stored
+    assert not sim.requests
+
+
+async def test_five_minutes_before_it_expires_a_token_is_renewed_and_stored_first(
+    sim, path, credentials, signed_in
+):
+    old = signed_in(DUE)
+    new = await credentials.current()
+    assert new.access_token != old.access_token
+    assert new.refresh_token != old.refresh_token
+    assert token_file.load(path) == new
+    assert await credentials.current() == new
+    assert refreshes(sim) == 1
+
+
+async def test_keys_that_others_put_into_the_file_survive_a_refresh(path, credentials, signed_in):
+    stored = signed_in(EXPIRED).to_dict() | {"note": {"theirs": True}}
+    path.write_text(json.dumps(stored))
+    await credentials.current()
+    assert json.loads(path.read_text())["note"] == {"theirs": True}
+
+
+async def test_memory_counts_before_disk_and_disk_before_a_refresh(sim, path, signed_in):
+    given = Tokens.from_dict(sim.sign_in(expires_in=FRESH))
+    stored = signed_in(FRESH)
+    assert await Credentials(path, sim.auth_url, tokens=given).current() == given
+    expired = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
+    assert await Credentials(path, sim.auth_url, tokens=expired).current() == stored
+    assert not sim.requests
+
+
+async def test_memorys_refresh_token_is_tried_first_and_then_the_disks(sim, path, signed_in):
+    given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
+    stored = signed_in(EXPIRED)
+    sim.accounts.revoke(given.refresh_token)
+    await Credentials(path, sim.auth_url, tokens=given).current()
+    tried = [request.json["refresh_token"] for request in sim.requests_to(TOKEN)]
+    assert tried == [given.refresh_token, stored.refresh_token]
+
+
+async def test_what_was_given_is_renewed_and_stored_where_there_is_no_file(sim, path):
+    given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
+    credentials = Credentials(path, sim.auth_url, tokens=given)
+    assert credentials.status() == "authenticated"
+    assert await credentials.current() == token_file.load(path)
+
+
+async def test_another_accounts_file_is_never_overwritten(sim, path, signed_in):
+    given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
+    theirs = signed_in(EXPIRED, account_id=OTHER)
+    credentials = Credentials(path, sim.auth_url, tokens=given)
+    assert (await credentials.current()).account_id == given.account_id
+    assert token_file.load(path) == theirs
+
+
+async def test_an_account_switch_by_another_process_is_followed_at_once(sim, credentials, signed_in):
+    for account_id in (None, OTHER):
+        stored = signed_in(FRESH, account_id=account_id)
+        assert await credentials.current() == stored
+    assert not sim.requests
+
+
+async def test_an_account_that_is_named_better_by_a_refresh_is_still_stored(path, credentials, signed_in):
+    stored = signed_in(EXPIRED).to_dict() | {"account_id": "user-old", "id_token": "", "access_token": "old"}
+    path.write_text(json.dumps(stored))
+    renewed = await credentials.current()
+    assert renewed.account_id != "user-old"
+    assert token_file.load(path) == renewed
+
+
+@pytest.mark.parametrize("row", TROUBLE)
+async def test_trouble_at_the_issuer_signs_nobody_out(sim, path, credentials, signed_in, row):
+    old = signed_in(DUE)
+    sim.misbehave(TOKEN, TROUBLE[row], times=None)
+    assert await credentials.current() == old
+    assert credentials.status() == "authenticated"
+    tried = refreshes(sim)
+    assert await credentials.current() == old
+    assert refreshes(sim) == tried == 1
+    assert token_file.load(path) == old
+
+
+@pytest.mark.parametrize("row", TROUBLE)
+async def test_trouble_after_the_expiry_is_an_error_to_try_again(sim, credentials, signed_in, row):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, TROUBLE[row])
+    with pytest.raises(LLMError) as raised:
+        await credentials.current()
+    assert raised.value.retryable
+    assert not isinstance(raised.value, AuthenticationError)
+    assert "login" not in str(raised.value).lower()
+    assert credentials.status() == "authenticated"
+    assert (await credentials.current()).access_token in sim.secrets
+
+
+async def test_a_429_is_told_as_one(sim, credentials, signed_in):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, Fault(status=429))
+    with pytest.raises(RateLimitError):
+        await credentials.current()
+
+
+async def test_a_refusal_is_remembered_until_the_file_changes(sim, path, credentials, signed_in):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, Fault(status=401, body={"error": {"code": "refresh_token_expired"}}))
+    for _ in range(3):
+        with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login\. .*has expired"):
+            await credentials.current()
+    assert refreshes(sim) == 1
+    assert credentials.status() == "expired"
+    assert path.exists()
+    signed_in(EXPIRED)
+    assert credentials.status() == "authenticated"
+    await credentials.current()
+    assert refreshes(sim) == 2
+
+
+async def test_a_refused_refresh_leaves_the_token_in_use_while_it_lives(sim, credentials, signed_in, caplog):
+    old = signed_in(DUE)
+    sim.accounts.revoke(old.refresh_token)
+    for _ in range(3):
+        assert await credentials.current() == old
+    assert refreshes(sim) == 1
+    assert caplog.text.count("run amplifier-openai-chatgpt login") == 1
+
+
+async def test_a_token_that_another_program_has_renewed_is_adopted_after_refresh_token_reused(
+    sim, path, credentials, signed_in
+):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True, status=401, body={"error": "refresh_token_reused"}))
+    task = asyncio.create_task(credentials.current())
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+    winner = signed_in(FRESH)
+    sim.release()
+    assert await task == winner
+    assert credentials.status() == "authenticated"
+
+
+async def test_a_new_refresh_token_that_comes_alone_is_kept(sim, path, credentials, signed_in):
+    old = signed_in(EXPIRED)
+    successor = sim.sign_in()["refresh_token"]
+    sim.misbehave(TOKEN, Fault(status=200, body={"refresh_token": successor}))
+    with pytest.raises(ProviderUnavailableError):
+        await credentials.current()
+    stored = token_file.load(path)
+    assert stored is not None
+    assert (stored.access_token, stored.refresh_token) == (old.access_token, successor)
+    await credentials.current()
+    assert [request.json["refresh_token"] for request in sim.requests_to(TOKEN)][-1] == successor
+
+
+async def test_a_token_without_a_refresh_token_is_used_to_its_end_and_nothing_is_sent(sim, path):
+    now = datetime.now(UTC)
+    lone = Tokens(access_token="opaque", expires_at=now + timedelta(seconds=60))
+    token_file.save(path, lone)
+    time = [now]
+    credentials = Credentials(path, sim.auth_url, clock=lambda: time[0])
+    assert await credentials.current() == lone
+    time[0] += timedelta(seconds=61)
+    with pytest.raises(AuthenticationError):
+        await credentials.current()
+    assert credentials.status() == "expired"
+    assert not sim.requests
+
+
+async def test_nobody_signed_in_is_an_error_with_the_command(sim, credentials):
+    assert credentials.peek() is None
+    assert credentials.status() == "unauthenticated"
+    with pytest.raises(
+        AuthenticationError, match="No valid OAuth tokens: run amplifier-openai-chatgpt login"
+    ):
+        await credentials.current()
+    assert not sim.requests
+
+
+async def test_after_a_401_another_token_from_disk_is_adopted_without_a_refresh(sim, credentials, signed_in):
+    refused = signed_in(FRESH)
+    await credentials.current()
+    newer = signed_in(FRESH)
+    assert await credentials.renew(refused) == newer
+    assert not sim.requests
+
+
+async def test_after_a_401_the_refused_token_is_refreshed_once_for_all(sim, credentials, signed_in):
+    refused = signed_in(FRESH)
+    found = await asyncio.gather(*(credentials.renew(refused) for _ in range(20)))
+    assert len({tokens.access_token for tokens in found}) == 1
+    assert found[0].access_token != refused.access_token
+    assert await credentials.renew(refused) == found[0]
+    assert refreshes(sim) == 1
+
+
+async def test_an_adopted_token_that_is_refused_too_is_refreshed(sim, credentials, signed_in):
+    first = signed_in(FRESH)
+    await credentials.current()
+    second = signed_in(FRESH)
+    assert await credentials.renew(first) == second
+    third = await credentials.renew(first, second)
+    assert third.access_token not in {first.access_token, second.access_token}
+    assert refreshes(sim) == 1
+
+
+async def test_a_token_that_was_renewed_for_this_call_is_not_renewed_again(sim, credentials, signed_in):
+    refused = signed_in(FRESH)
+    renewed = await credentials.renew(refused)
+    with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login\. .*just now"):
+        await credentials.renew(refused, renewed)
+    assert refreshes(sim) == 1
+    await credentials.renew(renewed)
+    assert refreshes(sim) == 2
+
+
+async def test_a_401_that_cannot_be_healed_is_not_sent_again(sim, credentials, signed_in):
+    refused = signed_in(FRESH)
+    sim.accounts.revoke(refused.refresh_token)
+    with pytest.raises(AuthenticationError, match="revoked"):
+        await credentials.renew(refused)
+    assert credentials.status() == "expired"
+    with pytest.raises(AuthenticationError):
+        await credentials.current()
+    assert refreshes(sim) == 1
+
+
+async def test_trouble_while_healing_a_401_is_no_sign_out(sim, credentials, signed_in):
+    refused = signed_in(FRESH)
+    sim.misbehave(TOKEN, Fault(status=503))
+    with pytest.raises(ProviderUnavailableError):
+        await credentials.renew(refused)
+    assert credentials.status() == "authenticated"
+    assert (await credentials.renew(refused)).access_token != refused.access_token
+
+
+async def test_many_tasks_share_one_refresh(sim, credentials, signed_in):
+    signed_in(EXPIRED)
+    found = await asyncio.gather(*(credentials.current() for _ in range(50)))
+    assert len({tokens.access_token for tokens in found}) == 1
+    assert refreshes(sim) == 1
+
+
+def test_two_threads_with_a_loop_each_share_one_refresh(sim, path, signed_in):
+    signed_in(EXPIRED)
+    shared = shared_credentials(path, sim.auth_url)
+    assert shared_credentials(path, sim.auth_url) is shared
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    found: list[Tokens] = []
+    threads = [threading.Thread(target=lambda: found.append(asyncio.run(shared.current()))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    sim.wait_until(lambda: sim.stalled)
+    sim.release()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1]
+    assert refreshes(sim) == 1
+
+
+def test_two_loops_in_turn_use_one_credential(sim, credentials, signed_in):
+    signed_in(EXPIRED)
+    first = asyncio.run(credentials.current())
+    second = asyncio.run(credentials.renew(first))
+    assert asyncio.run(credentials.current()) == second
+    assert refreshes(sim) == 2
+
+
+def test_a_cancelled_call_and_its_closed_loop_do_not_lose_the_refresh(sim, path, credentials, signed_in):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+
+    async def cancelled():
+        task = asyncio.create_task(credentials.current())
+        await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    sim.release()
+    assert asyncio.run(credentials.current()) == token_file.load(path)
+    assert refreshes(sim) == 1
+
+
+async def test_one_of_many_may_leave_without_harming_the_others(sim, credentials, signed_in):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    first, second = (asyncio.create_task(credentials.current()) for _ in range(2))
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    sim.release()
+    assert (await second).access_token in sim.secrets
+
+
+async def test_signing_out_revokes_and_deletes(sim, path, credentials, signed_in):
+    stored = signed_in(FRESH)
+    await credentials.current()
+    assert await credentials.forget()
+    assert not path.exists()
+    assert credentials.status() == "unauthenticated"
+    assert sim.requests_to(REVOKE)[0].json["token"] == stored.refresh_token
+
+
+async def test_signing_out_works_whatever_the_issuer_says(sim, path, credentials, signed_in):
+    for fault in (Fault(status=500), Fault(drop_connection=True)):
+        signed_in(FRESH)
+        sim.misbehave(REVOKE, fault)
+        assert not await credentials.forget()
+        assert not path.exists()
+    assert await credentials.forget()
+
+
+async def test_signing_out_during_a_refresh_ends_its_fruit_too(sim, path, credentials, signed_in):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    call = asyncio.create_task(credentials.current())
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+    sign_out = asyncio.create_task(credentials.forget())
+    await asyncio.sleep(0)
+    sim.release()
+    new = await call
+    assert await sign_out
+    assert not path.exists()
+    assert credentials.peek() is None
+    assert sim.requests_to(REVOKE)[0].json["token"] == new.refresh_token
+
+
+async def test_a_file_removed_by_hand_during_a_refresh_stays_removed(sim, path, credentials, signed_in):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    call = asyncio.create_task(credentials.current())
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+    path.unlink()
+    sim.release()
+    with pytest.raises(AuthenticationError, match="signed out"):
+        await call
+    assert not path.exists()
+    assert credentials.status() == "unauthenticated"
+
+
+async def test_another_process_signing_out_is_noticed_at_once(sim, path, credentials, signed_in):
+    signed_in(EXPIRED)
+    await credentials.current()
+    path.unlink()
+    with pytest.raises(AuthenticationError):
+        await credentials.current()
+    assert credentials.status() == "unauthenticated"
+    assert refreshes(sim) == 1
+
+
+async def test_a_new_sign_in_is_stored_and_forgives_old_refusals(sim, path, credentials, signed_in):
+    signed_in(EXPIRED)
+    sim.misbehave(TOKEN, Fault(status=401))
+    with pytest.raises(AuthenticationError):
+        await credentials.current()
+    new = Tokens.from_dict(sim.sign_in())
+    await credentials.adopt(new)
+    assert token_file.load(path) == new
+    assert await credentials.current() == new
+    assert credentials.status() == "authenticated"
+
+
+async def test_where_the_file_cannot_be_written_a_sign_in_says_so(sim, tmp_path):
+    (tmp_path / "link.json").symlink_to(tmp_path / "elsewhere.json")
+    (tmp_path / "file").touch()
+    tokens = Tokens.from_dict(sim.sign_in())
+    for bad, reason in ((tmp_path / "link.json", "symbolic link"), (tmp_path / "file" / "x.json", "")):
+        with pytest.raises(ConfigurationError, match=f"cannot be written.*{reason}"):
+            await Credentials(bad, sim.auth_url).adopt(tokens)
+    assert not (tmp_path / "elsewhere.json").exists()
+
+
+async def test_a_renewed_token_that_cannot_be_stored_is_kept_in_memory(sim, path, signed_in, caplog):
+    credentials = Credentials(path, sim.auth_url, tokens=Tokens.from_dict(sim.sign_in(expires_in=EXPIRED)))
+    path.mkdir()
+    renewed = await credentials.current()
+    assert "kept in memory only" in caplog.text
+    assert await credentials.current() == renewed
+    again = await credentials.renew(renewed)
+    assert [request.json["refresh_token"] for request in sim.requests_to(TOKEN)][1] == renewed.refresh_token
+    assert again.access_token != renewed.access_token
+
+
+async def test_the_file_is_read_again_only_when_it_changed(credentials, signed_in):
+    first = signed_in(FRESH)
+    assert credentials.peek() == first
+    assert credentials.peek() is credentials.peek()
+    second = signed_in(FRESH)
+    assert credentials.peek() == second
+
+
+async def test_no_log_line_error_or_repr_holds_a_secret(sim, credentials, signed_in, caplog):
+    caplog.set_level("DEBUG")
+    old = signed_in(DUE)
+    sim.misbehave(TOKEN, Fault(status=500, body={"error": {"message": old.refresh_token}}))
+    await credentials.current()
+    new = await credentials.renew(old)
+    sim.accounts.revoke(new.refresh_token)
+    with pytest.raises(AuthenticationError) as raised:
+        await credentials.renew(new)
+    await credentials.forget()
+    text = caplog.text + repr(raised.value) + repr(vars(raised.value)) + repr(new) + repr(credentials)
+    assert not [secret for secret in sim.secrets if secret in text]
