@@ -190,17 +190,19 @@ async def test_a_refused_refresh_leaves_the_token_in_use_while_it_lives(sim, cre
     assert caplog.text.count("run amplifier-openai-chatgpt login") == 1
 
 
-async def test_a_token_that_another_program_has_renewed_is_adopted_after_refresh_token_reused(
-    sim, path, credentials, signed_in
+@pytest.mark.parametrize("after_a_401", [False, True])
+async def test_refresh_token_reused_means_nothing_when_another_program_has_stored_the_successor(
+    sim, credentials, signed_in, caplog, after_a_401
 ):
-    signed_in(EXPIRED)
+    old = signed_in(FRESH if after_a_401 else EXPIRED)
     sim.misbehave(TOKEN, Fault(stall_before_headers=True, status=401, body={"error": "refresh_token_reused"}))
-    task = asyncio.create_task(credentials.current())
+    task = asyncio.create_task(credentials.renew(old) if after_a_401 else credentials.current())
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
     winner = signed_in(FRESH)
     sim.release()
     assert await task == winner
     assert credentials.status() == "authenticated"
+    assert not caplog.records
 
 
 async def test_a_new_refresh_token_that_comes_alone_is_kept(sim, path, credentials, signed_in):
