@@ -13,6 +13,7 @@ from amplifier_core.llm_errors import AuthenticationError
 from amplifier_module_provider_openai_chatgpt.auth import token_file
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 CHILD = Path(__file__).with_name("child.py")
 # Where a process is killed, and whether its sign-in must survive that.
@@ -26,7 +27,9 @@ MOMENTS = {
 
 def child(sim, path, what):
     command = [sys.executable, str(CHILD), str(path), sim.auth_url, sim.base_url, what]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def sign_in(sim, path, expires_in=-10.0):
@@ -75,6 +78,23 @@ def test_a_killed_process_leaves_a_file_that_loads(sim, tmp_path, moment):
     assert left == ({".tokens.json.new"} if moment == "os.rename" else set())
     asyncio.run(Credentials(tmp_path / "tokens.json", sim.auth_url).forget())
     assert {name.name for name in tmp_path.iterdir()} == {"tokens.json.lock"}
+
+
+def test_ctrl_c_in_the_middle_of_a_refresh_lets_it_finish(sim, tmp_path):
+    path = tmp_path / "tokens.json"
+    sign_in(sim, path)
+    before = token_file.load(path)
+    sim.misbehave("/oauth/token", Fault(stall_before_headers=True))
+    process = child(sim, path, "never")
+    sim.wait_until(lambda: sim.stalled, timeout=30)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert any(line.startswith("KeyboardInterrupt") for line in process.stderr)
+    sim.release()
+    process.communicate(timeout=60)
+    assert token_file.load(path) != before
+    asyncio.run(Credentials(path, sim.auth_url).current())
+    assert len(sim.requests_to("/oauth/token")) == 1
 
 
 @pytest.mark.long

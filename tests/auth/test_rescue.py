@@ -1,0 +1,66 @@
+"""A call whose token the backend refuses: adopted or renewed, sent again, and given up in time."""
+
+import json
+
+import pytest
+from amplifier_core.llm_errors import AuthenticationError
+
+from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import write_tokens
+
+MODELS = "/codex/models"
+TOKEN = "/oauth/token"
+
+
+@pytest.fixture
+def ask(config):
+    provider = ChatGPTProvider(config)
+
+    async def run():
+        return await provider.client.get(MODELS, {"client_version": "0.0.0"})
+
+    return run
+
+
+def counts(sim):
+    return len(sim.requests_to(MODELS)), len(sim.requests_to(TOKEN))
+
+
+async def test_a_token_revoked_early_costs_one_401_one_refresh_and_one_more_request(sim, token_file, ask):
+    for number in (1, 2, 3):
+        sim.revoke_access(json.loads(token_file.read_text())["access_token"])
+        body, _ = await ask()
+        assert body["models"]
+        assert counts(sim) == (2 * number, number)
+
+
+async def test_two_401s_are_an_error_with_the_command_to_run(sim, ask):
+    sim.misbehave(MODELS, Fault(status=401, body={"detail": "Unauthorized"}), times=None)
+    with pytest.raises(AuthenticationError, match="run amplifier-openai-chatgpt login") as raised:
+        await ask()
+    assert not raised.value.retryable
+    assert counts(sim) == (2, 1)
+
+
+async def test_a_token_from_disk_that_is_refused_too_is_renewed(sim, token_file, config):
+    first = json.loads(token_file.read_text())
+    second = sim.sign_in()
+    sim.revoke_access(first["access_token"])
+    sim.revoke_access(second["access_token"])
+    provider = ChatGPTProvider(config, tokens=first)
+    write_tokens(token_file, second)
+    body, _ = await provider.client.get(MODELS, {"client_version": "0.0.0"})
+    assert body["models"]
+    assert counts(sim) == (3, 1)
+    sent = [request.headers["authorization"].split()[1] for request in sim.requests_to(MODELS)]
+    assert sent[:2] == [first["access_token"], second["access_token"]]
+
+
+async def test_a_401_that_no_refresh_heals_is_told_with_its_reason(sim, token_file, ask):
+    tokens = json.loads(token_file.read_text())
+    sim.revoke_access(tokens["access_token"])
+    sim.accounts.revoke(tokens["refresh_token"])
+    with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login.*revoked"):
+        await ask()
+    assert counts(sim) == (1, 1)
