@@ -164,18 +164,19 @@ class Exchange:
             await self._step(step)
 
     async def _step(self, step: Step) -> None:
-        place = {"block_index": step.index, "block_type": step.kind}
-        if isinstance(step, BlockStart):
-            self._open[step.index] = step
-            await self._emit(STREAM_START, place | ({"name": step.name} if step.name else {}))
-        elif isinstance(step, BlockDelta):
+        if isinstance(step, BlockDelta):
             sequence = self._sequences.get(step.index, 0)
             self._sequences[step.index] = sequence + 1
             self._shown = True
-            await self._emit(STREAM_DELTA, place | {"sequence": sequence, "text": step.text})
+            if self._emitter.is_heard(STREAM_DELTA):
+                grown = {"sequence": sequence, "text": step.text}
+                await self._emit(STREAM_DELTA, _place(step) | grown)
+        elif isinstance(step, BlockStart):
+            self._open[step.index] = step
+            await self._emit(STREAM_START, _place(step) | ({"name": step.name} if step.name else {}))
         else:
             self._open.pop(step.index, None)
-            await self._emit(STREAM_END, place)
+            await self._emit(STREAM_END, _place(step))
 
     async def abort(self, error: BaseException) -> bool:
         """Close open blocks and declare the text of the running attempt void, if any was shown."""
@@ -250,6 +251,10 @@ class Exchange:
     async def _emit(self, event: str, payload: Mapping[str, Any]) -> None:
         identity = {"provider": PROVIDER, "model": self.model, "request_id": self.request_id}
         await self._emitter.emit(event, {**identity, **payload})
+
+
+def _place(step: Step) -> dict[str, Any]:
+    return {"block_index": step.index, "block_type": step.kind}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

@@ -69,41 +69,40 @@ class SSEParser:
             lines[0] = lines[0].removeprefix(_BOM)
             self._at_start = False
         events: list[Event] = []
+        data = self._data
         for line in lines:
             if line[:5] == b"data:":
-                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
-            elif not line and self._data:
-                event = self._decode(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
-                self._data.clear()
+                data.append(line[5:])  # a space that may follow is white space of the JSON as well
+            elif data and not line:
+                event = self._decode(b"\n".join(data))
+                data.clear()
                 if event is not None:
                     events.append(event)
-        if not self._data:
+        if not data:
             self._held = sum(map(len, self._line))
         return events
 
     def _decode(self, payload: bytes) -> Event | None:
         if self.done:
             return None
-        if payload.strip() == b"[DONE]":
-            self.done = True
-            return None
-        event = _load(payload)
+        try:  # keys come again in every event, values hardly: caching these would only cost time
+            event = from_json(payload, cache_strings="keys")
+        except ValueError:
+            event = self._decode_odd(payload)
         if isinstance(event, dict):
             if isinstance(event.get("type"), str):
                 return event
             if "error" in event:  # a failure that a proxy wrote without the Responses API's envelope
                 return {**event, "type": "error"}
-        self.skipped += 1
+        self.skipped += not self.done
         return None
 
-
-def _load(payload: bytes) -> Any:
-    """Decode fast; the slower stdlib decoder also takes half a surrogate pair, cut by the server."""
-    try:
-        return from_json(payload)
-    except ValueError:
-        pass
-    try:
-        return json.loads(payload)
-    except (ValueError, RecursionError):
-        return None
+    def _decode_odd(self, payload: bytes) -> Any:
+        """Recognise the end; the slower stdlib decoder takes half a surrogate pair, cut by the server."""
+        if payload.strip() == b"[DONE]":
+            self.done = True
+            return None
+        try:
+            return json.loads(payload)
+        except (ValueError, RecursionError):
+            return None
