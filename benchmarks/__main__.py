@@ -1,0 +1,69 @@
+"""``uv run --group bench python -m benchmarks``: measure everything and print one table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+
+from .bench import Bench, WrongAnswerError
+from .chart import draw
+from .metrics import body, growth, memory, small_calls, startup, streaming
+from .rows import Report, table
+
+SUBJECTS = {
+    "streaming": streaming,
+    "small_calls": small_calls,
+    "memory": memory,
+    "body": body,
+    "startup": startup,
+    "growth": growth,
+}
+
+
+def main() -> int:
+    """Return 1 where a client's answer was wrong; being slow is no failure."""
+    options = _options()
+    report = Report()
+    try:
+        with Bench(quick=options.quick) as bench:
+            for name in options.only or SUBJECTS:
+                print(f"measuring {name} …", file=sys.stderr)
+                found = SUBJECTS[name].measure(bench)
+                report.rows += found.rows
+                report.curves += found.curves
+    except WrongAnswerError as wrong:
+        print(wrong, file=sys.stderr)
+        return 1
+    print(as_json(report) if options.json else f"{machine()}\n\n{table(report.rows)}")
+    if options.chart:
+        options.chart.write_text(draw(report, machine()))
+    return 0
+
+
+def machine() -> str:
+    """Where this ran, in the words that the figures depend on."""
+    return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
+def as_json(report: Report) -> str:
+    """The report for a program."""
+    curves = [{"name": curve.name, "unit": curve.unit, "cpu": curve.points()} for curve in report.curves]
+    rows = [row.to_dict() for row in report.rows]
+    return json.dumps({"machine": machine(), "rows": rows, "curves": curves}, indent=2)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds, in under a minute")
+    parser.add_argument("--json", action="store_true", help="print JSON for a program")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the main ratios and the growth")
+    parser.add_argument("--only", nargs="+", choices=SUBJECTS, metavar="SUBJECT", help=", ".join(SUBJECTS))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

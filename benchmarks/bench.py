@@ -1,0 +1,188 @@
+"""One run: the server, one interpreter for each client, and races between them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.request import urlopen
+
+from .certificate import make_certificate, trust_store
+from .streams import prepare
+from .worker import digest
+
+ROOT = Path(__file__).parent.parent
+Result = dict[str, Any]
+
+
+class WrongAnswerError(Exception):
+    """A client did not make of a stream what is in it: its figures mean nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One function of one client. ``stream`` names what is read, and so what the answer must be."""
+
+    client: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    stream: str = ""
+    scheme: str = "http"
+
+
+@dataclass(frozen=True)
+class Least:
+    """The least of several rounds, in seconds and MB: what it costs when nobody else disturbs."""
+
+    cpu: float
+    wall: float
+    peak: float
+    rounds: list[Result]
+
+
+class Program:
+    """A child that takes one JSON line at a time and answers each with one."""
+
+    def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, question: Any = None) -> Any:
+        """Send a line, unless there is nothing to say, and wait for a line."""
+        assert self._process.stdin
+        assert self._process.stdout
+        if question is not None:
+            self._process.stdin.write(json.dumps(question) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise WrongAnswerError(f"{self._process.args!r} ended")
+        return json.loads(line)
+
+    def end(self) -> None:
+        """Let it end by itself, which it does when its input ends."""
+        self._process.communicate()
+
+
+class Bench:
+    """Everything that metrics share. ``quick`` asks for few rounds."""
+
+    def __init__(self, *, quick: bool) -> None:
+        self.quick = quick
+        self._folder = tempfile.TemporaryDirectory()
+        self._clients: dict[str, Program] = {}
+
+    def __enter__(self) -> Self:
+        folder = Path(self._folder.name)
+        certificate = make_certificate(folder)
+        self._environment = {
+            "SSL_CERT_FILE": str(trust_store(folder)),
+            "HOME": str(folder),
+            "OPENAI_CHATGPT_TOKEN_FILE": str(_sign_in(folder)),
+            "OPENAI_CHATGPT_AUTH_URL": "http://127.0.0.1:9",
+        }
+        arguments = [str(certificate)] if certificate else []
+        self._server = Program("benchmarks.server", *arguments, environment={})
+        self.ports: dict[str, int] = self._server.ask()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for program in (*self._clients.values(), self._server):
+            program.end()
+        self._folder.cleanup()
+
+    @property
+    def has_tls(self) -> bool:
+        return "https" in self.ports
+
+    def connections(self) -> int:
+        """How many connections have brought requests to the server so far."""
+        with urlopen(f"http://127.0.0.1:{self.ports['http']}/") as reply:
+            return int(reply.read())
+
+    def environment(self) -> dict[str, str]:
+        """The environment of a client: signed in, trusting the server, at home nowhere."""
+        return {**os.environ, **self._environment}
+
+    def run(self, job: Job, *, fresh: bool = False) -> Result:
+        """Do a job once, in the client's interpreter or in a fresh one, and judge its result."""
+        options = dict(job.options)
+        if job.stream:
+            options["url"] = f"{job.scheme}://127.0.0.1:{self.ports[job.scheme]}/{job.stream}"
+        question = {"name": job.name, "options": options}
+        if fresh:
+            program = Program("benchmarks.worker", job.client, environment=self._environment)
+            program.ask(
+                {**question, "options": {**options, "url": options["url"].replace(job.stream, "small-5")}}
+            )
+            result = program.ask(question)
+            program.end()
+        else:
+            result = self._client(job.client).ask(question)
+        _judge(job, result)
+        return dict(result)
+
+    def race(self, jobs: Mapping[str, Job], rounds: int) -> dict[str, Least]:
+        """Do all jobs by turns, after one round that does not count."""
+        results: dict[str, list[Result]] = {name: [] for name in jobs}
+        for number in range(rounds + 1):
+            for name, job in jobs.items():
+                result = self.run(job)
+                if number:
+                    results[name].append(result)
+        return {name: _least(rounds) for name, rounds in results.items()}
+
+    def _client(self, name: str) -> Program:
+        if name not in self._clients:
+            self._clients[name] = Program("benchmarks.worker", name, environment=self._environment)
+        return self._clients[name]
+
+
+def _least(rounds: list[Result]) -> Least:
+    cpu, wall, peak = (min(result[key] for result in rounds) for key in ("cpu", "wall", "peak"))
+    return Least(cpu, wall, peak, rounds)
+
+
+def _judge(job: Job, result: Result) -> None:
+    """Compare what a client tells of its answer with what the stream holds."""
+    if "-" not in job.stream:
+        return
+    stream = prepare(job.stream)
+    expected = {
+        "events": stream.events,
+        "text": digest(stream.text),
+        "thinking": digest(stream.thinking),
+        "tool_calls": stream.tool_calls,
+        "output_tokens": stream.output_tokens,
+    }
+    wrong = {key: result[key] for key in expected.keys() & result.keys() if result[key] != expected[key]}
+    if wrong or "output_tokens" not in result:
+        raise WrongAnswerError(f"{job.client} made {wrong} of {job.stream}")
+
+
+def _sign_in(folder: Path) -> Path:
+    """Write a token file whose token holds for many years."""
+    claims = {"exp": 4102444800, "https://api.openai.com/auth": {"chatgpt_account_id": "account"}}
+    token = ".".join(map(_part, ({"alg": "none"}, claims, {})))
+    tokens = {"auth_mode": "oauth", "access_token": token, "refresh_token": "none", "account_id": "account"}
+    path = folder / "tokens.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(tokens))
+    return path
+
+
+def _part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()

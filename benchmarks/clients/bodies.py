@@ -1,0 +1,70 @@
+"""Requests of a given shape, made into bodies by this provider's request builder."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from amplifier_core.message_models import ChatRequest, ToolSpec
+from pydantic_core import to_json
+
+from amplifier_module_provider_openai_chatgpt.models import BUILT_IN, Model
+from amplifier_module_provider_openai_chatgpt.settings import Settings
+from amplifier_module_provider_openai_chatgpt.wire.request import Call, build_call
+
+MODELS: dict[str, Model] = {model.slug: model for model in BUILT_IN}
+
+
+@lru_cache(maxsize=32)
+def conversation(messages: int, length: int = 0, tools: int = 0) -> ChatRequest:
+    """A request, talk and a tool call, its result, an answer, again and again; one question of ``length``."""
+    turns = [message for number in range(messages // 4) for message in _turn(number)]
+    question = [{"role": "user", "content": "word " * (length // 5)}] if length else []
+    specs = [_tool(number) for number in range(tools)]
+    return ChatRequest(messages=turns + question or [{"role": "user", "content": "hi"}], tools=specs or None)
+
+
+def _turn(number: int) -> list[dict[str, Any]]:
+    call = {"type": "tool_call", "id": f"call_{number}", "name": "look", "input": {"at": number}}
+    talk = [{"type": "text", "text": "I shall look that up. " * 5}, call]
+    return [
+        {"role": "user", "content": f"{number} " + "What does this file say, please? " * 8},
+        {"role": "assistant", "content": talk},
+        {"role": "tool", "tool_call_id": f"call_{number}", "content": "One line of a result.\n" * 20},
+        {"role": "assistant", "content": [{"type": "text", "text": "The answer is written there. " * 5}]},
+    ]
+
+
+def _tool(number: int) -> ToolSpec:
+    properties = {f"field_{at}": {"type": "string", "description": "What it is for. " * 4} for at in range(8)}
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return ToolSpec(name=f"tool_{number}", description="Does one thing well. " * 10, parameters=schema)
+
+
+def _call(request: ChatRequest) -> Call:
+    return build_call(
+        request,
+        {},
+        Settings(),
+        model="gpt-5.5",
+        find=MODELS.__getitem__,
+        knows=MODELS.__contains__,
+        account_id="account",
+        session_id="session",
+        remembered={},
+    )
+
+
+async def build(**shape: int) -> dict[str, Any]:
+    """Make the body of a request from the host's objects."""
+    return {"bytes": len(_call(conversation(**shape)).body())}
+
+
+async def encode(**shape: int) -> dict[str, Any]:
+    """Only encode that body, from its finished dictionary."""
+    return {"bytes": len(to_json(_payload(**shape)))}
+
+
+@lru_cache(maxsize=8)
+def _payload(**shape: int) -> dict[str, Any]:
+    return _call(conversation(**shape)).payload()

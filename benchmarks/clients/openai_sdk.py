@@ -1,0 +1,32 @@
+"""The OpenAI SDK: ``responses.create(stream=True)``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+
+_clients: dict[str, openai.AsyncOpenAI] = {}
+
+
+async def stream(url: str) -> dict[str, Any]:
+    """Read an answer and join its text."""
+    client = _clients.setdefault(
+        url, openai.AsyncOpenAI(base_url=f"{url}/codex", api_key="none", max_retries=0)
+    )
+    words: list[str] = []
+    tokens = 0
+    events = await client.responses.create(model="gpt-5.5", input="hi", stream=True)
+    async for event in events:
+        if event.type == "response.output_text.delta":
+            words.append(event.delta)
+        elif event.type == "response.completed" and event.response.usage:
+            tokens = event.response.usage.output_tokens
+    return {"text": "".join(words), "output_tokens": tokens}
+
+
+async def calls(url: str, count: int) -> dict[str, Any]:
+    """Make ``count`` calls one after another on one client."""
+    for _ in range(count):
+        result = await stream(url)
+    return result

@@ -1,0 +1,132 @@
+"""This provider, through ``ChatGPTProvider.complete()`` as a session calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from amplifier_core import HookResult
+from amplifier_core.message_models import ChatRequest, ChatResponse
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+
+DELTA = "llm:stream_block_delta"
+QUESTION = {"role": "user", "content": "hi"}
+
+_providers: dict[str, ChatGPTProvider] = {}
+
+
+def provider(url: str, coordinator: Any = None) -> ChatGPTProvider:
+    """A provider for a backend; the token file is named by the environment."""
+    config = {"base_url": url, "login_on_mount": False, "max_retries": 0}
+    return ChatGPTProvider(config, coordinator or MockCoordinator())
+
+
+def shared(url: str) -> ChatGPTProvider:
+    """The one provider of this process for a backend; nobody listens to it."""
+    if url not in _providers:
+        _providers[url] = provider(url)
+    return _providers[url]
+
+
+def _request() -> ChatRequest:
+    return ChatRequest(messages=[QUESTION])
+
+
+def _result(response: ChatResponse) -> dict[str, Any]:
+    blocks = response.content
+    return {
+        "text": "".join(block.text for block in blocks if block.type == "text"),
+        "thinking": "".join(block.thinking for block in blocks if block.type == "thinking"),
+        "tool_calls": len(response.tool_calls or []),
+        "output_tokens": response.usage.output_tokens if response.usage else 0,
+    }
+
+
+async def stream(url: str) -> dict[str, Any]:
+    """Complete one request; nobody listens."""
+    return _result(await shared(url).complete(_request()))
+
+
+async def calls(url: str, count: int) -> dict[str, Any]:
+    """Complete ``count`` requests one after another."""
+    for _ in range(count):
+        result = await stream(url)
+    return result
+
+
+async def parallel(url: str, count: int) -> dict[str, Any]:
+    """Complete ``count`` requests at once."""
+    results = await asyncio.gather(*(stream(url) for _ in range(count)))
+    assert all(result == results[0] for result in results)
+    return results[0]
+
+
+async def heard(url: str) -> dict[str, Any]:
+    """Complete one request with a listener on deltas, which counts them."""
+    coordinator, sizes = MockCoordinator(), []
+
+    async def listen(_: str, data: dict[str, Any]) -> HookResult:
+        sizes.append(len(data["text"]))
+        return HookResult()
+
+    coordinator.hooks.register(DELTA, listen, name="benchmark")
+    listened = provider(url, coordinator)
+    result = _result(await listened.complete(_request()))
+    await listened.close()
+    assert sum(sizes) == len(result["text"]) + len(result["thinking"])
+    return result | {"emits": len(sizes)}
+
+
+async def emits(count: int, size: int) -> dict[str, Any]:
+    """The bare cost of ``count`` emits of a delta with ``size`` characters to one listener."""
+    coordinator, heard = MockCoordinator(), 0
+
+    async def listen(_: str, data: dict[str, Any]) -> HookResult:
+        nonlocal heard
+        heard += len(data["text"])
+        return HookResult()
+
+    coordinator.hooks.register(DELTA, listen, name="benchmark")
+    identity = {"provider": "openai-chatgpt", "model": "gpt-5.5", "request_id": "0" * 36}
+    place = {"block_index": 0, "block_type": "text"}
+    for number in range(count):
+        delta = {**identity, **place, "sequence": number, "text": "x" * size}
+        await coordinator.hooks.emit(DELTA, delta)
+    assert heard == count * size
+    return {"emits": count}
+
+
+async def first_delta(url: str) -> dict[str, Any]:
+    """Seconds from the server's writing of the first delta to the hook that hears it."""
+    coordinator, delays = MockCoordinator(), []
+
+    async def listen(_: str, data: dict[str, Any]) -> HookResult:
+        if not delays:
+            delays.append((time.monotonic_ns() - int(data["text"])) / 1e9)
+        return HookResult()
+
+    coordinator.hooks.register(DELTA, listen, name="benchmark")
+    listened = provider(url, coordinator)
+    await listened.complete(_request())
+    await listened.close()
+    return {"delay": delays[0]}
+
+
+async def resident(url: str, count: int) -> dict[str, Any]:
+    """Complete ``count`` requests and tell how much memory the process has afterwards, in MB."""
+    result = await calls(url, count)
+    return result | {"resident": _resident()}
+
+
+def _resident() -> float:
+    """Memory of this process; where the system does not tell, the most it ever had."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return pages * resource.getpagesize() / 2**20

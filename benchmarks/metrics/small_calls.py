@@ -1,0 +1,47 @@
+"""Many small calls over TLS, one after another: what a connection that stays open is worth."""
+
+from __future__ import annotations
+
+from ..bench import Bench, Job
+from ..rows import Report, Row
+
+STREAM = "small-5"
+CALLS = 30
+
+
+def measure(bench: Bench) -> Report:
+    if not bench.has_tls:
+        print("No openssl program, so no certificate: calls over TLS are left out.")
+        return Report()
+    jobs = {
+        "ours": _job("ours"),
+        "OpenAI SDK": _job("openai_sdk"),
+        "httpx-sse": _job("httpx_sse"),
+        "floor": _job("floor"),
+        "client per call": _job("floor", pooled=False),
+    }
+    before = bench.connections()
+    bench.run(jobs["ours"])
+    used = bench.connections() - before
+    cpu = {name: least.cpu for name, least in bench.race(jobs, 2 if bench.quick else 6).items()}
+    fresh = cpu["client per call"]
+    peers = {name: fresh / cpu[name] for name in ("OpenAI SDK", "httpx-sse")}
+    saved = fresh / cpu["ours"]
+    return Report(
+        [
+            Row(f"connections for {CALLS} calls over TLS", used, unit="", goal=1),
+            Row(
+                "times cheaper over TLS",
+                saved,
+                "a client a call",
+                peers=peers,
+                goal=10,
+                at_least=True,
+                absolute=cpu,
+            ),
+        ]
+    )
+
+
+def _job(client: str, **options: bool) -> Job:
+    return Job(client, "calls", {"count": CALLS, **options}, STREAM, "https")

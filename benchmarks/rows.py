@@ -1,0 +1,97 @@
+"""One line of the result: what was measured, against what, and whether the goal is met."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+HEADINGS = ("metric", "ours", "OpenAI SDK", "httpx-sse", "yardstick", "goal", "met")
+
+
+@dataclass(frozen=True)
+class Row:
+    """``value`` is a multiple of ``yardstick`` (= 1), or in ``unit`` where there is none.
+
+    ``peers`` are given in the same measure. ``goal`` bounds the value from above, or from below where
+    ``at_least``; None where the row is only to be looked at.
+    """
+
+    metric: str
+    value: float
+    yardstick: str = ""
+    unit: str = "×"
+    peers: Mapping[str, float] = field(default_factory=dict)
+    goal: float | None = None
+    at_least: bool = False
+    absolute: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def met(self) -> bool | None:
+        """None where there is no goal."""
+        if self.goal is None:
+            return None
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as texts, under HEADINGS."""
+        peers = [self._shown(self.peers.get(name)) for name in HEADINGS[2:4]]
+        sign = "≥" if self.at_least else "≤"
+        goal = "" if self.goal is None else f"{sign} {self._shown(self.goal)}"
+        met = {None: "", True: "yes", False: "**no**"}[self.met]
+        return (self.metric, self._shown(self.value), *peers, self.yardstick, goal, met)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row for a program; ``absolute`` holds seconds of CPU, which mean little elsewhere."""
+        shown = {"metric": self.metric, "value": self.value, "unit": self.unit, "peers": dict(self.peers)}
+        judged = {"yardstick": self.yardstick, "goal": self.goal, "at_least": self.at_least, "met": self.met}
+        return {**shown, **judged, "absolute": dict(self.absolute)}
+
+    def _shown(self, value: float | None) -> str:
+        if value is None:
+            return ""
+        digits = 0 if value >= 100 else 1 if value >= 10 else 2
+        return f"{value:.{digits}f}".removesuffix(".00").removesuffix(".0") + f" {self.unit}"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How cost grows with work: ``costs`` are seconds of CPU at ``sizes``."""
+
+    name: str
+    unit: str
+    sizes: tuple[int, ...]
+    costs: tuple[float, ...]
+
+    @property
+    def factor(self) -> float:
+        """Cost over work, from the size before the last to the last: 1 is linear, below is better."""
+        return (self.costs[-1] / self.costs[-2]) / (self.sizes[-1] / self.sizes[-2])
+
+    def row(self, goal: float) -> Row:
+        """The curve's last step as a row."""
+        step = f"{self.sizes[-2]:,} → {self.sizes[-1]:,} {self.unit}"
+        yardstick = "growth of the work"
+        return Row(f"growth: {self.name}, {step}", self.factor, yardstick, goal=goal, absolute=self.points())
+
+    def points(self) -> dict[str, float]:
+        return {f"{size}": cost for size, cost in zip(self.sizes, self.costs, strict=True)}
+
+
+@dataclass
+class Report:
+    """Everything that one run found."""
+
+    rows: list[Row] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as a Markdown table with aligned columns."""
+    lines = [HEADINGS, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    lines.insert(1, tuple("-" * width for width in widths))
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )

@@ -1,0 +1,56 @@
+"""The interpreter of one client: ``python -m benchmarks.worker CLIENT`` does jobs that come as JSON lines.
+
+A job is ``{"name": …, "options": {…}}`` for a function of ``clients/CLIENT.py``; the reply is what it
+returned, its texts as digests, with the seconds of CPU and wall time and the growth of peak memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+KILOBYTES = 1 if sys.platform != "darwin" else 1 / 1024
+
+
+def digest(text: str) -> str:
+    """Name a text that is too long to be sent back."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _peak() -> float:
+    """Most memory that this process ever had, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTES / 1024
+
+
+def do(loop: asyncio.AbstractEventLoop, job: Callable[..., Awaitable[dict[str, Any]]], **options: Any) -> Any:
+    """Run one job and measure it."""
+    gc.collect()
+    peak, wall, cpu = _peak(), time.perf_counter(), time.process_time()
+    result = loop.run_until_complete(job(**options))
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    measured = {"cpu": cpu, "wall": wall, "peak": _peak() - peak}
+    shown = {key: digest(value) if isinstance(value, str) else value for key, value in result.items()}
+    return measured | shown
+
+
+def main(client: str) -> None:
+    """Do jobs until the input ends."""
+    jobs = importlib.import_module(f".clients.{client}", __package__)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    for line in sys.stdin:
+        job = json.loads(line)
+        reply = do(loop, getattr(jobs, job["name"]), **job["options"])
+        print(json.dumps(reply), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
