@@ -172,6 +172,8 @@ class Turn:
                     await exchange.stream(answer.feed(events))
                     if answer.finished:
                         break
+            if not answer.stopped:
+                await stream.drain()
         if answer.failure is not None:
             refusal = errors.read_event_refusal(answer.failure, now=time.time())
             raise self._client.explain(refusal, self._call.model)

@@ -153,6 +153,7 @@ def _recorded(scope: Scope, body: bytes) -> Recorded:
         json=_parsed(body),
         form=dict(parse_qsl(body.decode("utf-8", "replace"))) if is_form else None,
         at=time.monotonic(),
+        peer=scope["client"],
     )
 
 

@@ -27,7 +27,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One request as it arrived; header names in lower case, ``at`` on the monotonic clock."""
+    """One request as it arrived; header names in lower case, ``at`` on the monotonic clock.
+
+    ``peer`` is the client's address, another one for each of its connections.
+    """
 
     method: str
     path: str
@@ -37,6 +40,7 @@ class Recorded:
     json: Any = field(repr=False, default=None)
     form: Mapping[str, str] | None = field(repr=False, default=None)
     at: float = 0.0
+    peer: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import from_json
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LARGEST_ERROR_BODY = 64 * 1024
 LARGEST_JSON_BODY = 32 * 1024 * 1024
 JSON_TIMEOUT = 10.0
+# How long the end of a stream is waited for after its last event, in seconds.
+LINGER = 0.1
 # After a 401: another token from disk, then a renewed one.
 RESCUES = 2
 
@@ -206,7 +208,7 @@ class ResponseStream:
 
     def __init__(self, response: httpx.Response, model: str, silence: float) -> None:
         self.headers: Mapping[str, str] = response.headers
-        self._response = response
+        self._chunks = response.aiter_bytes()
         self._model = model
         self._silence = silence
 
@@ -221,7 +223,7 @@ class ResponseStream:
         phase = errors.Phase.WAITING
         last = time.monotonic()
         try:
-            async for chunk in self._response.aiter_bytes():
+            async for chunk in self._chunks:
                 events = parser.feed(chunk)
                 if events:
                     phase = errors.Phase.ANSWERING
@@ -243,6 +245,16 @@ class ResponseStream:
             ) from error
         if parser.skipped and phase is errors.Phase.WAITING:
             raise errors.garbage_stream(self._model, parser.skipped)
+
+    async def drain(self) -> None:
+        """Read the end of a stream that has said all: only then its connection serves the next call.
+
+        The end follows the last event at once, or it is not waited for.
+        """
+        with suppress(TimeoutError, *errors.transport_failures()):
+            async with asyncio.timeout(LINGER):
+                async for _ in self._chunks:
+                    pass
 
 
 def _call_headers(call: Call) -> dict[str, str]:
