@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .blocks import KINDS, Block, BlockDelta, BlockEnd, BlockStart, Step, item_text
+from .blocks import KINDS, Block, BlockDelta, BlockEnd, BlockStart, item_text
 from .response import ChatGPTResponse, Totals, build_response
 from .stop import StopFilter
 from .text import clean_text
@@ -18,6 +18,7 @@ from .text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from .blocks import Kind, Step
     from .request import Call
     from .sse import Event
 
@@ -129,12 +130,14 @@ class Answer:
         )
 
     def _text_delta(self, event: Event) -> None:
-        block, delta = self._block_of(event), event.get("delta")
-        if block is not None and isinstance(delta, str):
-            self._grow(block, delta)
+        delta = event.get("delta")
+        if isinstance(delta, str):
+            block = self._block_of(event) or self._unannounced(event, "text")
+            if not block.ended:
+                self._grow(block, delta)
 
     def _summary_delta(self, event: Event) -> None:
-        block, delta, section = self._block_of(event), event.get("delta"), event.get("summary_index")
+        block, delta, section = self._thought(event), event.get("delta"), event.get("summary_index")
         if block is None or not isinstance(delta, str):
             return
         if block.section is not None and block.section != section:
@@ -144,21 +147,31 @@ class Answer:
 
     def _raw_reasoning_delta(self, event: Event) -> None:
         """Raw reasoning is shown only where there is no summary of it."""
-        block = self._block_of(event)
-        if block is not None and block.section is None:
-            self._text_delta(event)
+        block, delta = self._thought(event), event.get("delta")
+        if block is not None and isinstance(delta, str) and block.section is None:
+            self._grow(block, delta)
+
+    def _thought(self, event: Event) -> Block | None:
+        block = self._block_of(event) or self._unannounced(event, "thinking")
+        return None if block.ended else block
 
     def _item_added(self, event: Event) -> None:
         item = event.get("item")
-        if isinstance(item, Mapping):
-            self._begin(event, item)
+        if isinstance(item, Mapping) and (kind := KINDS.get(_word(item.get("type")))):
+            block = self._block_of(event, item)
+            if block is None or block.ended:
+                self._begin(event, kind, item)
 
     def _item_done(self, event: Event) -> None:
         item = event.get("item")
-        if not isinstance(item, Mapping):
-            return
-        block = self._block_of(event, item) or self._begin(event, item)
-        if block is None or block.ended:
+        if isinstance(item, Mapping) and (kind := KINDS.get(_word(item.get("type")))):
+            block = self._block_of(event, item) or self._unannounced(event, kind, item)
+            if not block.ended:
+                self._finish(block, item)
+
+    def _finish(self, block: Block, item: Mapping[str, Any]) -> None:
+        """Close a block with its item; a call whose arguments were cut stays open and is never run."""
+        if block.kind == "tool_use" and item.get("status") == "incomplete":
             return
         block.item = item
         if block.kind == "tool_use":
@@ -177,9 +190,16 @@ class Answer:
         self._created(event)
         response = event.get("response")
         if isinstance(response, Mapping):
+            self._last_word(response.get("output"))
             self.totals.add(response.get("usage"))
             self.wants_to_go_on = response.get("end_turn") is False
         self.finished = True
+
+    def _last_word(self, output: object) -> None:
+        """Take the items of a closing event where none came before it; this backend leaves them out."""
+        if isinstance(output, list) and not any(block.ended for block in self.blocks[self._legs_kept :]):
+            for place, item in enumerate(output):
+                self._item_done({"output_index": place, "item": item})
 
     def _incomplete(self, event: Event) -> None:
         self._completed(event)
@@ -192,26 +212,32 @@ class Answer:
         self.failure = event
         self.finished = True
 
-    def _begin(self, event: Event, item: Mapping[str, Any]) -> Block | None:
-        kind = KINDS.get(_word(item.get("type")))
-        if kind is None:
-            return None
+    def _begin(self, event: Event, kind: Kind, item: Mapping[str, Any]) -> Block:
         self._flush()
         name = self._tool_name(item) if kind == "tool_use" else ""
         block = Block(len(self.blocks), kind, name)
         self.blocks.append(block)
-        for key in (event.get("output_index"), item.get("id")):
+        for key in (event.get("output_index"), item.get("id"), event.get("item_id")):
             if isinstance(key, int | str):
                 self._by_key[key] = block
         self._steps.append(BlockStart(block.index, kind, name))
         return block
 
     def _block_of(self, event: Event, item: Mapping[str, Any] | None = None) -> Block | None:
+        """Find a block by its item's place in the response, else by the item's id."""
         key = event.get("output_index")
         if isinstance(key, int) and (block := self._by_key.get(key)):
             return block
         key = item.get("id") if item else event.get("item_id")
         return self._by_key.get(key) if isinstance(key, str) else None
+
+    def _unannounced(self, event: Event, kind: Kind, item: Mapping[str, Any] | None = None) -> Block:
+        """Give an event that fits no block a new one; one without a place means the block still open."""
+        if not isinstance(event.get("output_index"), int):
+            for block in reversed(self.open_blocks):
+                if block.kind == kind:
+                    return block
+        return self._begin(event, kind, item or {})
 
     def _tool_name(self, item: Mapping[str, Any]) -> str:
         name = clean_text(_word(item.get("name")))

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic_core import from_json
 
-from .text import clean_text
+from .text import clean_text, json_text
 
 Kind: TypeAlias = Literal["text", "thinking", "tool_use"]
 
@@ -19,6 +19,7 @@ KINDS: Mapping[str, Kind] = {
     "function_call": "tool_use",
     "custom_tool_call": "tool_use",
 }
+RAW = "_raw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +122,29 @@ def call_id(item: Mapping[str, Any]) -> str:
 def call_arguments(item: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as an object; anything else is kept whole under ``_raw``, never lost."""
     if item.get("type") == "custom_tool_call":
-        return {"_raw": item.get("input")}
+        return {RAW: item.get("input")}
     raw = item.get("arguments")
     if isinstance(raw, dict):
         return raw
     if not isinstance(raw, str):
-        return {} if raw is None else {"_raw": raw}
+        return {} if raw is None else {RAW: raw}
     if not raw.strip():
         return {}
     try:
         parsed = from_json(raw, allow_inf_nan=False)
     except ValueError:
-        return {"_raw": clean_text(raw)}
-    return parsed if isinstance(parsed, dict) else {"_raw": clean_text(raw)}
+        return {RAW: clean_text(raw)}
+    return parsed if isinstance(parsed, dict) else {RAW: clean_text(raw)}
+
+
+def arguments_text(arguments: Mapping[str, Any]) -> str:
+    """Arguments as the model wrote them, where they were kept whole; else as JSON."""
+    raw = arguments.get(RAW) if len(arguments) == 1 else None
+    if isinstance(raw, str):
+        raw = clean_text(raw)
+        if call_arguments({"arguments": raw}) == {RAW: raw}:
+            return raw
+    return json_text(arguments)
 
 
 def _parts(value: object) -> list[Mapping[str, Any]]:

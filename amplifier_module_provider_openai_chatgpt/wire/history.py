@@ -21,7 +21,7 @@ from amplifier_core.message_models import (
 )
 
 from . import items, reasoning
-from .blocks import call_arguments
+from .blocks import arguments_text, call_arguments
 from .conversation import reasoning_refused_before
 from .images import Images, image_source
 from .pairing import MISSING, Pairing, Repair
@@ -228,7 +228,7 @@ class _Writer:
                 self.items.append(item)
 
     def _call(self, block: ToolCallBlock) -> None:
-        arguments = json_text(block.input)
+        arguments = arguments_text(block.input)
         call_id = self.pairing.call(clean_text(block.id), block.name, arguments, len(self.items))
         if call_id is not None:
             self.items.append(items.call(call_id, self._reader.names.to_wire(block.name), arguments))

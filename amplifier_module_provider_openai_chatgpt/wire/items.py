@@ -17,6 +17,8 @@ Item: TypeAlias = dict[str, Any]
 Part: TypeAlias = dict[str, str]
 Output: TypeAlias = str | list[Part]
 
+PHASES = frozenset({"commentary", "final_answer"})
+
 
 def text_part(text: str) -> Part:
     """Text that the model reads."""
@@ -34,15 +36,15 @@ def message(role: str, parts: list[Part]) -> Item:
 
 
 def answer(text: str, phase: object = None) -> Item:
-    """What the model said; ``phase`` tells progress talk from the answer."""
+    """What the model said; ``phase`` tells progress talk from the answer, and only a known one is sent."""
     content = [{"type": "output_text", "text": clean_text(text)}]
-    if isinstance(phase, str) and phase:
-        return {"type": "message", "role": "assistant", "content": content, "phase": clean_text(phase)}
+    if isinstance(phase, str) and phase in PHASES:
+        return {"type": "message", "role": "assistant", "content": content, "phase": phase}
     return {"type": "message", "role": "assistant", "content": content}
 
 
 def call(call_id: str, name: str, arguments: str) -> Item:
-    """A tool call, all of it clean; ``arguments`` is a JSON object as text."""
+    """A tool call, all of it clean; ``arguments`` are text, usually of a JSON object."""
     return {"type": "function_call", "name": name, "arguments": arguments, "call_id": call_id}
 
 

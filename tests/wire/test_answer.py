@@ -9,7 +9,7 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 from amplifier_module_provider_openai_chatgpt.models import Model
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.wire.answer import Answer
-from amplifier_module_provider_openai_chatgpt.wire.blocks import BlockDelta, BlockEnd, BlockStart
+from amplifier_module_provider_openai_chatgpt.wire.blocks import BlockDelta, BlockEnd, BlockStart, Kind
 from amplifier_module_provider_openai_chatgpt.wire.request import build_call
 
 
@@ -96,6 +96,11 @@ def answer_to(events, **options):
     return answer, steps + answer.close_leg()
 
 
+def shown(steps, index):
+    """All text that a listener saw of one block."""
+    return "".join(step.text for step in steps if isinstance(step, BlockDelta) and step.index == index)
+
+
 def test_each_item_is_one_block_in_order_with_matching_indices():
     answer, steps = answer_to(WHOLE)
     response = answer.response()
@@ -121,8 +126,7 @@ def test_deltas_of_one_read_are_one_step_and_make_up_the_block():
     assert [step.text for step in merged if isinstance(step, BlockDelta)] == ["One\n\nTwo", "Let me look."]
     _, steps = answer_to(WHOLE)
     for index, block in enumerate(whole.response().content[:2]):
-        shown = "".join(s.text for s in steps if isinstance(s, BlockDelta) and s.index == index)
-        assert shown == (block.thinking if index == 0 else block.text)
+        assert shown(steps, index) == (block.thinking if index == 0 else block.text)
 
 
 @pytest.mark.parametrize("ending", ["completed", "done"])
@@ -167,6 +171,78 @@ def test_a_split_surrogate_pair_is_held_until_it_is_whole():
     events = [added(0, type="message", id="m"), delta(0, "a\ud83d"), delta(0, "\ude00b"), completed()]
     _, steps = answer_to(events)
     assert [s.text for s in steps if isinstance(s, BlockDelta)] == ["a", "😀b"]
+
+
+@pytest.mark.parametrize("kind", ["output_text", "reasoning_summary_text"])
+@pytest.mark.parametrize("place", [{"output_index": 0}, {"item_id": "x"}, {}], ids=["place", "id", "neither"])
+def test_a_delta_of_an_item_that_nobody_announced_begins_its_block(kind, place):
+    words = [{"type": f"response.{kind}.delta", "delta": word, **place} for word in ("Hel", "lo")]
+    answer, steps = answer_to([*words, completed()])
+    block: Kind = "text" if kind == "output_text" else "thinking"
+    assert [step for step in steps if isinstance(step, BlockStart | BlockEnd)] == [
+        BlockStart(0, block),
+        BlockEnd(0, block),
+    ]
+    assert shown(steps, 0) == getattr(answer.response().content[0], block) == "Hello"
+
+
+def test_events_that_name_neither_place_nor_item_belong_to_the_open_block_of_their_kind():
+    def nameless(event):
+        return {key: value for key, value in event.items() if key not in {"output_index", "item_id"}}
+
+    events = [nameless(event) for event in WHOLE]
+    expected = answer_to(WHOLE)
+    assert answer_to(events)[1] == expected[1]
+    assert answer_to(events)[0].response().content == expected[0].response().content
+
+
+def test_items_may_interleave_and_finish_in_any_order():
+    events = [
+        added(1, type="function_call", id="b", name="two"),
+        added(0, type="message", id="a"),
+        delta(0, "Hi"),
+        done(1, **{**CALLING, "name": "two"}),
+        delta(0, "!"),
+        done(0, **message("Hi!")),
+        completed(),
+    ]
+    answer, steps = answer_to(events)
+    response = answer.response()
+    assert [block.type for block in response.content] == ["tool_call", "text"]
+    assert [step.index for step in steps] == [0, 1, 1, 0, 1, 1]
+    assert response.text == "Hi!"
+
+
+def test_an_item_that_comes_twice_and_a_delta_that_comes_late_count_once():
+    twice = [event for event in WHOLE[:-1] for _ in (1, 2) if event["type"] == "response.output_item.done"]
+    events = [*WHOLE[:-1], *twice, delta(1, "late"), thought(0, "late"), completed()]
+    assert answer_to(events)[1] == answer_to(WHOLE)[1]
+    assert answer_to(events)[0].response().content == answer_to(WHOLE)[0].response().content
+
+
+def test_a_second_announcement_of_an_open_item_begins_no_second_block():
+    events = [added(0, type="message", id="m"), delta(0, "Hi"), added(0, type="message", id="m"), completed()]
+    assert [step.index for step in answer_to(events)[1]] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("begun", [0, 1, 3])
+def test_items_that_come_only_with_the_closing_event_are_the_answer(begun):
+    """This backend leaves them out there; where nothing came before, better late than an empty success."""
+    items = [REASONING, {"type": "web_search_call", "id": "ws"}, message("Found."), CALLING]
+    announced = [added(0, type="reasoning", id="rs_1"), added(2, type="message"), delta(2, "Fou")]
+    answer, steps = answer_to([*announced[:begun], completed(output=items)])
+    assert [block.type for block in answer.response().content] == ["thinking", "text", "tool_call"]
+    assert answer.response().text == "Found."
+    assert not answer.open_blocks
+    assert [shown(steps, index) for index in (0, 1)] == ["One\n\nTwo", "Found."]
+
+
+def test_the_closing_events_items_do_not_count_beside_finished_ones():
+    other = {**REASONING, "encrypted_content": "another"}
+    events = [done(0, **REASONING), done(1, **message("Hi")), completed(output=[message("Hi"), other])]
+    response = answer_to(events)[0].response()
+    assert [block.type for block in response.content] == ["thinking", "text"]
+    assert response.content[0].content[0]["encrypted_content"] == "gAAA_full"
 
 
 def test_items_that_are_no_blocks_leave_no_gap():
@@ -289,6 +365,19 @@ def test_a_call_that_broke_off_keeps_its_place_and_is_not_run():
     assert response.tool_calls is None
     assert response.finish_reason == "length"
     assert steps[-1] == BlockEnd(1, "tool_use")
+
+
+def test_a_call_whose_arguments_were_cut_is_not_run_either():
+    cut = {**CALLING, "arguments": '{"path": "/et', "status": "incomplete"}
+    ending = completed("incomplete", incomplete_details={"reason": "max_output_tokens"})
+    answer, steps = answer_to([done(0, **message("A")), done(1, **cut), ending])
+    assert answer.response().tool_calls is None
+    assert not answer.has_calls
+    assert [item["type"] for item in answer.leg_items()] == ["message"]
+    assert steps[-1] == BlockEnd(1, "tool_use")
+    unfinished = Answer(call())
+    unfinished.feed([done(0, **cut), completed()])
+    assert unfinished.open_blocks, "an answer that says it is complete is not, with such a call"
 
 
 def test_legs_add_up_and_a_dropped_leg_leaves_nothing():
