@@ -1,0 +1,288 @@
+"""From the bytes of a stream to what a caller and its hooks get, through ``complete()``."""
+
+import asyncio
+import random
+
+import pytest
+from amplifier_core import HookResult
+from amplifier_core.llm_errors import StreamError
+from amplifier_core.message_models import ChatRequest
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.events import EVENTS
+from amplifier_module_provider_openai_chatgpt.simulator import HARMLESS, Fault, Reply
+from amplifier_module_provider_openai_chatgpt.simulator.mangle import no_deltas, no_finished_items
+from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events
+
+RESPONSES = "/codex/responses"
+DELTA = "llm:stream_block_delta"
+ODD = "a\u2028b\u2029c\x85d\r\ne\rf\ufeffg \U0001f600 data: x\n\n: no comment"
+USAGE = {
+    "input_tokens": 1200,
+    "input_tokens_details": {"cached_tokens": 1024, "cache_write_tokens": 7},
+    "output_tokens": 64,
+    "output_tokens_details": {"reasoning_tokens": 32},
+    "total_tokens": 1264,
+}
+CITATION = {"type": "url_citation", "url": "https://example.com", "title": "x"}
+
+
+def says(text, phase="final_answer", **part):
+    content = [{"type": "output_text", "text": text, "annotations": [], **part}]
+    return {"type": "message", "role": "assistant", "phase": phase, "content": content}
+
+
+def thinks(*texts):
+    parts = [{"type": "summary_text", "text": text} for text in texts]
+    return {"type": "reasoning", "summary": parts, "encrypted_content": "gAAAsealed"}
+
+
+def calls(arguments='{"at": 1}', name="look", call_id="call_1"):
+    return {"type": "function_call", "name": name, "call_id": call_id, "arguments": arguments}
+
+
+def script(*items, end="completed", **more):
+    return events(items, response_id="resp_1", model="gpt-5.5", usage=USAGE, end=end, **more)
+
+
+def frames(*items, **more):
+    return [encode(event) for event in script(*items, **more)]
+
+
+class Listener:
+    """Hears everything on the kernel's own hooks."""
+
+    def __init__(self):
+        self.coordinator = MockCoordinator()
+        self.heard = []
+        self.first_delta = asyncio.Event()
+        for event in EVENTS:
+            self.coordinator.hooks.register(event, self._hear, name=f"test:{event}")
+
+    async def _hear(self, event, data):
+        self.heard.append((event, data))
+        if event == DELTA:
+            self.first_delta.set()
+        return HookResult()
+
+    def of(self, event):
+        return [data for name, data in self.heard if name == event]
+
+    def shown(self):
+        """The text of each block as a UI paints it, by index."""
+        texts: dict[int, str] = {}
+        for data in self.of(DELTA):
+            texts[data["block_index"]] = texts.get(data["block_index"], "") + data["text"]
+        return texts
+
+
+def asked(text="Say hello.", **fields):
+    return ChatRequest(messages=[{"role": "user", "content": text}], **fields)
+
+
+@pytest.fixture
+def listener():
+    return Listener()
+
+
+@pytest.fixture
+async def provider(config, listener):
+    provider = ChatGPTProvider({**config, "max_retries": 0}, listener.coordinator)
+    yield provider
+    await provider.close()
+
+
+SHORT = [
+    {"type": "response.output_text.delta", "output_index": 0, "delta": ODD[:9]},
+    {"type": "response.output_item.done", "output_index": 0, "item": says(ODD)},
+    {"type": "response.output_item.done", "output_index": 1, "item": calls()},
+    {"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 2}}},
+]
+
+
+def cut(data, way):
+    if way == "whole":
+        return (data,)
+    if way == "bytes":
+        return tuple(data[at : at + 1] for at in range(len(data)))
+    places = sorted(random.Random(len(data)).sample(range(1, len(data)), 60))
+    return tuple(data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True))
+
+
+@pytest.mark.parametrize("way", ["whole", "bytes", "random pieces"])
+async def test_however_a_stream_is_written_and_cut_the_answer_is_the_same(sim, config, way):
+    """BOM, comments, CRLF, CR, lines without ``event:`` or without a space, ``[DONE]`` and the rest."""
+    provider = ChatGPTProvider(config)
+    answers = {}
+    for name, mangle in {"plain": list, **HARMLESS}.items():
+        stream = b"".join(mangle([encode(event) for event in SHORT]))
+        sim.misbehave(RESPONSES, Fault(pieces=cut(stream, way)))
+        answers[name] = (await provider.complete(asked())).model_dump(exclude={"metadata"})
+    await provider.close()
+    assert answers["plain"]["text"] == answers["plain"]["content"][0]["text"] == ODD
+    assert answers["plain"]["usage"]["total_tokens"] == 5
+    assert answers["plain"]["tool_calls"][0]["arguments"] == {"at": 1}
+    assert [name for name, answer in answers.items() if answer != answers["plain"]] == []
+
+
+async def test_the_first_delta_is_heard_before_the_backend_has_sent_the_second(sim, provider, listener):
+    script = frames(says("One two three"))
+    first = next(place for place, frame in enumerate(script, 1) if b"output_text.delta" in frame)
+    sim.reply_with(Reply(raw=b"".join(script)))
+    sim.misbehave(RESPONSES, Fault(mangle=lambda _: script, stall_after_event=first))
+    call = asyncio.create_task(provider.complete(asked()))
+    async with asyncio.timeout(20):
+        await listener.first_delta.wait()
+        assert listener.shown() == {0: "One"}
+        assert not call.done()
+        await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+        sim.release()
+        assert (await call).text == "One two three"
+    assert listener.shown() == {0: "One two three"}
+
+
+@pytest.mark.parametrize("ending", ["completed", "done"])
+async def test_usage_of_the_closing_event_reaches_caller_and_hooks(sim, provider, listener, ending):
+    sim.reply_with(Reply(events=script(says("Hi"), end=ending)))
+    usage = (await provider.complete(asked())).usage
+    assert usage.model_dump(exclude={"cost_usd"}) == {
+        "input_tokens": 1200,
+        "output_tokens": 64,
+        "total_tokens": 1264,
+        "reasoning_tokens": 32,
+        "cache_read_tokens": 1024,
+        "cache_write_tokens": 7,
+    }
+    [heard] = listener.of("llm:response")
+    assert heard["usage"] == usage.model_dump(mode="json")
+
+
+async def test_an_answer_of_every_kind_of_item_is_blocks_whose_places_the_stream_names(
+    sim, provider, listener
+):
+    items = [
+        thinks("First.", "Second."),
+        says("Let me look.", "commentary"),
+        {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "x"}},
+        {"type": "something_of_tomorrow", "payload": [1]},
+        says("Found it.", annotations=[CITATION]),
+        calls(),
+        {"type": "custom_tool_call", "name": "patch", "call_id": "call_2", "input": "*** Begin"},
+    ]
+    sim.reply_with(Reply(events=script(*items)))
+    response = await provider.complete(asked())
+
+    kinds = ["thinking", "text", "text", "tool_call", "tool_call"]
+    assert [block.type for block in response.content] == kinds
+    assert [block.type.value for block in response.content_blocks] == kinds
+    started = [(data["block_index"], data["block_type"]) for data in listener.of("llm:stream_block_start")]
+    assert started == list(enumerate(["thinking", "text", "text", "tool_use", "tool_use"]))
+    assert sorted(data["block_index"] for data in listener.of("llm:stream_block_end")) == [0, 1, 2, 3, 4]
+    assert listener.shown() == {0: "First.\n\nSecond.", 1: "Let me look.", 2: "Found it."}
+    assert response.text == "Found it."
+    assert (response.content[1].phase, response.content[2].annotations) == ("commentary", [CITATION])
+    assert response.content[0].content[0]["encrypted_content"] == "gAAAsealed"
+    assert [(one.name, one.arguments) for one in provider.parse_tool_calls(response)] == [
+        ("look", {"at": 1}),
+        ("patch", {"_raw": "*** Begin"}),
+    ]
+    assert [block.to_dict()["type"] for block in response.content_blocks] == kinds
+    assert response.metadata["openai-chatgpt:response_id"] == "resp_1"
+    assert response.metadata["openai-chatgpt:model"] == "gpt-5.5"
+    assert "gAAAsealed" not in str(listener.heard), "sealed reasoning is for the backend's eyes only"
+
+
+REFUSES = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "I will not."}]}
+ENDINGS = {
+    "an answer": ([says("Hi")], {}, "stop", "Hi"),
+    "a call": ([says("Wait.", "commentary"), calls()], {}, "tool_calls", "Wait."),
+    "a refusal": ([REFUSES], {}, "content_filter", "I will not."),
+    "cut": ([says("Hal")], {"end": "incomplete", "reason": "max_output_tokens"}, "length", "Hal"),
+    "filtered": ([says("Hal")], {"end": "incomplete", "reason": "content_filter"}, "content_filter", "Hal"),
+    "only commentary": ([says("Hm.", "commentary")], {}, "stop", "Hm."),
+    "only thinking": ([thinks("Hm.")], {}, "stop", ""),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+async def test_each_ending_has_its_finish_reason_and_text(sim, config, ending):
+    items, how, reason, text = ENDINGS[ending]
+    provider = ChatGPTProvider({**config, "max_continuations": 0})
+    sim.reply_with(Reply(events=script(*items, **how)))
+    response = await provider.complete(asked())
+    await provider.close()
+    assert (response.finish_reason, response.text) == (reason, text)
+
+
+async def test_what_no_delta_brought_is_streamed_from_the_finished_item(sim, provider, listener):
+    sim.reply_with(Reply(items=[thinks("Hm."), says("Hello there.")]))
+    sim.misbehave(RESPONSES, Fault(mangle=no_deltas))
+    assert (await provider.complete(asked())).text == "Hello there."
+    assert listener.shown() == {0: "Hm.", 1: "Hello there."}
+
+
+async def test_an_item_that_never_finished_is_no_answer(sim, provider, listener):
+    sim.misbehave(RESPONSES, Fault(mangle=no_finished_items))
+    with pytest.raises(StreamError):
+        await provider.complete(asked())
+    assert len(listener.of("llm:stream_aborted")) == 1
+
+
+async def test_items_that_only_the_closing_event_has_are_the_answer(sim, provider, listener):
+    closing = script(says("Hello."))[-1]
+    closing["response"]["output"] = [thinks("Hm."), says("Hello.")]
+    sim.reply_with(Reply(events=[closing]))
+    assert (await provider.complete(asked())).text == "Hello."
+    assert listener.shown() == {0: "Hm.", 1: "Hello."}
+
+
+async def test_text_of_an_item_that_nobody_announced_or_finished_is_no_empty_success(sim, provider):
+    bare = [event for event in script(says("Hello.")) if "output_item" not in event["type"]]
+    sim.reply_with(Reply(events=bare))
+    with pytest.raises(StreamError):
+        await provider.complete(asked())
+
+
+RAW = [
+    ("", {}, "{}"),
+    ("{}", {}, "{}"),
+    ('{"at":1}', {"at": 1}, '{"at":1}'),
+    ('{"at": ', {"_raw": '{"at": '}, '{"at": '),
+    ("[1, 2]", {"_raw": "[1, 2]"}, "[1, 2]"),
+    ("null", {"_raw": "null"}, "null"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "read", "replayed"), RAW)
+async def test_arguments_survive_the_way_to_the_tool_and_back(sim, provider, arguments, read, replayed):
+    """Loops read a call by ``get`` where it has no arguments, and store its block in the history."""
+    sim.reply_with(Reply(events=script(calls(arguments))))
+    response = await provider.complete(asked())
+    [call] = response.tool_calls
+    assert (call.get("id"), call.get("name"), call.get("arguments"), call.get("tool", "?")) == (
+        "call_1",
+        "look",
+        read,
+        "?",
+    )
+    history = [
+        {"role": "user", "content": "Say hello."},
+        {
+            "role": "assistant",
+            "content": [block.model_dump() for block in response.content],
+            "tool_calls": [{"id": call.id, "tool": call.name, "arguments": call.arguments}],
+        },
+        {"role": "tool", "tool_call_id": call.id, "content": "nothing there"},
+    ]
+    await provider.complete(ChatRequest(messages=history))
+    sent = sim.requests_to(RESPONSES)[-1].json["input"]
+    assert sent[1] == {"type": "function_call", "name": "look", "arguments": replayed, "call_id": "call_1"}
+    assert sent[2]["output"] == "nothing there"
+
+
+async def test_a_tool_name_that_the_backend_refuses_comes_back_as_it_was(sim, provider, listener):
+    odd = {"name": "srv.get/time", "description": "", "parameters": {"type": "object", "properties": {}}}
+    response = await provider.complete(asked("What time is it?", tools=[odd]))
+    assert [call.name for call in response.tool_calls] == ["srv.get/time"]
+    assert "srv.get/time" in [data.get("name") for data in listener.of("llm:stream_block_start")]
