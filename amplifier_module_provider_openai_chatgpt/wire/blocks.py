@@ -128,13 +128,14 @@ def call_arguments(item: Mapping[str, Any]) -> dict[str, Any]:
         return raw
     if not isinstance(raw, str):
         return {} if raw is None else {RAW: raw}
+    raw = clean_text(raw)
     if not raw.strip():
         return {}
     try:
         parsed = from_json(raw, allow_inf_nan=False)
     except ValueError:
-        return {RAW: clean_text(raw)}
-    return parsed if isinstance(parsed, dict) else {RAW: clean_text(raw)}
+        return {RAW: raw}
+    return parsed if isinstance(parsed, dict) else {RAW: raw}
 
 
 def arguments_text(arguments: Mapping[str, Any]) -> str:

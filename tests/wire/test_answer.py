@@ -292,6 +292,8 @@ def test_a_refusal_is_text_and_a_finish_reason():
         (None, {}),
         ({"a": 1}, {"a": 1}),
         ("{oops", {"_raw": "{oops"}),
+        ("\ud83d oops", {"_raw": "\ufffd oops"}),
+        ('{"a": "\ud83d\ude00 \ud83d"}', {"a": "😀 \ufffd"}),
         ("[1]", {"_raw": "[1]"}),
         ("null", {"_raw": "null"}),
         ("5", {"_raw": "5"}),
