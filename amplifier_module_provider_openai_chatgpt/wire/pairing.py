@@ -91,14 +91,14 @@ class Pairing:
         return {place: call.wire_id for place, call in self._lonely.items()}
 
     def _named(self, call_id: str, name: str) -> list[_Call] | None:
-        """Find the calls among which the oldest with this name stands first, for a result without an id."""
+        """Find the oldest call with this name that still waits, for a result without an id."""
         if call_id or not name:
             return None
-        first = next((call for call in self._lonely.values() if call.name == name), None)
-        if first is None:
-            return None
-        self._waiting[first.id].remove(first)
-        return [first]
+        for call in self._lonely.values():
+            if call.name == name and call in self._waiting[call.id]:
+                self._waiting[call.id].remove(call)
+                return [call]
+        return None
 
     def _unique(self, call_id: str) -> str:
         """Some models count their calls anew each turn: a repeated id gets a number."""
