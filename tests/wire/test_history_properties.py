@@ -24,12 +24,13 @@ from .conversations import (
 MARK = "<mark>"
 
 words = st.text(max_size=8).map(lambda some: some + MARK)
-ids = st.sampled_from(["c1", "c2", "d1", "", "c" * 80])
+own = st.sampled_from(["c1", "c2", "", "c" * 80])
+others = st.sampled_from(["d1", "d2"])
+ids = own | others
 names = st.sampled_from(["look", "my.tool"])
 texts = words.map(text)
 pictures = st.sampled_from(["image/png", "image/gif", "image/jpeg"]).map(lambda kind: image(MARK, kind))
-tool_calls = st.builds(lambda i, n, w: calls(i, n, w=w), ids, names, words)
-others = st.sampled_from(["d1", "d2"])
+tool_calls = st.builds(lambda i, n, w: calls(i, n, w=w), own, names, words)
 listed = st.builds(lambda i, n, w: {"id": i, "tool": n, "arguments": {"w": w}}, others, names, words)
 outputs = (
     words
