@@ -14,6 +14,9 @@ RED = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX
 BLUE = "R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
 
 
+CONVERSATION_HEADERS = ("session-id", "thread-id", "x-client-request-id")
+
+
 def picture(data, media_type):
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
 
@@ -111,7 +114,11 @@ async def test_twelve_turns_are_all_accepted_and_each_begins_with_the_bytes_of_t
     responses = [data for event, data in heard if event == "llm:response"]
     assert [data["status"] for data in responses] == ["ok"] * len(requests), "a 4xx would fail or be resent"
     assert len(requests) == 12 + 4, "four turns called a tool and went on with its result"
-    assert len({request.headers["session-id"] for request in requests}) == 1
+    ids = {
+        (*(request.headers[name] for name in CONVERSATION_HEADERS), request.json["prompt_cache_key"])
+        for request in requests
+    }
+    assert len(ids) == len(set(*ids)) == 1, "one id, everywhere and for the whole conversation"
 
     passing = [request for request in requests if b"Only for now." in request.body]
     assert passing == passing[:1], "what is for one request only is in one request only"
@@ -161,3 +168,18 @@ async def test_all_that_was_said_thought_shown_and_called_is_in_the_last_request
     repairs = [data["repairs"] for event, data in heard if event == "provider:tool_sequence_repaired"]
     assert {one["tool_name"] for one in repairs[-1]} == {"read_file", "get_time"}
     assert repairs[0] == [{"tool_call_id": repairs[0][0]["tool_call_id"], "tool_name": "read_file"}]
+
+
+async def test_a_fork_begins_with_the_same_bytes_under_an_id_of_its_own(sim, config):
+    config = {**config, "reasoning_effort": "medium"}
+    async with Host(config, TOOLS, session_id="parent", messages=[SYSTEM]) as parent:
+        await parent.say("What time is it in Tokyo?")
+        inherited = saved(await parent.context.get_messages())
+    async with Host(config, TOOLS, session_id="fork", messages=inherited) as fork:
+        await fork.say("And now?")
+        await fork.say("Thanks.")
+    _, of_parent, of_fork, later = sim.requests_to("/codex/responses")
+    assert_begins_like(of_fork, of_parent)
+    assert_begins_like(later, of_fork)
+    ids = [request.headers["session-id"] for request in (of_parent, of_fork, later)]
+    assert ids[0] != ids[1] == ids[2]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .blocks import KINDS, Block, BlockDelta, BlockEnd, BlockStart, item_text
 from .response import ChatGPTResponse, Totals, build_response
 from .stop import StopFilter
-from .text import clean_text
+from .text import clean_json, clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -173,7 +173,7 @@ class Answer:
         """Close a block with its item; a call whose arguments were cut stays open and is never run."""
         if block.kind == "tool_use" and item.get("status") == "incomplete":
             return
-        block.item = item
+        block.item = item = clean_json(item)
         if block.kind == "tool_use":
             block.name = self._tool_name(item)
         else:
@@ -240,7 +240,7 @@ class Answer:
         return self._begin(event, kind, item or {})
 
     def _tool_name(self, item: Mapping[str, Any]) -> str:
-        name = clean_text(_word(item.get("name")))
+        name = _word(item.get("name"))
         return self.call.tool_names.get(name, name) or "unknown"
 
     def _grow(self, block: Block, text: str) -> None:
@@ -299,4 +299,4 @@ class Answer:
 
 
 def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return clean_text(value) if isinstance(value, str) else ""

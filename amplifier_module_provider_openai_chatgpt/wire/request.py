@@ -124,13 +124,13 @@ def build_call(
         tool_names=names.changed,
         streaming=(request.metadata or {}).get("stream") is not False,
         has_instructions=bool(history.instructions),
-        **_tools(asked, entry, names),
+        **_tools(asked, entry, names, warn),
         **_thinking(asked, settings, entry),
     )
 
 
-def _tools(asked: Asked, model: Model, names: ToolNames) -> dict[str, Any]:
-    tools = clean_json(wire_tools(asked.request.tools, names))
+def _tools(asked: Asked, model: Model, names: ToolNames, warn: Callable[[str], None]) -> dict[str, Any]:
+    tools = clean_json(wire_tools(asked.request.tools, names, warn))
     choice, parallel = asked["tool_choice"], asked["parallel_tool_calls"]
     return {
         "tools": tuple(tools),

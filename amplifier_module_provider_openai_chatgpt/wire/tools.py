@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from amplifier_core.llm_errors import InvalidRequestError
 from ..settings import PROVIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from amplifier_core.message_models import ToolSpec
 
@@ -31,8 +30,6 @@ _SEARCH_FIELDS = (
 )
 _MODES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 _NAMED = frozenset({"function", "tool"})
-
-logger = logging.getLogger(__name__)
 
 
 def wire_name(name: str) -> str:
@@ -63,21 +60,23 @@ class ToolNames:
         return known
 
 
-def wire_tools(specs: Sequence[ToolSpec] | None, names: ToolNames) -> list[dict[str, Any]]:
+def wire_tools(
+    specs: Sequence[ToolSpec] | None, names: ToolNames, warn: Callable[[str], None]
+) -> list[dict[str, Any]]:
     """Translate tool specs in their order; of two with one name the first counts.
 
     A spec with ``type: web_search`` becomes the hosted search; other kinds of hosted tools are left
-    out with a warning.
+    out, and ``warn`` is told.
     """
     tools: dict[str, dict[str, Any]] = {}
     for spec in specs or ():
-        tool = _tool(spec, names)
+        tool = _tool(spec, names, warn)
         if tool is not None:
             tools.setdefault(tool.get("name", ""), tool)
     return list(tools.values())
 
 
-def _tool(spec: ToolSpec, names: ToolNames) -> dict[str, Any] | None:
+def _tool(spec: ToolSpec, names: ToolNames, warn: Callable[[str], None]) -> dict[str, Any] | None:
     extra = spec.__pydantic_extra__ or {}
     kind = extra.get("type") or "function"
     if kind == "function":
@@ -85,7 +84,7 @@ def _tool(spec: ToolSpec, names: ToolNames) -> dict[str, Any] | None:
     if str(kind).startswith(HOSTED_SEARCH):
         chosen = {key: extra[key] for key in _SEARCH_FIELDS if extra.get(key) is not None}
         return {"type": HOSTED_SEARCH, **chosen}
-    logger.warning("Tool %r of type %r is unknown to the backend and left out.", spec.name, kind)
+    warn(f"Tool {_shown(spec.name)} of type {_shown(kind)} is unknown to the backend and left out.")
     return None
 
 

@@ -1,5 +1,6 @@
 """Events become blocks, steps and a ChatResponse."""
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -274,6 +275,20 @@ def test_citations_stay_with_their_text():
     part = {"type": "output_text", "text": "x", "annotations": [note]}
     answer, _ = answer_to([done(0, type="message", content=[part]), completed()])
     assert answer.response().content[0].annotations == [note]
+
+
+def test_an_answer_can_be_written_to_a_file_whatever_its_items_hold():
+    part = {"type": "output_text", "text": "\ud83d", "annotations": [{"title": "\ud83d"}]}
+    odd = {"type": "custom_tool_call", "name": "\ud83d", "call_id": "\ud83d", "input": "\ud83d"}
+    events = [
+        done(0, type="reasoning", summary=[], encrypted_content="gAAA\ud83d"),
+        done(1, type="message", phase="\ud83d", content=[part]),
+        done(2, **odd),
+        completed(id="resp_\ud83d", model="\ud83d"),
+    ]
+    response = answer_to(events)[0].response()
+    json.dumps(response.model_dump(mode="json"), ensure_ascii=False).encode()
+    assert response.content[1].annotations == [{"title": "\ufffd"}]
 
 
 def test_a_refusal_is_text_and_a_finish_reason():
