@@ -183,3 +183,19 @@ async def test_a_fork_begins_with_the_same_bytes_under_an_id_of_its_own(sim, con
     assert_begins_like(later, of_fork)
     ids = [request.headers["session-id"] for request in (of_parent, of_fork, later)]
     assert ids[0] != ids[1] == ids[2]
+
+
+async def test_in_the_lite_shape_each_request_begins_like_the_one_before_too(sim, config):
+    """The model's first refusal of the classic shape is the only one; its tools lead the input."""
+    sim.require_lite = {"gpt-5.6-sol"}
+    async with Host({**config, "default_model": "gpt-5.6-sol"}, TOOLS, messages=[SYSTEM]) as host:
+        for prompt in ("What time is it in Tokyo?", "Take a photo.", "Goodbye."):
+            await host.say(prompt)
+    refused, *requests = sim.requests_to("/codex/responses")
+    assert "instructions" in refused.json
+    assert [list(request.json)[1] for request in requests] == ["input"] * 5
+    inputs = [request.body.split(b'"input":[')[1].split(b'],"tool_choice":')[0] for request in requests]
+    for earlier, later in pairwise(inputs):
+        assert later.startswith(earlier + b",")
+    assert inputs[0].startswith(b'{"type":"additional_tools"')
+    assert b'"namespace"' not in inputs[-1].replace(b'"type":"namespace"', b"")

@@ -193,6 +193,14 @@ async def test_an_answer_of_every_kind_of_item_is_blocks_whose_places_the_stream
     assert "gAAAsealed" not in str(listener.heard), "sealed reasoning is for the backend's eyes only"
 
 
+async def test_a_stop_sequence_ends_the_answer_and_is_neither_sent_nor_shown(sim, provider, listener):
+    sim.reply_with(Reply(events=script(says("One two ST OP STOP three"), calls())))
+    response = await provider.complete(asked(stop=["STOP"]))
+    assert (response.text, response.finish_reason, response.tool_calls) == ("One two ST OP ", "stop", None)
+    assert listener.shown() == {0: "One two ST OP "}
+    assert "stop" not in sim.requests_to(RESPONSES)[0].json
+
+
 REFUSES = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "I will not."}]}
 ENDINGS = {
     "an answer": ([says("Hi")], {}, "stop", "Hi"),

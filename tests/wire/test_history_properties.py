@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from amplifier_core.message_models import ChatRequest, Message
 from hypothesis import given, settings, strategies as st
 
@@ -95,7 +96,7 @@ class Numbered:
 
 
 conversations = st.lists(message, max_size=12).map(lambda some: Numbered([user(f"start {MARK}"), *some]))
-quick = settings(deadline=None, max_examples=150)
+quick = settings(deadline=None, max_examples=80)
 
 
 @quick
@@ -153,3 +154,17 @@ def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter(conversation
     shorter, longer = (call_for(request(*some)).body().split(b'"input":[')[1] for some in (head, messages))
 
     assert longer.startswith(shorter.partition(b'],"store":')[0])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "rule",
+    [
+        test_everything_said_thought_shown_called_and_found_is_sent_once_and_in_order,
+        test_every_call_has_its_result_after_it_and_the_reverse,
+        test_building_changes_no_message_and_gives_the_same_bytes,
+    ],
+)
+def test_each_rule_holds_for_many_more_conversations(rule):
+    much = settings(deadline=None, max_examples=800)
+    much(given(conversations)(rule.hypothesis.inner_test))()
