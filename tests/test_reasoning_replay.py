@@ -5,6 +5,7 @@ import json
 import pytest
 from amplifier_core.llm_errors import InvalidRequestError
 from amplifier_core.message_models import ChatRequest
+from pydantic_core import to_json
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
@@ -105,6 +106,26 @@ async def test_what_the_backend_can_no_longer_read_costs_one_resend_and_is_remem
     await dialogue.say("Four")
     await dialogue.say("Five")
     assert replays(sim)[4:] == [1, 2], "only what came after the refusal, and at the first attempt"
+
+
+WAYS = {
+    "a status": Fault(status=400, body=UNREADABLE),
+    "another status": Fault(status=422, body=UNREADABLE),
+    "masked": Fault(status=400, body={"error": {"message": "Request blocked."}}),
+    "in the stream": Fault(
+        body=b"data: " + to_json({"type": "response.failed", "response": UNREADABLE}) + b"\n\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_however_it_is_refused_the_call_is_sent_once_more_without(sim, provider, way):
+    dialogue = Dialogue(provider)
+    await dialogue.say("One")
+    sim.misbehave(RESPONSES, WAYS[way])
+    assert (await dialogue.say("Two")).text
+    await dialogue.say("Three")
+    assert replays(sim) == [0, 1, 0, 1]
 
 
 async def test_a_second_refusal_is_final(sim, provider):
