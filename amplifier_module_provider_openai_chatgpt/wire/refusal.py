@@ -210,7 +210,7 @@ def _load(text: str) -> Any:
     for partial in (False, "trailing-strings"):
         try:
             return from_json(text, allow_partial=partial)
-        except ValueError:
+        except (ValueError, TypeError):  # the latter for half a surrogate pair
             continue
     try:
         return json.loads(text)  # slower, but takes half a surrogate pair

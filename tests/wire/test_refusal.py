@@ -172,6 +172,7 @@ def test_the_usage_limit_carries_plan_windows_and_reset_time():
         ({"type": "error", "error": {"code": "c"}, "status": "503"}, 503, "c", ""),
         ({"type": "error", "code": "d", "message": "flat"}, None, "d", "flat"),
         ({"type": "error", "error": "words only here"}, None, "", "words only here"),
+        ({"type": "error", "message": '{"detail": "half \ud83d"}'}, None, "", "half"),
         ({"type": "error", "status": True, "error": []}, None, "", ""),
         ({"type": "error", "status": 200}, None, "", ""),
         ({"type": "error"}, None, "", ""),
