@@ -138,9 +138,10 @@ async def steps(provider, request):
     return count
 
 
-async def test_four_thousand_messages_cost_ten_times_what_four_hundred_do(sim, provider):
-    short, long = conversation(400), conversation(4000)
-    await provider.complete(short)
-    few, many = await steps(provider, short), await steps(provider, long)
+async def test_each_of_four_thousand_messages_costs_what_each_of_four_hundred_does(sim, provider):
+    few, some, many = (conversation(count) for count in (400, 2200, 4000))
+    await provider.complete(few)
+    costs = [await steps(provider, request) for request in (few, some, many)]
     assert len(last_body(sim).json["input"]) == 5001
-    assert many < 12 * few
+    assert costs[2] - costs[1] < 1.2 * (costs[1] - costs[0])
+    assert costs[2] - costs[0] < 40 * 3600
