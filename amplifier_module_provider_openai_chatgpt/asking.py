@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.message_models import ChatRequest, ImageBlock, Message, TextBlock
 
-from .terminal import Transcript, usage_line
+from .terminal import Transcript, printable, usage_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from .provider import ChatGPTProvider
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +65,39 @@ class Listener:
 
 
 async def ask_once(
-    provider: ChatGPTProvider, question: Question, out: Console | None, notes: Console
+    provider: ChatGPTProvider, question: Question, transcript: Transcript | None = None
 ) -> dict[str, Any]:
-    """Ask; the answer streams to ``out`` if there is one and is returned as a JSON object."""
-    provider.coordinator = Listener(Transcript(out) if out else None)
+    """Ask; the answer is heard by ``transcript`` as it comes and returned as a JSON object."""
+    provider.coordinator = Listener(transcript)
     try:
         response = await provider.complete(question.request(), extended_thinking=True)
     finally:
         await provider.close()
-    usage = response.usage.model_dump(exclude_none=True) if response.usage else None
-    if out and usage:
-        notes.print(f"\n{usage_line(usage)}", style="dim")
     return {
         "text": getattr(response, "text", None),
         "model": (response.metadata or {}).get("openai-chatgpt:model"),
         "finish_reason": response.finish_reason,
-        "usage": usage,
+        "usage": response.usage.model_dump(exclude_none=True) if response.usage else None,
     }
 
 
+def show_answer(answer: Mapping[str, Any], out: Console, notes: Console) -> None:
+    """Finish what a terminal has seen already; anything else gets the whole answer, and nothing but it."""
+    if not out.is_terminal:
+        out.print(printable(answer["text"] or ""), markup=False, emoji=False, soft_wrap=True)
+    elif answer["usage"]:
+        notes.print(f"\n{usage_line(answer['usage'])}", style="dim")
+
+
 def _image(path: str) -> ImageBlock:
-    media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
-    data = base64.b64encode(Path(path).read_bytes()).decode()
-    return ImageBlock(source={"type": "base64", "media_type": media_type, "data": data})
+    content = Path(path).read_bytes()
+    data = base64.b64encode(content).decode()
+    return ImageBlock(source={"type": "base64", "media_type": _media_type(path, content), "data": data})
+
+
+def _media_type(path: str, content: bytes) -> str:
+    """Tell by the first bytes, whatever the file is called."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    known = (media_type for start, media_type in _SIGNATURES if content.startswith(start))
+    return next(known, None) or mimetypes.guess_type(path)[0] or "application/octet-stream"

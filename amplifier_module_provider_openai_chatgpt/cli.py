@@ -6,19 +6,19 @@ Commands import what they need when they run, so that ``--help`` answers at once
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-    from rich.console import Console
-
+    from .console import Screen
     from .provider import ChatGPTProvider
 
 Result = TypeVar("Result")
@@ -41,7 +41,7 @@ def login(*, browser: bool) -> None:
     from . import signing_in
 
     work = signing_in.by_browser if browser else signing_in.by_device_code
-    _run(work(_provider(), _console(stderr=True)))
+    _run(work(_provider(), _screen(stderr=True)))
 
 
 @cli.command()
@@ -49,17 +49,20 @@ def logout() -> None:
     """Sign out, here and at OpenAI."""
     from . import signing_in
 
-    _run(signing_in.sign_out(_provider(), _console(stderr=True)))
+    _run(signing_in.sign_out(_provider(), _screen(stderr=True)), "Telling OpenAI")
 
 
 @cli.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """Show who is signed in and how long that holds; exit code 1 when nobody is."""
+    """Show who is signed in.
+
+    Asks nobody: it tells what this machine knows. The exit code is 1 when a sign-in is needed.
+    """
     from .screens import show_status, status_of
 
     found = status_of(_provider())
-    _print_json(found) if as_json else show_status(found, _console())
+    _print_json(found) if as_json else show_status(found, _screen())
     if found["status"] != "authenticated":
         raise click.exceptions.Exit(1)
 
@@ -67,87 +70,182 @@ def status(*, as_json: bool) -> None:
 @cli.command()
 @json_option
 def usage(*, as_json: bool) -> None:
-    """Show how much of the plan's limits is used, and when they reset."""
+    """Show what is left of your limits.
+
+    A bar for each window, the local time at which it starts anew, and the credits.
+    """
     from .screens import quota_of, show_usage
 
-    quota = _run(quota_of(_provider()))
-    _print_json(quota.to_dict()) if as_json else show_usage(quota, _console())
+    quota = _run(quota_of(_provider()), "Asking ChatGPT")
+    _print_json(quota.to_dict()) if as_json else show_usage(quota, _screen())
 
 
 @cli.command()
 @json_option
 def models(*, as_json: bool) -> None:
-    """List the models of this subscription."""
+    """List the models of your plan."""
     from .screens import models_of, show_models
 
-    listing = _run(models_of(_provider()))
-    _print_json(listing) if as_json else show_models(listing, _console())
+    listing = _run(models_of(_provider()), "Asking ChatGPT")
+    _print_json(listing) if as_json else show_models(listing, _screen())
+
+
+def _model_ids(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    """Complete a model id from what is known offline."""
+    from .models import model_infos
+    from .provider import ChatGPTProvider
+
+    infos = model_infos(ChatGPTProvider().catalogue.known())
+    return [info.id for info in infos if info.id.startswith(begun)]
+
+
+def _efforts(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+    from .settings import EFFORTS
+
+    return [effort for effort in EFFORTS if effort.startswith(begun)]
 
 
 @cli.command()
 @click.argument("prompt", default="-")
-@click.option("--model", help="Model id; see `models`.")
-@click.option("--effort", help="Reasoning effort.")
+@click.option("--model", help="Model id; see the command models.", shell_complete=_model_ids)
+@click.option("--effort", help="How hard the model thinks: low, medium, high …", shell_complete=_efforts)
 @click.option(
-    "--image", "images", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Show an image."
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="Show a png, jpeg, gif or webp image; may be given several times.",
 )
 @json_option
 def ask(
     prompt: str, *, model: str | None, effort: str | None, images: tuple[str, ...], as_json: bool
 ) -> None:
-    """Ask one question of the real service; PROMPT `-` (or none) reads it from stdin."""
-    from .asking import Question, ask_once
+    """Ask one question and see the answer.
 
-    text = sys.stdin.read() if prompt == "-" else prompt
+    PROMPT `-`, or none, is read from stdin. A terminal sees the thinking and the answer as they come; a
+    pipe or a file gets the answer alone, once it is whole.
+    """
+    from .asking import Question, ask_once, show_answer
+    from .console import waiting
+    from .terminal import Transcript
+
+    question = Question(_prompt(prompt), model=model, effort=effort, images=images)
+    out = _screen()
+    streams = out.is_terminal and not as_json
+    with waiting("Waiting for the model") as stop:
+        transcript = Transcript(out, on_output=stop) if streams else None
+        answer = _run(ask_once(_provider(), question, transcript))
+    _print_json(answer) if as_json else show_answer(answer, out, _screen(stderr=True))
+
+
+def _prompt(argument: str) -> str:
+    if argument == "-" and sys.stdin.isatty():
+        click.echo("Type the prompt, then Ctrl-D on a line of its own:", err=True)
+    text = sys.stdin.read() if argument == "-" else argument
     if not text.strip():
         raise click.UsageError("There is no prompt: give one, or pipe one in.")
-    question = Question(text, model=model, effort=effort, images=images)
-    answer = _run(ask_once(_provider(), question, None if as_json else _console(), _console(stderr=True)))
-    if as_json:
-        _print_json(answer)
+    return text
 
 
 @cli.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
-    """Check settings, sign-in, network and backend step by step, and say what to do."""
+    """Find out what does not work.
+
+    Checks settings, sign-in, network and backend step by step, and says what to do. The last step is a small
+    call. The exit code is 1 when something is wrong.
+    """
     from .doctor import examine, show_findings
 
-    findings = _run(examine(os.environ))
+    findings = _run(examine(os.environ), "Checking")
     _print_json([finding.to_dict() for finding in findings]) if as_json else show_findings(
-        findings, _console()
+        findings, _screen()
     )
     if not all(finding.ok for finding in findings):
         raise click.exceptions.Exit(1)
 
 
+@cli.command("install-routing")
+@click.option("--force", is_flag=True, help="Replace a matrix that differs without asking.")
+def install_routing(*, force: bool) -> None:
+    """Install the routing matrix.
+
+    Copies it to ~/.amplifier/routing, where Amplifier looks for it. One that is there already and differs
+    is never replaced without asking.
+    """
+    from . import matrix
+
+    target = matrix.destination()
+    try:
+        outcome = matrix.install(target, lambda path: force or _is_to_be_replaced(path))
+    except OSError as error:
+        raise Failure(f"The routing matrix could not be installed: {error}") from error
+    if outcome == "kept":
+        raise Failure(f"{target} differs and was kept; --force replaces it.")
+    said = {"unchanged": "There already", "installed": "Installed", "replaced": "Replaced"}[outcome]
+    out = _screen()
+    out.print(f"{said}: {target}", markup=False, soft_wrap=True)
+    out.print(f"To use it: amplifier routing use {matrix.NAME}")
+
+
+def _is_to_be_replaced(path: object) -> bool:
+    """Ask the person, if there is one."""
+    if not sys.stdin.isatty():
+        return False
+    return click.confirm(f"{path} differs from this version's matrix. Replace it?", err=True)
+
+
 @cli.command()
 @click.argument("prompt", default="What time is it in Tokyo?")
 def demo(prompt: str) -> None:
-    """Hold a whole conversation offline, against a simulated ChatGPT.
+    """Hold a whole conversation offline.
 
-    Nothing leaves this machine and no account is needed.
+    A simulated ChatGPT on this machine plays the other side. Nothing leaves the machine and no account is
+    needed.
     """
     with _simulator_needed():
         from .demo import show
 
-    _run(show(prompt, _console(), _console(stderr=True)))
+    _run(show(prompt, _screen(), _screen(stderr=True)))
     _leave()
 
 
 @cli.command()
 @click.option("--port", default=0, show_default="any free one", help="Port on 127.0.0.1.")
 def simulate(port: int) -> None:
-    """Serve a simulated ChatGPT on this machine until Ctrl-C."""
+    """Serve a simulated ChatGPT.
+
+    It prints how to use it and runs until Ctrl-C.
+    """
     with _simulator_needed():
         from .simulator import serve
 
-    serve(port, click.echo)
+    try:
+        serve(port, click.echo)
+    except OSError as error:
+        raise Failure(f"Port {port} on 127.0.0.1 cannot be used: {error.strerror}.") from error
 
 
 def main() -> None:
     """Run the console script."""
-    cli()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A sign that the terminal's encoding lacks must not end a command.
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        cli()
+    except OSError as error:
+        sys.stderr.write(f"Error: The output could not be written: {error.strerror}\n")
+        _leave(1)
+
+
+class Failure(click.ClickException):
+    """One sentence on stderr, broken between words, and exit code 1."""
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
+        """Show the sentence."""
+        from rich.text import Text
+
+        _screen(stderr=True).print(Text.assemble(("Error: ", "red"), self.format_message()))
 
 
 def _provider() -> ChatGPTProvider:
@@ -164,26 +262,32 @@ def _provider() -> ChatGPTProvider:
     return provider
 
 
-def _run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a command's work; an expected failure is one sentence on stderr and exit code 1."""
+def _run(work: Coroutine[Any, Any, Result], doing: str = "") -> Result:
+    """Run a command's work; an expected failure is one sentence on stderr and exit code 1.
+
+    ``doing`` is shown on a terminal meanwhile.
+    """
     import asyncio
 
     from amplifier_core.llm_errors import LLMError
 
+    from .console import waiting
+
     try:
-        return asyncio.run(work)
+        with waiting(doing) if doing else nullcontext():
+            return asyncio.run(work)
+    except BrokenPipeError:
+        raise
     except (LLMError, OSError, RuntimeError) as error:
-        raise click.ClickException(str(error)) from error
+        raise Failure(str(error)) from error
     except KeyboardInterrupt:
         raise click.Abort from None
 
 
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
+def _screen(*, stderr: bool = False) -> Screen:
+    from .console import screen
 
-    return Console(
-        stderr=stderr, highlight=False, soft_wrap=not (sys.stderr if stderr else sys.stdout).isatty()
-    )
+    return screen(stderr=stderr)
 
 
 def _print_json(value: object) -> None:
@@ -198,17 +302,18 @@ def _simulator_needed() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name not in {"starlette", "uvicorn"}:
             raise
-        raise click.ClickException(
+        raise Failure(
             "The simulator needs an extra: pip install 'amplifier-module-provider-openai-chatgpt[simulator]'"
         ) from error
 
 
-def _leave() -> None:
+def _leave(code: int = 0) -> NoReturn:
     """End without tearing the interpreter down.
 
     amplifier-core's native threads may still hand something to Python while it finalizes, which
-    crashes a short program after its work is done.
+    crashes a short program after its work is done; and an output that failed once fails again.
     """
-    sys.stdout.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(code)

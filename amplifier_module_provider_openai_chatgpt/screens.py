@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .models import FAST_SUFFIX
+from .models import FAST_SUFFIX, FAST_TIER
 from .settings import LOGIN_COMMAND
 from .wire.quota import USAGE_PAGE, plan_name, read_usage, reset_phrase, span
 
@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.console import Console
+    from rich.text import Text
 
     from .provider import ChatGPTProvider
     from .wire.quota import Quota, Window
 
-BAR_WIDTH = 24
+_WIDE, _BAR, _SHORT_BAR = 80, 18, 12
+_TIERS = {FAST_TIER: "fast"}
 
 
 def status_of(provider: ChatGPTProvider) -> dict[str, Any]:
@@ -80,17 +82,22 @@ def _expiry(expires_at: str | None, *, can_refresh: bool) -> str:
 
 async def quota_of(provider: ChatGPTProvider) -> Quota:
     """Ask the backend what is left of the plan's limits."""
-    document, _ = await provider.client.get("/wham/usage")
+    try:
+        document, _ = await provider.client.get("/wham/usage")
+    finally:
+        await provider.close()
     return read_usage(document, time.time())
 
 
 def show_usage(quota: Quota, out: Console) -> None:
     """Show a bar per window with the local time of its reset, and the credits."""
-    out.print(f"{plan_name(quota.plan)} plan")
+    from rich.table import Table
+
+    out.print(f"{plan_name(quota.plan)} plan" if quota.plan else "Unknown plan", markup=False)
+    table = Table.grid(padding=(0, 2))
     for window in quota.windows:
-        _show_window(window, out)
-    if not quota.windows:
-        out.print("The backend names no limit.")
+        table.add_row(*_window(window, _BAR if out.width >= _WIDE else _SHORT_BAR))
+    out.print(table if quota.windows else "The backend names no limit.")
     if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
         out.print(
             f"Credits: {'unlimited' if quota.credits.unlimited else quota.credits.balance}", markup=False
@@ -98,21 +105,27 @@ def show_usage(quota: Quota, out: Console) -> None:
     out.print(USAGE_PAGE, style="dim", soft_wrap=True)
 
 
-def _show_window(window: Window, out: Console) -> None:
+def _window(window: Window, length: int) -> tuple[Text, Text, Text, Text]:
+    from rich.text import Text
+
     share = min(100.0, max(0.0, window.used_percent))
-    filled = round(share / 100 * BAR_WIDTH)
+    filled = round(share / 100 * length)
     colour = "red" if share >= 90 else "yellow" if share >= 70 else "green"
-    name = " ".join(filter(None, (window.limit, window.name)))
-    out.print(f"{name:<10} ", end="", markup=False)
-    out.print("█" * filled, end="", style=colour)
-    out.print("░" * (BAR_WIDTH - filled), end="", style="dim")
-    resets = f", resets {reset_phrase(window.resets_at, time.time())}" if window.resets_at else ""
-    out.print(f" {share:.0f} % used{resets}", markup=False, soft_wrap=True)
+    resets = f"resets {reset_phrase(window.resets_at, time.time())}" if window.resets_at else ""
+    return (
+        Text(" ".join(filter(None, (window.limit, window.name)))),
+        Text.assemble(("█" * filled, colour), ("░" * (length - filled), "dim"), no_wrap=True),
+        Text(f"{share:3.0f} % used", no_wrap=True),
+        Text(resets),
+    )
 
 
 async def models_of(provider: ChatGPTProvider) -> dict[str, Any]:
     """List the models with where the list came from and how old it is."""
-    found = await provider.catalogue.list()
+    try:
+        found = await provider.catalogue.list()
+    finally:
+        await provider.close()
     fetched_at = provider.catalogue.fetched_at
     return {
         "source": provider.catalogue.source,
@@ -124,6 +137,7 @@ async def models_of(provider: ChatGPTProvider) -> dict[str, Any]:
                 "context_window": model.context_window,
                 "reasoning_efforts": list(model.efforts),
                 "default_effort": model.default_effort,
+                "service_tiers": list(model.service_tiers),
                 "fast_id": model.slug + FAST_SUFFIX if model.has_fast else None,
                 "input": list(model.input_modalities),
             }
@@ -135,30 +149,35 @@ async def models_of(provider: ChatGPTProvider) -> dict[str, Any]:
 def show_models(listing: Mapping[str, Any], out: Console) -> None:
     """Show the list as a table."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("id", "window", "efforts", "fast", "input"):
-        table.add_column(column, overflow="fold", justify="right" if column == "window" else "left")
+    table.add_column("id", no_wrap=True)
+    table.add_column("window", no_wrap=True, justify="right")
+    table.add_column("efforts")
+    table.add_column("tiers", max_width=9)
+    table.add_column("input")
     for model in listing["models"]:
-        efforts = " ".join(
-            f"{effort}*" if effort == model["default_effort"] else effort
-            for effort in model["reasoning_efforts"]
-        )
-        fast = "yes" if model["fast_id"] else ""
+        default = model["default_effort"]
+        efforts = (f"{word}*" if word == default else word for word in model["reasoning_efforts"])
+        tiers = (_TIERS.get(tier, tier) for tier in model["service_tiers"])
+        window = f"{model['context_window']:,}"
         table.add_row(
-            model["id"], f"{model['context_window']:,}", efforts, fast, " ".join(model["input"]), style=""
+            *map(Text, (model["id"], window, " ".join(efforts), " ".join(tiers), " ".join(model["input"])))
         )
     out.print(table)
-    out.print(
-        f"{_origin(listing)}; * is the model's own effort; fast: add {FAST_SUFFIX} to the id.", style="dim"
-    )
+    out.print(f"{_origin(listing)}. * is the model's own effort.", style="dim")
+    if any(model["fast_id"] for model in listing["models"]):
+        out.print(
+            f"Add {FAST_SUFFIX} to an id for its fast tier, which uses up the plan sooner.", style="dim"
+        )
 
 
 def _origin(listing: Mapping[str, Any]) -> str:
     if listing["fetched_at"] is None:
-        return "A built-in list: the backend could not be asked"
+        return "A built-in list, for ChatGPT could not be asked"
     age = time.time() - datetime.fromisoformat(listing["fetched_at"]).timestamp()
     if listing["source"] == "live" and age < 60:
-        return "Fetched just now"
-    kept = " from this machine's copy, the backend could not be asked" if listing["source"] == "disk" else ""
-    return f"Fetched {span(max(1.0, age))} ago{kept}"
+        return "ChatGPT's own list, fetched just now"
+    kept = "; this machine's copy, for ChatGPT could not be asked" if listing["source"] == "disk" else ""
+    return f"ChatGPT's own list, fetched {span(max(1.0, age))} ago{kept}"

@@ -1,0 +1,54 @@
+"""The routing matrix that comes with this package, and how it gets to where Amplifier looks for it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "openai-chatgpt"
+Outcome = Literal["installed", "replaced", "unchanged", "kept"]
+
+
+def packaged() -> bytes:
+    """Return the matrix of this version: inside an installed package, beside it in a checkout."""
+    here = Path(__file__).parent
+    places = [folder / "routing" / f"{NAME}.yaml" for folder in (here, here.parent)]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"The routing matrix is missing from this installation: {places[0]}")
+    return found.read_bytes()
+
+
+def destination() -> Path:
+    """Return the place where Amplifier finds a matrix by its name."""
+    return Path.home() / ".amplifier" / "routing" / f"{NAME}.yaml"
+
+
+def install(target: Path, may_replace: Callable[[Path], bool]) -> Outcome:
+    """Put the matrix there; one that differs is replaced only if ``may_replace`` says so."""
+    content = packaged()
+    there = target.read_bytes() if target.exists() else None
+    if there == content:
+        return "unchanged"
+    if there is not None and not may_replace(target):
+        return "kept"
+    _write(target.resolve(), content)
+    return "installed" if there is None else "replaced"
+
+
+def _write(target: Path, content: bytes) -> None:
+    """Replace a file in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=target.name, dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)
