@@ -1,0 +1,232 @@
+"""What the commands give to pipes and programs, what they take, and how they end."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from amplifier_module_provider_openai_chatgpt.settings import EFFORTS
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+
+from .terminal import COMMAND, in_own_process, in_pipe
+
+ROOT = Path(__file__).parents[1]
+WIDTHS = (60, 80, 120)
+SHOWN = ("status", "usage", "models", "doctor")
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
+
+
+def test_a_pipe_gets_the_answer_alone_and_no_control_signs(service):
+    done = in_pipe("ask", LONG)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("You asked: “Tell me")
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", [["status"], ["usage"], ["models"], ["doctor"], ["ask", "hi"]])
+def test_json_is_all_that_a_program_reads(service, command):
+    done = in_pipe(*command, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)
+    assert "\x1b" not in done.stdout + in_pipe(*command).stdout
+
+
+def test_the_json_of_each_command_holds_what_is_promised(service):
+    status, usage, models, answer = (
+        json.loads(in_pipe(*command, "--json").stdout)
+        for command in (["status"], ["usage"], ["models"], ["ask", "hi", "--model", "gpt-5.2"])
+    )
+    assert status["status"] == "authenticated"
+    assert status["plan"] == "plus"
+    assert [window["name"] for window in usage["windows"]] == ["5-hour", "weekly"]
+    assert models["source"] == "live"
+    first = models["models"][0]
+    assert first["id"] == "gpt-5.6-sol"
+    assert first["fast_id"] == "gpt-5.6-sol-fast"
+    assert first["service_tiers"] == ["priority", "ultrafast"]
+    assert first["input"] == ["text", "image"]
+    assert answer["model"] == "gpt-5.2"
+    assert answer["finish_reason"] == "stop"
+    assert answer["usage"]["input_tokens"] > 0
+
+
+def test_long_lines_are_not_broken_in_a_pipe(service):
+    service.models[0]["input_modalities"] = [f"modality-{number}" for number in range(40)]
+    out = in_pipe("models", env={"COLUMNS": "40"}).stdout
+    assert "modality-0 modality-1" in out
+    assert "modality-38 modality-39" in out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["models"],
+        pytest.param(["models", "--json"], marks=pytest.mark.long),
+        pytest.param(["ask", "hi"], marks=pytest.mark.long),
+        pytest.param(["demo"], marks=pytest.mark.long),
+    ],
+)
+def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(service, command):
+    process = subprocess.Popen(
+        [*COMMAND, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) in {0, 1}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", [["ask", "hi"], pytest.param(["models"], marks=pytest.mark.long)])
+def test_an_answer_that_cannot_be_written_is_a_failure(service, command):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "Error: The output could not be written: No space left on device\n"
+
+
+@pytest.mark.long
+def test_a_terminal_without_the_signs_still_gets_the_screen(service):
+    done = subprocess.run(
+        [*COMMAND, "usage"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0
+    assert b"12 % used" in done.stdout
+
+
+def test_ask_sends_model_effort_and_image(service, tmp_path):
+    picture = tmp_path / "picture"
+    picture.write_bytes(PNG)
+    done = in_pipe("ask", "What is this?", "--model", "gpt-5.2", "--effort", "high", "--image", str(picture))
+    assert done.exit_code == 0, done.stderr
+    (request,) = service.requests_to("/codex/responses")
+    assert request.json["model"] == "gpt-5.2"
+    assert request.json["reasoning"]["effort"] == "high"
+    text, image = request.json["input"][0]["content"]
+    assert text["text"] == "What is this?"
+    assert image["image_url"] == "data:image/png;base64," + base64.b64encode(PNG).decode()
+
+
+@pytest.mark.parametrize(
+    ("start", "media_type"),
+    [
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+    ],
+)
+def test_an_image_is_known_by_its_first_bytes(service, tmp_path, start, media_type):
+    (tmp_path / "picture").write_bytes(start)
+    in_pipe("ask", "What is this?", "--image", str(tmp_path / "picture"))
+    image = service.requests_to("/codex/responses")[0].json["input"][0]["content"][1]
+    assert image["image_url"].startswith(f"data:{media_type};base64,")
+
+
+@pytest.mark.parametrize("arguments", [["ask"], ["ask", "-"]])
+def test_a_prompt_may_come_from_stdin(service, arguments):
+    assert "pipes" in in_pipe(*arguments, stdin="Tell me about pipes.\n").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["ask", ""], 2, "There is no prompt"),
+        (["ask"], 2, "There is no prompt"),
+        (["ask", "hi", "--image", "/no/such/file"], 2, "does not exist"),
+        (["ask", "hi", "--image", __file__], 1, "The image type text/x-python is not supported"),
+        (["ask", "hi", "--effort", "silly"], 1, "Reasoning effort 'silly' is not known"),
+        (["ask", "hi", "--model", "gpt-nix"], 1, "choose another, such as gpt-5.5"),
+        (["no-such-command"], 2, "No such command"),
+        (["models", "--no-such-option"], 2, "No such option"),
+        (["--version"], 0, ""),
+    ],
+)
+def test_exit_codes_tell_done_failed_and_wrong_use_apart(service, arguments, code, said):
+    done = in_pipe(*arguments)
+    assert (done.exit_code, said in done.stderr) == (code, True), done.output
+
+
+@pytest.mark.parametrize("command", [["usage"], ["models"], ["ask", "hi"]])
+def test_signed_out_is_one_line_with_the_command_to_run(service, monkeypatch, command):
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", "/no/such/file")
+    done = in_pipe(*command)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr == "Error: No valid OAuth tokens: run amplifier-openai-chatgpt login.\n"
+
+
+def test_a_bad_environment_variable_is_wrong_use(monkeypatch):
+    monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", "http://example.com")
+    done = in_pipe("models")
+    assert done.exit_code == 2
+    assert "environment variable OPENAI_CHATGPT_BASE_URL" in done.stderr
+
+
+def test_ctrl_c_ends_a_question_at_once(service):
+    service.misbehave("/codex/responses", Fault(stall_before_headers=True))
+
+    def interrupt(_, process):
+        service.wait_until(lambda: service.stalled == 1, timeout=20)
+        process.send_signal(signal.SIGINT)
+
+    screen = in_own_process(80, "ask", "hi", act=interrupt)
+    assert screen.code == 1
+    assert screen.lines[-1] == "Aborted!"
+    assert "Traceback" not in screen.text
+    service.wait_until(lambda: service.connections_open == 0)
+
+
+def test_simulate_prints_how_to_use_it_and_ends_with_ctrl_c():
+    process = subprocess.Popen([*COMMAND, "simulate"], stdout=subprocess.PIPE, text=True)
+    lines = iter(process.stdout.readline, "")
+    exports = dict(
+        line.strip().removeprefix("export ").split("=")
+        for line in iter(lambda: next(lines), "Ctrl-C stops it and removes that token file.\n")
+        if "export" in line
+    )
+    folder = Path(exports["OPENAI_CHATGPT_TOKEN_FILE"]).parent
+    assert folder.is_dir()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20)[0] == "The simulator has stopped.\n"
+    assert process.returncode == 0
+    assert not folder.exists()
+
+
+def test_simulate_says_that_a_port_is_taken(service):
+    done = in_pipe("simulate", "--port", service.auth_url.rpartition(":")[2])
+    assert done.exit_code == 1
+    assert "cannot be used: Address already in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("in", ["install-routing"]),
+        ("ask --effort ", list(EFFORTS)),
+        ("ask --model gpt-5.6-s", ["gpt-5.6-sol", "gpt-5.6-sol-fast"]),
+    ],
+)
+def test_the_shell_completes_commands_models_and_efforts(typed, offered):
+    words = f"amplifier-openai-chatgpt {typed}"
+    done = in_pipe(
+        env={
+            "_AMPLIFIER_OPENAI_CHATGPT_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split(" ")) - 1),
+        }
+    )
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == offered

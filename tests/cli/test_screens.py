@@ -1,0 +1,190 @@
+"""What the commands show at a terminal, wide or narrow, with colour or without."""
+
+import base64
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from amplifier_module_provider_openai_chatgpt.listing import Listing, place_of, store
+from amplifier_module_provider_openai_chatgpt.models import Model
+from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
+
+from .terminal import at_terminal, in_own_process, in_pipe
+
+ROOT = Path(__file__).parents[1]
+WIDTHS = (60, 80, 120)
+SHOWN = ("status", "usage", "models", "doctor")
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
+
+
+@pytest.mark.parametrize("colour", [True, False], ids=["colour", "NO_COLOR"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_screen_keeps_to_the_width_and_has_colour_only_where_it_is_wanted(
+    service, monkeypatch, tmp_path, width, colour
+):
+    home = tmp_path / "h"
+    monkeypatch.setenv("HOME", str(home))
+    token_file = Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"])
+    monkeypatch.chdir(token_file.parent)
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", token_file.name)
+    commands = [[name] for name in ("status", "usage", "models")]
+    commands += [["ask", LONG], ["ask", "hi", "--model", "gpt-nix"], ["--help"]]
+    commands += [[name, "--help"] for name in (*SHOWN, "ask", "install-routing", "login", "simulate")]
+    for command in commands:
+        screen = at_terminal(monkeypatch, width, *command, colour=colour)
+        assert screen.width <= width, (command, screen.text)
+        assert screen.code == (1 if "gpt-nix" in command else 0), screen.text
+        if not colour:
+            assert not screen.has_colour, command
+    assert at_terminal(monkeypatch, width, "usage", colour=colour).has_colour is colour
+
+
+def test_usage_shows_a_bar_per_window_and_when_it_starts_anew(service, monkeypatch):
+    service.use_quota(50, 100, resets_in=(900, 90_000))
+    screen = at_terminal(monkeypatch, 80, "usage")
+    assert screen.lines[0] == "Plus plan"
+    assert "5-hour  █████████░░░░░░░░░   50 % used  resets at " in screen.lines[1]
+    assert screen.lines[1].endswith(", in 15 min")
+    assert "weekly  ██████████████████  100 % used  resets on " in screen.lines[2]
+    assert screen.lines[-1] == "https://chatgpt.com/codex/settings/usage"
+
+
+def test_usage_tells_reset_times_in_local_time(service, monkeypatch):
+    service.use_quota(50, None, resets_in=(900, 0))
+    shown = []
+    for zone in ("UTC", "Asia/Tokyo"):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        shown.append(at_terminal(monkeypatch, 120, "usage").lines[1])
+    monkeypatch.undo()
+    time.tzset()
+    assert shown[0] != shown[1]
+
+
+def test_usage_shows_credits_where_there_are_any(service, monkeypatch):
+    document = {"plan_type": "pro", "credits": {"has_credits": True, "unlimited": False, "balance": "12.5"}}
+    service.misbehave("/wham/usage", Fault(status=200, body=document))
+    screen = at_terminal(monkeypatch, 80, "usage")
+    assert screen.lines[:3] == ["Pro plan", "The backend names no limit.", "Credits: 12.5"]
+
+
+def test_models_is_a_table_that_says_where_it_came_from(service, monkeypatch):
+    screen = at_terminal(monkeypatch, 80, "models")
+    assert screen.lines[0].split() == ["id", "window", "efforts", "tiers", "input"]
+    sol = next(line for line in screen.lines if line.startswith("gpt-5.6-sol "))
+    assert sol.split() == [
+        *(
+            "gpt-5.6-sol",
+            "272,000",
+            "low*",
+            "medium",
+            "high",
+            "xhigh",
+            "max",
+            "ultra",
+            "fast",
+            "text",
+            "image",
+        )
+    ]
+    assert "ChatGPT's own list, fetched just now." in screen.text
+    assert "Add -fast to an id" in screen.text
+    assert not any("gpt-5.4" in line for line in screen.lines)
+
+
+def test_models_says_how_old_a_copy_is_and_when_the_list_is_built_in(service, monkeypatch):
+    service.misbehave("/codex/models", Fault(status=503), times=None)
+    assert "A built-in list, for ChatGPT could not be asked." in at_terminal(monkeypatch, 120, "models").text
+    store(
+        place_of(Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"]), service.account_id, service.base_url),
+        Listing((Model("gpt-9"),), "live", time.time() - 7200 + 5),
+    )
+    screen = at_terminal(monkeypatch, 120, "models")
+    assert (
+        "ChatGPT's own list, fetched 2 h ago; this machine's copy, for ChatGPT could not be asked."
+        in screen.text
+    )
+    assert any(line.startswith("gpt-9 ") for line in screen.lines)
+
+
+def test_a_terminal_sees_thinking_and_answer_as_they_come_and_dims_the_thinking(service, monkeypatch):
+    screen = at_terminal(monkeypatch, 60, "ask", LONG)
+    thinking, answer = screen.raw.split("You asked", 1)
+    assert "\x1b[2;3m" in thinking
+    assert "\x1b[2;3m" not in answer
+    assert LONG in screen.text.replace("\n", " ")
+    assert " tokens in, " in screen.lines[-1]
+
+
+def test_the_answer_is_shown_while_it_is_written(service, monkeypatch):
+    """The backend stalls behind its first words until they have been seen on the terminal."""
+    service.misbehave("/codex/responses", Fault(stall_after_event=8))
+    environ = {**os.environ}
+
+    def see_and_release(terminal, _):
+        service.wait_until(lambda: service.stalled == 1, timeout=20)
+        terminal.wait_for("Reading")
+        service.release()
+
+    screen = in_own_process(80, "ask", LONG, env=environ, act=see_and_release)
+    assert screen.code == 0
+    assert LONG in screen.text.replace("\n", " ")
+
+
+def test_code_keeps_its_lines_and_prose_gets_new_ones_between_words(service, monkeypatch):
+    code = "```\n" + "x" * 30 + " " + "y" * 50 + "\n```"
+    prose = "word " * 20 + "字" * 70
+    text = f"{code}\n{prose}"
+    item = {
+        "type": "message",
+        "role": "assistant",
+        "id": "msg_1",
+        "status": "completed",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+    }
+    service.reply_with(Reply(items=[item]))
+    screen = at_terminal(monkeypatch, 60, "ask", "hi")
+    assert "x" * 30 + " " + "y" * 50 in screen.lines
+    assert screen.lines[3] == ("word " * 12).strip()
+    assert "字" * 30 in screen.lines
+
+
+def test_what_would_steer_the_terminal_is_not_passed_on(service, monkeypatch):
+    item = {
+        "type": "message",
+        "role": "assistant",
+        "id": "msg_1",
+        "status": "completed",
+        "content": [
+            {"type": "output_text", "text": "a\x1b]0;title\x07b [bold]c[/] :smile:", "annotations": []}
+        ],
+    }
+    service.reply_with(Reply(items=[item]), Reply(items=[item]))
+    assert "a]0;titleb [bold]c[/] :smile:" in at_terminal(monkeypatch, 60, "ask", "hi").lines
+    assert in_pipe("ask", "hi").stdout == "a]0;titleb [bold]c[/] :smile:\n"
+
+
+def test_a_retry_is_told_and_voids_what_was_shown(service, monkeypatch):
+    service.misbehave("/codex/responses", Fault(cut_after_event=8))
+    screen = at_terminal(monkeypatch, 120, "ask", "hi")
+    assert screen.code == 0
+    assert "(what was shown so far is void)" in screen.text
+    assert "Trying again " in screen.text
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_command_at_a_terminal_of_its_own(service, width, tmp_path):
+    """The real processes: nothing wider than the terminal, the exit codes, no traceback."""
+    env = {**os.environ, "HOME": str(tmp_path)}
+    for command in (["models"], ["usage"], ["status"], ["ask", LONG], ["demo"]):
+        screen = in_own_process(width, *command, env=env)
+        assert screen.code == 0, screen.text
+        assert "Traceback" not in screen.text
+        if command[0] in {"models", "usage", "ask"}:
+            assert screen.width <= width, screen.text
