@@ -132,10 +132,11 @@ def in_own_process(width, *arguments, env=None, act=None):
     """Run the real command at a terminal; ``act(terminal, process)`` is what the person does."""
     environ = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "NO_COLOR"}}
     terminal = _Terminal(width)
-    ends = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.slave)
     with subprocess.Popen(
         [*COMMAND, *arguments],
-        **ends,
+        stdin=terminal.slave,
+        stdout=terminal.slave,
+        stderr=terminal.slave,
         env={**environ, "TERM": "xterm-256color", **(env or {})},
     ) as process:
         try:

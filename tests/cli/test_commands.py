@@ -78,6 +78,8 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(service, co
     process = subprocess.Popen(
         [*COMMAND, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert process.stdout
+    assert process.stderr
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
@@ -192,6 +194,7 @@ def test_ctrl_c_ends_a_question_at_once(service):
 
 def test_simulate_prints_how_to_use_it_and_ends_with_ctrl_c():
     process = subprocess.Popen([*COMMAND, "simulate"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
     lines = iter(process.stdout.readline, "")
     exports = dict(
         line.strip().removeprefix("export ").split("=")

@@ -1,0 +1,208 @@
+"""The list of models as hosts ask for it: ``ChatGPTProvider.list_models()`` against the simulator."""
+
+import asyncio
+import json
+import threading
+import time
+
+import pytest
+from amplifier_core.capabilities import ALL_WELL_KNOWN_CAPABILITIES
+from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, NotFoundError
+from amplifier_core.message_models import ChatRequest, Message
+
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+
+LISTED = ["gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-5.5", "gpt-5.2"]
+BUILT_IN = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-5.2"]
+HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
+
+
+@pytest.fixture
+async def build(config):
+    """Make providers for the simulator; they are closed when the test is over."""
+    made = []
+
+    def make(**more):
+        made.append(ChatGPTProvider({**config, **more}))
+        return made[-1]
+
+    yield make
+    for provider in made:
+        await provider.close()
+
+
+async def slugs(provider):
+    return [info.id for info in await provider.list_models() if not info.id.endswith("-fast")]
+
+
+async def slugs_then_close(provider):
+    try:
+        return await slugs(provider)
+    finally:
+        await provider.close()
+
+
+def asked(sim):
+    return len(sim.requests_to("/codex/models"))
+
+
+async def test_the_list_is_that_of_the_subscription(sim, build):
+    infos = {info.id: info for info in await build().list_models()}
+    assert [model for model in infos if not model.endswith("-fast")] == LISTED
+    sol = infos["gpt-5.6-sol"]
+    assert (sol.display_name, sol.context_window, sol.max_output_tokens) == ("GPT-5.6-Sol", 272_000, 128_000)
+    assert {"tools", "streaming", "thinking", "vision", "json_mode", "long_context"} <= set(sol.capabilities)
+    assert all(set(info.capabilities) <= set(ALL_WELL_KNOWN_CAPABILITIES) for info in infos.values())
+    assert sol.defaults["reasoning_effort"] == "low"
+    assert sol.defaults["reasoning_efforts"][-1] == "ultra"
+    assert "plus" in sol.defaults["plans"]
+    assert "fast" in infos["gpt-5.6-sol-fast"].capabilities
+    assert sim.requests_to("/codex/models")[0].query == {"client_version": "0.0.0"}
+
+
+async def test_five_callers_on_five_instances_make_one_fetch_and_the_ttl_makes_the_next(sim, build):
+    found = await asyncio.gather(*(slugs(build()) for _ in range(5)))
+    assert found == [LISTED] * 5
+    assert asked(sim) == 1
+    await slugs(build())
+    assert asked(sim) == 1
+    await slugs(build(models_cache_ttl="0"))
+    assert asked(sim) == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=503),
+        Fault(status=429, body={"error": {"message": "slow down"}}),
+        Fault(status=404),
+        Fault(drop_connection=True),
+        Fault(cut_after_bytes=100),
+        Fault(status=200, body="<html>hello</html>"),
+        Fault(status=200, body={"models": []}),
+        Fault(status=200, body=[1, 2]),
+    ],
+    ids=repr,
+)
+async def test_what_was_known_answers_while_the_backend_does_not(sim, build, fault):
+    """First the built-in few; after one good list that one, from its copy on disk too."""
+    sim.misbehave("/codex/models", fault, times=None)
+    provider = build(models_cache_ttl=0)
+    assert await slugs(provider) == BUILT_IN
+    sim.behave("/codex/models")
+    assert await slugs(provider) == LISTED
+    sim.misbehave("/codex/models", fault, times=None)
+    assert await slugs(provider) == LISTED
+
+
+async def test_one_broken_entry_does_not_lose_the_list(sim, build):
+    sim.models[:0] = [{"slug": None}, {"slug": ["x"]}, {"slug": "gpt-odd", "context_window": "many"}]
+    sim.models.append({"slug": "gpt-odd", "visibility": "list", "service_tiers": {"a": 1}})
+    assert set(await slugs(build())) == {*LISTED, "gpt-odd"}
+
+
+async def test_signed_out_is_told_with_the_command_in_the_first_60_characters(sim, build, tmp_path):
+    provider = build(token_file_path=str(tmp_path / "none.json"))
+    with pytest.raises(AuthenticationError) as caught:
+        await provider.list_models()
+    assert "amplifier-openai-chatgpt login" in str(caught.value)[:60]
+    assert asked(sim) == 0
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (403, AccessDeniedError)])
+async def test_a_refused_account_sees_nothing_of_what_it_had(sim, build, token_file, status, kind):
+    provider = build(models_cache_ttl=0)
+    sim.models.append({"slug": "gpt-secret", "visibility": "list", "context_window": 5000})
+    await provider.list_models()
+    assert list(token_file.parent.glob("openai-chatgpt-models-*.json"))
+    sim.misbehave("/codex/models", Fault(status=status, body={"detail": "no"}), times=None)
+    with pytest.raises(kind):
+        await provider.list_models()
+    assert not list(token_file.parent.glob("openai-chatgpt-models-*.json"))
+    provider.default_model = "gpt-secret"
+    assert provider.get_model_info().context_window == 272_000
+
+
+async def test_another_account_in_the_same_file_gets_its_own_list(sim, build, token_file):
+    provider = build()
+    await provider.list_models()
+    token_file.write_text(json.dumps(sim.sign_in(account_id="another-account")))
+    sim.models = [{"slug": "gpt-other", "visibility": "list"}]
+    assert await slugs(provider) == ["gpt-other"]
+    assert asked(sim) == 2
+
+
+async def test_a_corrupt_copy_costs_nothing(sim, build, token_file):
+    await build().list_models()
+    (copy,) = token_file.parent.glob("openai-chatgpt-models-*.json")
+    copy.write_bytes(b'{"version": 1, "models": [')
+    assert await slugs(build(models_cache_ttl=0)) == LISTED
+    assert json.loads(copy.read_text())["models"]
+
+
+async def test_an_answer_that_names_another_etag_ends_the_list(sim, build):
+    provider = build()
+    await provider.list_models()
+    await provider.complete(HELLO)
+    await provider.list_models()
+    assert asked(sim) == 1
+    sim.models_etag = 'W/"simulated-2"'
+    sim.models = sim.models[1:]
+    await provider.complete(HELLO)
+    assert await slugs(provider) == LISTED[1:]
+    assert asked(sim) == 2
+
+
+@pytest.mark.parametrize("model", ["gpt-5.4", "gpt-nix"], ids=["retired", "never offered"])
+async def test_a_model_that_is_not_there_is_not_found_and_others_are_named(sim, build, model):
+    provider = build()
+    await provider.list_models()
+    with pytest.raises(NotFoundError) as caught:
+        await provider.complete(HELLO, model=model)
+    assert model in str(caught.value)
+    assert "choose another, such as gpt-5.6-sol, gpt-5.6-terra" in str(caught.value)
+    assert caught.value.model == model
+
+
+async def test_a_model_that_wants_a_newer_client_is_not_found_and_others_are_named(sim, build):
+    """The gate opens to the version that the list tells; where the list tells none, it stays shut."""
+    provider = build()
+    text = "The 'gpt-5.5' model requires a newer version of Codex. Please upgrade to the latest app or CLI."
+    sim.misbehave("/codex/responses", Fault(status=400, body={"detail": text}), times=2)
+    with pytest.raises(NotFoundError) as caught:
+        await provider.complete(HELLO)
+    first, second = sim.requests_to("/codex/responses")
+    assert "version" not in first.headers
+    assert second.headers["version"] == "0.124.0"
+    assert "such as gpt-5.6-sol" in str(caught.value)
+
+
+@pytest.mark.long
+async def test_a_silent_backend_costs_ten_seconds_and_no_more(sim, build):
+    """Hosts set no limit of their own at the start of a session."""
+    sim.misbehave("/codex/models", Fault(stall_before_headers=True), times=None)
+    began = time.monotonic()
+    assert await slugs(build()) == BUILT_IN
+    assert 9 < time.monotonic() - began < 15
+
+
+def test_one_instance_is_asked_in_one_loop_after_the_other_and_after_its_end(sim, config):
+    provider = ChatGPTProvider({**config, "models_cache_ttl": 0})
+    for _ in range(3):
+        assert asyncio.run(slugs_then_close(provider)) == LISTED
+    assert asked(sim) == 3
+
+
+def test_one_instance_is_asked_in_two_loops_at_once(sim, config):
+    provider = ChatGPTProvider({**config, "models_cache_ttl": 0})
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(asyncio.run(slugs_then_close(provider))))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert found == [LISTED, LISTED]
