@@ -12,6 +12,8 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.demo import new_session
 from amplifier_module_provider_openai_chatgpt.models import BUILT_IN, Model, model_infos
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS, PROVIDER
 
@@ -143,6 +145,24 @@ def test_the_built_in_list_answers_every_role_with_its_first_choice_or_a_listed_
 )
 def test_names_of_other_times_find_their_role(role, slugs, winner):
     assert chosen(role, with_twins(*slugs)) == winner
+
+
+async def test_a_child_session_gets_the_model_and_the_effort_of_its_role(sim, config):
+    """Hosts merge a candidate's config into the mount config of the session that plays the role."""
+    provider = ChatGPTProvider(config)
+    ids = [info.id for info in await provider.list_models()]
+    await provider.close()
+    for role in ALL_ROLES:
+        model, extra = resolve(role, ids) or ("", {})
+        child = {**config, "priority": 0, "default_model": model, **extra}
+        session = new_session({"module": f"provider-{PROVIDER}", "config": child})
+        async with session:
+            await session.execute("Say hello.")
+        body = sim.requests_to("/codex/responses")[-1].json
+        wanted = {"critique": "xhigh"}.get(role, extra.get("reasoning_effort"))
+        assert body["model"] == model
+        assert body.get("reasoning", {}).get("effort") == wanted, role
+    assert len(sim.requests_to("/codex/responses")) == len(ALL_ROLES)
 
 
 # Only letters that make words like the field's, and like -fast.

@@ -1,0 +1,366 @@
+"""What real hosts do to a provider, call by call: the command line, its wizards, the routing hook, agents.
+
+Each test acts out one host call, on a provider that is signed out, signed in, or whose sign-in has ended.
+"""
+
+import asyncio
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from unittest.mock import MagicMock
+
+import pytest
+from amplifier_core.llm_errors import AuthenticationError, LLMError
+from amplifier_core.message_models import ChatRequest, Message
+from amplifier_core.models import ModelInfo, ProviderInfo
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, mount
+from amplifier_module_provider_openai_chatgpt.demo import new_session
+from amplifier_module_provider_openai_chatgpt.simulator import Reply
+
+MODULE = "provider-openai-chatgpt"
+HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
+STATES = {"signed out": "unauthenticated", "signed in": "authenticated", "ended": "expired"}
+
+# The forms in which the command line tries to build a class, in order; a TypeError, ValueError or
+# RuntimeError means "try the next".
+ATTEMPTS: tuple[dict, ...] = (
+    {"api_key": "x", "config": {}},
+    {"base_url": "x", "api_key": "x", "config": {}},
+    {"base_url": "x", "config": {}},
+    {"host": "x", "config": {}},
+    {"config": {}},
+    {},
+)
+
+
+@pytest.fixture(params=STATES)
+def state(request, sim, token_file, monkeypatch):
+    """Who is signed in, by the environment alone: hosts pass no configuration when they look around."""
+    if request.param == "signed out":
+        token_file.unlink()
+    elif request.param == "ended":
+        token_file.write_text(json.dumps({**sim.sign_in(expires_in=-60), "refresh_token": ""}))
+    monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", sim.base_url)
+    monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(token_file))
+    return request.param
+
+
+def find_class():
+    """As the command line does: entry point, its package, then the first name in __all__ that fits."""
+    (point,) = (one for one in entry_points(group="amplifier.modules") if one.name == MODULE)
+    package = importlib.import_module(point.load().__module__.rpartition(".")[0] or point.value.split(":")[0])
+    assert not hasattr(package, "OpenaiChatgptProvider")
+    return getattr(package, next(name for name in package.__all__ if name.endswith("Provider")))
+
+
+def build():
+    for attempt in ATTEMPTS:
+        try:
+            return find_class()(**attempt), attempt
+        except (TypeError, ValueError, RuntimeError):
+            continue
+    raise AssertionError("no form of the constructor is accepted")
+
+
+async def ask_and_close(provider):
+    """One step of a command line: an event loop of its own, which the provider must survive."""
+    try:
+        return await provider.list_models()
+    finally:
+        await provider.close()
+
+
+# Looking at the class
+
+
+def test_the_class_is_found_by_entry_point_and_by_import():
+    assert find_class() is ChatGPTProvider
+    package = importlib.import_module("amplifier_module_" + MODULE.replace("-", "_"))
+    assert [name for name in package.__all__ if name.endswith("Provider")] == ["ChatGPTProvider"]
+    assert package.__amplifier_module_type__ == "provider"
+    assert not any(name.endswith("Provider") for name in dir(package) if name != "ChatGPTProvider")
+
+
+def test_it_is_built_in_the_fifth_form_and_looked_at_without_loop_or_coordinator(state):
+    provider, attempt = build()
+    assert attempt == {"config": {}}
+    assert provider.coordinator is None
+    assert isinstance(provider.get_info(), ProviderInfo)
+    assert isinstance(provider.get_model_info(), ModelInfo)
+    assert provider.auth_status() == STATES[state]
+    assert (provider.name, provider.priority, provider.config) == ("openai-chatgpt", 100, {})
+    assert ChatGPTProvider().get_info() == ChatGPTProvider({"filtered": False}).get_info()
+
+
+def test_a_bad_environment_does_not_keep_a_host_from_looking_around(monkeypatch):
+    monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", "http://example.com")
+    provider, _ = build()
+    assert provider.get_info().id == "openai-chatgpt"
+    with pytest.raises(LLMError, match="OPENAI_CHATGPT_BASE_URL"):
+        asyncio.run(provider.list_models())
+
+
+def test_get_info_says_what_hosts_read_and_can_be_scribbled_on(state):
+    provider, _ = build()
+    info = provider.get_info()
+    assert (info.id, info.display_name, info.credential_env_vars) == ("openai-chatgpt", "OpenAI ChatGPT", [])
+    assert {"streaming", "tools", "thinking", "vision"} <= set(info.capabilities)
+    assert any(word.startswith("auth:") for word in info.capabilities)
+    assert info.defaults["model"] == "gpt-5.5"
+    assert info.defaults["context_window"] == 272_000
+    assert info.defaults["max_output_tokens"] == 128_000
+    info.defaults["model"] = "scribble"
+    info.capabilities.clear()
+    info.config_fields.clear()
+    assert provider.get_info().defaults["model"] == "gpt-5.5"
+    assert provider.get_info().capabilities
+    assert provider.get_info().config_fields
+
+
+def test_the_wizard_asks_one_thing_and_each_of_its_answers_is_taken():
+    (asked,) = ChatGPTProvider().get_info().config_fields
+    assert (asked.id, asked.field_type, asked.requires_model) == ("reasoning_effort", "choice", True)
+    assert asked.default in asked.choices
+    for choice in asked.choices:
+        assert isinstance(choice, str)
+        assert ChatGPTProvider({asked.id: choice}).settings.reasoning_effort == choice
+
+
+def test_what_hosts_call_is_a_native_coroutine_or_plain_as_they_expect():
+    natives = {"list_models", "complete", "login", "close"}
+    plain = {"get_info", "get_model_info", "parse_tool_calls", "auth_status"}
+    assert all(inspect.iscoroutinefunction(getattr(ChatGPTProvider, name)) for name in natives)
+    assert not any(inspect.iscoroutinefunction(getattr(ChatGPTProvider, name)) for name in plain)
+    assert inspect.iscoroutinefunction(mount)
+    for absent in ("stream", "model"):
+        assert not hasattr(ChatGPTProvider(), absent)
+
+
+# Listing models
+
+
+def test_the_list_is_fetched_step_by_step_in_loops_of_their_own(state):
+    provider, _ = build()
+    for _ in range(2):
+        if state == "signed in":
+            infos = asyncio.run(ask_and_close(provider))
+            assert {"gpt-5.5", "gpt-5.5-fast"} <= {info.id for info in infos}
+        else:
+            with pytest.raises(AuthenticationError) as caught:
+                asyncio.run(ask_and_close(provider))
+            assert "amplifier-openai-chatgpt login" in str(caught.value)[:60]
+
+
+# Signing in
+
+
+def test_a_host_signs_in_and_asks_the_same_instance_for_models(state, sim, token_file):
+    sim.device.pending = 0
+    provider, _ = build()
+    lines = []
+
+    def print_fn(line):
+        lines.append(line)
+
+    assert asyncio.run(provider.login(print_fn=print_fn)) is True
+    assert provider.auth_status() == "authenticated"
+    assert json.loads(token_file.read_text())["access_token"]
+    assert not any(sign in line for line in lines for sign in "[]"), "read as markup by rich"
+    assert any(code in line for line in lines for code in sim.user_codes)
+    assert asyncio.run(ask_and_close(provider))
+
+
+def test_without_a_print_fn_the_code_goes_to_stderr_and_nothing_to_stdout(config, capsys, sim):
+    sim.device.pending = 0
+    asyncio.run(ChatGPTProvider(config).login())
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert any(code in err for code in sim.user_codes)
+
+
+async def test_a_sign_in_can_be_stopped_and_leaves_the_state_as_it_was(state, sim):
+    sim.device.approve_manually = True
+    provider, _ = build()
+    shown = asyncio.Event()
+    task = asyncio.create_task(provider.login(lambda _: shown.set()))
+    await asyncio.wait_for(shown.wait(), 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert provider.auth_status() == STATES[state]
+
+
+# Mounting and configuring
+
+
+async def test_it_is_mounted_twice_a_session_and_cleaned_up_more_than_once(state):
+    """First in a validator, then for real; nothing goes over the network, whoever is signed in."""
+    for _ in range(2):
+        coordinator = MockCoordinator()
+        cleanup = await mount(coordinator, {})
+        (provider,) = coordinator.get("providers").values()
+        assert provider.coordinator is coordinator
+        assert inspect.iscoroutinefunction(cleanup)
+        await cleanup()
+        await cleanup()
+        assert provider.auth_status() == STATES[state]
+
+
+async def test_mounting_asks_nobody(state, sim):
+    await (await mount(MockCoordinator(), None))()
+    assert sim.requests == []
+
+
+async def test_what_hosts_write_as_text_and_inject_is_taken_without_a_word(config, caplog):
+    """Wizards write text; `raw: true`, `max_tokens` and `filtered` are put in by hosts themselves."""
+    written = {
+        "default_model": "gpt-5.2",
+        "priority": "0",
+        "timeout": "30",
+        "use_streaming": "true",
+        "login_on_mount": "false",
+        "max_retries": "1",
+        "effort": "high",
+        "raw": True,
+        "max_tokens": 4096,
+        "filtered": False,
+    }
+    provider = ChatGPTProvider({**config, **written})
+    assert provider.priority == 0
+    assert provider.config["default_model"] == "gpt-5.2"
+    assert provider.settings.reasoning_effort == "high"
+    assert (provider.raw, provider.timeout) == (True, 30.0)
+    assert caplog.records == []
+
+
+async def test_two_instances_of_the_module_are_mounted_under_their_own_names(sim, config):
+    entry = {"module": MODULE, "config": config}
+    session = new_session(entry)
+    second = {**entry, "instance_id": "openai-chatgpt-2", "config": {**config, "default_model": "gpt-5.2"}}
+    session.config["providers"].append(second)
+    await session.initialize()
+    providers = session.coordinator.get("providers")
+    assert set(providers) == {"openai-chatgpt", "openai-chatgpt-2"}
+    assert {name: one.default_model for name, one in providers.items()} == {
+        "openai-chatgpt": "gpt-5.5",
+        "openai-chatgpt-2": "gpt-5.2",
+    }
+    assert {one.name for one in providers.values()} == {"openai-chatgpt"}
+    await providers["openai-chatgpt-2"].complete(HELLO)
+    assert sim.requests_to("/codex/responses")[0].json["model"] == "gpt-5.2"
+    await session.cleanup()
+
+
+# Calling
+
+
+async def test_a_model_that_a_ui_assigns_takes_effect_at_once(sim, config):
+    provider = ChatGPTProvider({**config, "default_model": "gpt-5.5"})
+    sim.models[-2] |= {"slug": "gpt-small", "visibility": "list", "context_window": 64_000}
+    await provider.list_models()
+    provider.default_model = "gpt-small-fast"
+    assert (provider.get_model_info().id, provider.get_model_info().context_window) == ("gpt-small", 64_000)
+    assert provider.get_info().defaults["context_window"] == 64_000
+    provider.default_model = "gpt-5.2"
+    await provider.complete(HELLO)
+    assert sim.requests_to("/codex/responses")[-1].json["model"] == "gpt-5.2"
+    await provider.close()
+
+
+async def test_unknown_arguments_are_ignored_and_known_ones_beat_the_request(sim, config):
+    provider = ChatGPTProvider(config)
+    request = HELLO.model_copy(update={"model": "gpt-5.5", "reasoning_effort": "low"})
+    await provider.complete(
+        request, model="gpt-5.2", reasoning_effort="high", iteration=3, temperature=1, anything=object()
+    )
+    body = sim.requests_to("/codex/responses")[0].json
+    assert (body["model"], body["reasoning"]["effort"]) == ("gpt-5.2", "high")
+    await provider.close()
+
+
+async def test_a_utility_call_thinks_nothing_and_streams_nothing(sim, config):
+    """As hosts name sessions and judge goals: all three ways to be quiet at once."""
+    coordinator = MockCoordinator()
+    heard = []
+
+    async def hear(event, data):
+        heard.append(event)
+
+    for event in ("llm:request", "llm:response", "llm:stream_block_start", "llm:stream_block_delta"):
+        coordinator.hooks.register(event, hear, name=event)
+    provider = ChatGPTProvider({**config, "reasoning_effort": "high"}, coordinator)
+    request = HELLO.model_copy(update={"metadata": {"stream": False}, "max_output_tokens": 16})
+    await provider.complete(request, model="gpt-5.2", extended_thinking=False)
+    assert heard == ["llm:request", "llm:response"]
+    assert "effort" not in sim.requests_to("/codex/responses")[0].json.get("reasoning", {})
+    await provider.close()
+
+
+@pytest.mark.parametrize("coordinator", [None, MagicMock(), object()], ids=["none", "magic", "bare"])
+async def test_any_coordinator_will_do(sim, config, coordinator):
+    """On a MagicMock every attribute is true and nothing can be awaited."""
+    provider = ChatGPTProvider({**config, "raw": True}, coordinator)
+    response = await provider.complete(HELLO)
+    assert response.text
+    assert provider.parse_tool_calls(response) == []
+    await provider.close()
+
+
+async def test_mounting_into_a_magic_coordinator_signs_nobody_in(sim, config, monkeypatch):
+    coordinator = MagicMock()
+    mounted = []
+
+    async def mount_into(*arguments, **named):
+        mounted.append((arguments, named))
+
+    coordinator.mount = mount_into
+    await (await mount(coordinator, config))()
+    ((arguments, named),) = mounted
+    assert (arguments[0], named) == ("providers", {"name": "openai-chatgpt"})
+
+
+async def test_a_tool_call_is_found_in_all_three_places_with_one_id(sim, config):
+    """Loops read one of them each; one asks a call with `.get`, as if it were a dictionary."""
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "now", "arguments": "{}"}
+    sim.reply_with(Reply(items=[{**call, "status": "completed"}]))
+    provider = ChatGPTProvider(config)
+    response = await provider.complete(HELLO)
+    (block,), (parsed,), (listed,) = (
+        response.content,
+        provider.parse_tool_calls(response),
+        response.tool_calls,
+    )
+    assert block.id == parsed.id == listed.id == "call_1"
+    assert listed.get("name") == "now"
+    assert [one.type.value for one in response.content_blocks] == ["tool_call"]
+    provider.parse_tool_calls(response).clear()
+    assert provider.parse_tool_calls(response)
+    await provider.close()
+
+
+def test_a_closed_provider_is_used_again(sim, config):
+    provider = ChatGPTProvider(config)
+
+    async def ask():
+        response = await provider.complete(HELLO)
+        await provider.close()
+        await provider.close()
+        return response.text
+
+    assert asyncio.run(ask())
+    assert asyncio.run(ask())
+
+
+def test_importing_the_package_drags_in_neither_network_nor_command_line():
+    code = (
+        "import sys, amplifier_module_provider_openai_chatgpt as p;"
+        "print(sorted({'httpx', 'click', 'rich', 'filelock', 'uvicorn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
