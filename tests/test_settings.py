@@ -14,7 +14,8 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_readme_lists_every_setting_with_its_default():
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", README.read_text(encoding="utf-8"), re.MULTILINE)
+    section = README.read_text(encoding="utf-8").split("\n## Settings\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE)
     documented = {key: default.strip("`") for key, default in rows}
     defaults = {item.name: getattr(Settings(), item.name) for item in fields(Settings)}
     home = str(Path.home())

@@ -1,0 +1,255 @@
+"""The documents tell the truth: what they name exists, what exists they name, and their lines run."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import amplifier_core.llm_errors
+import pytest
+import yaml
+from amplifier_core.message_models import ChatRequest, Message, ToolCallBlock
+from amplifier_core.testing import MockCoordinator
+
+import amplifier_module_provider_openai_chatgpt as package
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.cli import cli
+from amplifier_module_provider_openai_chatgpt.demo import new_session
+from amplifier_module_provider_openai_chatgpt.events import EVENTS
+from amplifier_module_provider_openai_chatgpt.settings import Settings
+from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*"), *ROOT.glob("bench*/*.md")]
+)
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in FILES}
+README = TEXTS["README.md"]
+SOURCE = Path(package.__file__).parent
+
+# Lines of the README that no test runs, and why.
+NOT_RUN = {
+    "uv run pytest": "the gate runs it",
+    "bash .ci/run": "it is the gate",
+    "uv tool install git+https://github.com/microsoft/amplifier-module-provider-openai-chatgpt": "network",
+    "amplifier module add provider-openai-chatgpt --source "
+    "git+https://github.com/microsoft/amplifier-module-provider-openai-chatgpt": "needs the Amplifier CLI",
+    "amplifier provider install openai-chatgpt": "needs the Amplifier CLI",
+    "amplifier provider add openai-chatgpt": "needs the Amplifier CLI",
+    "amplifier routing use openai-chatgpt": "needs the Amplifier CLI",
+    "uv run amplifier-openai-chatgpt simulate": "runs until Ctrl-C; tests/cli does so",
+}
+
+
+def fenced(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def shell_lines():
+    return [line for block in fenced(README, "sh") for line in block.splitlines()]
+
+
+# Shell lines
+
+
+def test_every_line_that_is_not_run_is_still_in_the_readme():
+    assert set(NOT_RUN) <= set(shell_lines())
+
+
+@pytest.mark.long
+def test_the_shell_lines_of_the_readme_work(sim, tmp_path):
+    """One after the other, as a newcomer types them, with the simulator in the place of ChatGPT."""
+    sim.device.pending = 0
+    script = "\n".join(line.removeprefix("uv run ") for line in shell_lines() if line not in NOT_RUN)
+    assert "login" in script
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+            "OPENAI_CHATGPT_BASE_URL": sim.base_url,
+            "OPENAI_CHATGPT_AUTH_URL": sim.auth_url,
+            "OPENAI_CHATGPT_TOKEN_FILE": str(tmp_path / "tokens.json"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sky" in done.stdout
+    assert not (tmp_path / "tokens.json").exists(), "the last line signs out"
+
+
+def test_commands_and_options_that_are_named_exist():
+    for name, text in TEXTS.items():
+        for command, rest in re.findall(r"amplifier-openai-chatgpt ([a-z][a-z-]*)([^\n`|]*)", text):
+            if name.endswith("backend.md"):
+                continue
+            assert command in cli.commands, (name, command)
+            known = {option for param in cli.commands[command].params for option in param.opts}
+            assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= known, (name, command, rest)
+
+
+def test_every_command_is_named_in_the_readme():
+    unnamed = {name for name in cli.commands if not re.search(rf"(openai-chatgpt |`){name}\b", README)}
+    assert unnamed == set()
+
+
+# Links
+
+
+def anchors(text):
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_relative_links_lead_somewhere(name):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", TEXTS[name]):
+        path, _, anchor = target.partition("#")
+        place = (ROOT / name).parent / path if path else ROOT / name
+        assert place.exists(), target
+        if anchor:
+            assert anchor in anchors(place.read_text(encoding="utf-8")), target
+
+
+# Settings
+
+
+def test_settings_and_variables_that_are_named_exist():
+    for name, text in TEXTS.items():
+        for setting in re.findall(r"\bsettings? `(\w+)`", text):
+            assert setting in Settings.__dataclass_fields__, (name, setting)
+        for variable in re.findall(r"\bOPENAI_CHATGPT_[A-Z_]+", text):
+            assert variable in (SOURCE / "settings.py").read_text(encoding="utf-8"), (name, variable)
+
+
+# Events
+
+
+def test_every_event_is_documented_and_every_documented_event_exists():
+    assert re.findall(r"^## `(.+)`$", TEXTS["docs/events.md"], re.MULTILINE) == list(EVENTS)
+    for name, text in TEXTS.items():
+        for event in re.findall(r"`((?:llm|provider):[a-z_]+)`", text):
+            assert event in EVENTS, (name, event)
+    assert all(f"`{event}`" in README for event in EVENTS)
+
+
+def documented_keys():
+    """Event -> keys of its table."""
+    _, *sections = re.split(r"^## ", TEXTS["docs/events.md"], flags=re.MULTILINE)
+    return {
+        section.split("`")[1]: set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+        for section in sections
+    }
+
+
+async def test_payloads_have_the_documented_keys_and_no_others(sim, config):
+    """Four calls in which everything happens that hooks can hear of."""
+    heard: dict[str, set[str]] = {event: set() for event in EVENTS}
+
+    async def hear(event, data):
+        heard[event] |= set(data)
+
+    coordinator = MockCoordinator()
+    for event in EVENTS:
+        coordinator.hooks.register(event, hear, name=event)
+    provider = ChatGPTProvider({**config, "raw": True, "max_retries": 2}, coordinator)
+    hello = Message(role="user", content="Say hello.")
+    lost = Message(role="assistant", content=[ToolCallBlock(id="call_1", name="now", input={})])
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "now", "arguments": "{}"}
+
+    sim.use_quota(95, 10)
+    busy = Fault(status=503, headers={"retry-after": "0"}, body={"error": {"message": "busy"}})
+    sim.misbehave("/codex/responses", busy)
+    sim.misbehave("/codex/responses", Fault(cut_after_event=12))
+    sim.reply_with(Reply(), Reply(items=[{**call, "status": "completed"}]))
+    await provider.complete(ChatRequest(messages=[hello, lost, hello]))
+    sim.max_output_cut = 1
+    await provider.complete(ChatRequest(messages=[hello]))
+    with pytest.raises(amplifier_core.llm_errors.NotFoundError):
+        await provider.complete(ChatRequest(messages=[hello]), model="gpt-nix")
+    await provider.close()
+
+    common = {"provider", "model", "request_id", "timestamp", "session_id", "parent_id"}
+    assert {event: keys - common for event, keys in heard.items()} == documented_keys()
+    assert all({"provider", "model", "request_id"} <= keys for keys in heard.values())
+
+
+# Errors
+
+
+def raised_classes():
+    """Kernel error classes that the package imports to raise or to tell apart."""
+    names = set()
+    for path in SOURCE.rglob("*.py"):
+        if "simulator" not in path.parts:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and node.module == "amplifier_core.llm_errors":
+                    names |= {alias.name for alias in node.names}
+    return names
+
+
+def test_every_error_class_is_documented_and_every_documented_one_is_raised():
+    documented = re.findall(r"^\| `(\w+)` \|", TEXTS["docs/errors.md"], re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    assert set(documented) == raised_classes()
+    for name, text in TEXTS.items():
+        for error in re.findall(r"`([A-Z]\w+Error)`", text):
+            assert hasattr(amplifier_core.llm_errors, error), (name, error)
+
+
+def test_the_documented_relations_between_error_classes_hold():
+    pairs = re.findall(r"`(\w+)`(?: is)?,? an? `(\w+)`", TEXTS["docs/errors.md"])
+    assert len(pairs) == 3
+    for name, base in pairs:
+        assert issubclass(getattr(amplifier_core.llm_errors, name), getattr(amplifier_core.llm_errors, base))
+
+
+# Examples
+
+
+def entries(text):
+    """Provider entries of a bundle or of a settings file, as they arrive in a mount plan."""
+    document = next(yaml.safe_load_all(text.removeprefix("---\n")))
+    found = document.get("providers") or document["config"]["providers"]
+    renamed = [
+        {("instance_id" if key == "id" else key): value for key, value in one.items()} for one in found
+    ]
+    return [{key: value for key, value in one.items() if key != "source"} for one in renamed]
+
+
+EXAMPLES = {
+    **{name: text for name, text in TEXTS.items() if name.startswith("examples/")},
+    **{f"README, example {number}": block for number, block in enumerate(fenced(README, "yaml"), 1)},
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_each_example_mounts_and_answers_in_a_real_session(name, sim, token_file, monkeypatch, caplog):
+    monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", sim.base_url)
+    monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(token_file))
+    plan = entries(EXAMPLES[name])
+    session = new_session(plan[0])
+    session.config["providers"][1:] = plan[1:]
+    async with session:
+        assert len(session.coordinator.get("providers")) == len(plan)
+        assert await session.execute("Say hello.")
+    (request,) = sim.requests_to("/codex/responses")
+    assert request.json["model"] == plan[0]["config"]["default_model"]
+    assert not [record for record in caplog.records if "Unknown setting" in record.getMessage()]
+
+
+def test_the_example_matrix_is_the_one_that_is_installed():
+    settings = yaml.safe_load(TEXTS["examples/settings.yaml"])
+    assert (
+        settings["routing"]["matrix"]
+        == yaml.safe_load((ROOT / "routing/openai-chatgpt.yaml").read_text(encoding="utf-8"))["name"]
+    )
