@@ -47,6 +47,7 @@ def test_every_screen_keeps_to_the_width_and_has_colour_only_where_it_is_wanted(
 def test_usage_shows_a_bar_per_window_and_when_it_starts_anew(service, monkeypatch):
     service.use_quota(50, 100, resets_in=(900, 90_000))
     screen = at_terminal(monkeypatch, 80, "usage")
+    assert "Asking ChatGPT …" in screen.raw
     assert screen.lines[0] == "Plus plan"
     assert "5-hour  █████████░░░░░░░░░   50 % used  resets at " in screen.lines[1]
     assert screen.lines[1].endswith(", in 15 min")
@@ -188,3 +189,14 @@ def test_every_command_at_a_terminal_of_its_own(service, width, tmp_path):
         assert "Traceback" not in screen.text
         if command != ["demo"]:
             assert screen.width <= width, screen.text
+
+
+@pytest.mark.long
+def test_a_person_may_type_the_prompt(service):
+    def type_it(terminal, _):
+        terminal.wait_for("Ctrl-D")
+        terminal.type("Tell me about owls.\n\x04")
+
+    screen = in_own_process(80, "ask", act=type_it)
+    assert screen.code == 0
+    assert "more to say about owls" in screen.text.replace("\n", " ")
