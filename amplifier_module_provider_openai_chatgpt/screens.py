@@ -99,9 +99,8 @@ def show_usage(quota: Quota, out: Console) -> None:
         table.add_row(*_window(window, _BAR if out.width >= _WIDE else _SHORT_BAR))
     out.print(table if quota.windows else "The backend names no limit.")
     if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
-        out.print(
-            f"Credits: {'unlimited' if quota.credits.unlimited else quota.credits.balance}", markup=False
-        )
+        left = "unlimited" if quota.credits.unlimited else quota.credits.balance or "some"
+        out.print(f"Credits: {left}", markup=False)
     out.print(USAGE_PAGE, style="dim", soft_wrap=True)
 
 

@@ -66,15 +66,8 @@ def test_long_lines_are_not_broken_in_a_pipe(service):
     assert "modality-38 modality-39" in out
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["models"],
-        pytest.param(["models", "--json"], marks=pytest.mark.long),
-        pytest.param(["ask", "hi"], marks=pytest.mark.long),
-        pytest.param(["demo"], marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("command", [["models"], ["models", "--json"], ["ask", "hi"], ["demo"]])
 def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(service, command):
     process = subprocess.Popen(
         [*COMMAND, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -89,8 +82,9 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(service, co
     assert process.wait(timeout=60) == (1 if "--json" in command else 0)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("command", [["ask", "hi"], pytest.param(["models"], marks=pytest.mark.long)])
+@pytest.mark.parametrize("command", [["models"], ["ask", "hi"]])
 def test_an_answer_that_cannot_be_written_is_a_failure(service, command):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

@@ -67,11 +67,19 @@ def test_usage_tells_reset_times_in_local_time(service, monkeypatch):
     assert shown[0] != shown[1]
 
 
-def test_usage_shows_credits_where_there_are_any(service, monkeypatch):
-    document = {"plan_type": "pro", "credits": {"has_credits": True, "unlimited": False, "balance": "12.5"}}
+@pytest.mark.parametrize(
+    ("credit", "shown"),
+    [
+        ({"has_credits": True, "unlimited": False, "balance": "12.5"}, "12.5"),
+        ({"has_credits": True, "unlimited": False}, "some"),
+        ({"has_credits": False, "unlimited": True}, "unlimited"),
+    ],
+)
+def test_usage_shows_credits_where_there_are_any(service, monkeypatch, credit, shown):
+    document = {"plan_type": "pro", "credits": credit}
     service.misbehave("/wham/usage", Fault(status=200, body=document))
     screen = at_terminal(monkeypatch, 80, "usage")
-    assert screen.lines[:3] == ["Pro plan", "The backend names no limit.", "Credits: 12.5"]
+    assert screen.lines[:3] == ["Pro plan", "The backend names no limit.", f"Credits: {shown}"]
 
 
 def test_models_is_a_table_that_says_where_it_came_from(service, monkeypatch):
