@@ -303,7 +303,7 @@ def _simulator_needed() -> Iterator[None]:
         if error.name not in {"starlette", "uvicorn"}:
             raise
         raise Failure(
-            "The simulator needs an extra: pip install 'amplifier-module-provider-openai-chatgpt[simulator]'"
+            "The simulator needs starlette and uvicorn: install this package with its extra 'simulator'."
         ) from error
 
 
