@@ -96,7 +96,7 @@ def show_usage(quota: Quota, out: Console) -> None:
     out.print(f"{plan_name(quota.plan)} plan" if quota.plan else "Unknown plan", markup=False)
     table = Table.grid(padding=(0, 2))
     for window in quota.windows:
-        table.add_row(*_window(window, _BAR if out.width >= _WIDE else _SHORT_BAR))
+        table.add_row(*_window(window, narrow=out.width < _WIDE))
     out.print(table if quota.windows else "The backend names no limit.")
     if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
         left = "unlimited" if quota.credits.unlimited else quota.credits.balance or "some"
@@ -104,9 +104,10 @@ def show_usage(quota: Quota, out: Console) -> None:
     out.print(USAGE_PAGE, style="dim", soft_wrap=True)
 
 
-def _window(window: Window, length: int) -> tuple[Text, Text, Text, Text]:
+def _window(window: Window, *, narrow: bool) -> tuple[Text, Text, Text, Text]:
     from rich.text import Text
 
+    length = _SHORT_BAR if narrow else _BAR
     share = min(100.0, max(0.0, window.used_percent))
     filled = round(share / 100 * length)
     colour = "red" if share >= 90 else "yellow" if share >= 70 else "green"
@@ -115,7 +116,7 @@ def _window(window: Window, length: int) -> tuple[Text, Text, Text, Text]:
         Text(" ".join(filter(None, (window.limit, window.name)))),
         Text.assemble(("█" * filled, colour), ("░" * (length - filled), "dim"), no_wrap=True),
         Text(f"{share:3.0f} % used", no_wrap=True),
-        Text(resets),
+        Text(resets.replace(", in ", ",\nin ") if narrow else resets),
     )
 
 
