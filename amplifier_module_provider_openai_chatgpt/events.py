@@ -64,9 +64,12 @@ class Emitter:
         if self._hooks is None:
             return False
         try:
-            return bool(self._hooks.list_handlers(event).get(event))
+            handlers = self._hooks.list_handlers(event)
         except Exception:  # noqa: BLE001 - a foreign registry may answer in any way
             return True
+        if asyncio.iscoroutine(handlers):
+            handlers.close()
+        return bool(handlers.get(event)) if isinstance(handlers, dict) else True
 
     async def emit(self, event: str, payload: Mapping[str, Any]) -> None:
         """Emit, whatever the payload holds and however the registry fails."""
@@ -229,9 +232,17 @@ class Exchange:
         await self._respond(payload)
 
     async def fail(self, error: BaseException) -> None:
-        """Emit ``llm:response`` for an error or a cancellation, after voiding what was shown."""
-        await self.request()
-        await self.abort(error)
+        """Emit ``llm:response`` for an error or a cancellation, after voiding what was shown.
+
+        The response goes out even if the task is cancelled again while a slow listener hears of the rest.
+        """
+        try:
+            await self.request()
+            await self.abort(error)
+        finally:
+            await self._respond(self._outcome(error))
+
+    def _outcome(self, error: BaseException) -> dict[str, Any]:
         cancelled = isinstance(error, AbortError | asyncio.CancelledError)
         payload: dict[str, Any] = {
             "status": "cancelled" if cancelled else "error",
@@ -240,7 +251,7 @@ class Exchange:
         }
         if self._raw and self._raw_events:
             payload["raw"] = {"events": redact(self._raw_events)}
-        await self._respond(payload)
+        return payload
 
     async def _respond(self, payload: dict[str, Any]) -> None:
         payload["duration_ms"] = (time.perf_counter() - self._began) * 1000

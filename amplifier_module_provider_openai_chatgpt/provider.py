@@ -152,7 +152,7 @@ class ChatGPTProvider:
         )
         async with exchange as events:
             self.check()
-            call = await self._build(request, kwargs)
+            call = await cancellation.guard(self._build(request, kwargs))
             await events.request(call)
             await events.repaired(call)
             events.response = await cancellation.guard(self._turn(call, events, cancellation).run())

@@ -13,7 +13,7 @@ import random
 import time
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from amplifier_core.llm_errors import AbortError, LLMError
 
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from .events import Exchange
     from .settings import Settings
     from .wire.client import Client
+    from .wire.quota import Quota
     from .wire.request import Call
     from .wire.response import ChatGPTResponse
+
+Result = TypeVar("Result")
 
 CANCEL_POLL = 0.1
 
@@ -61,19 +64,25 @@ class Cancellation:
         """True when the running call is to be broken off."""
         return getattr(self._token, "is_immediate", False) is True
 
-    async def guard(self, work: Awaitable[ChatGPTResponse]) -> ChatGPTResponse:
+    async def guard(self, work: Awaitable[Result]) -> Result:
         """Await ``work``; break it off and raise AbortError once the session is told to stop now."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
-                await asyncio.wait({task}, timeout=CANCEL_POLL)
-                if not task.done() and self.is_immediate:
+                if self.is_immediate:
                     raise AbortError("The call was cancelled.", provider=PROVIDER)
+                await asyncio.wait({task}, timeout=CANCEL_POLL)
             return task.result()
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but no longer than until somebody asks to stop."""
+        until = time.monotonic() + seconds
+        while not self.is_asked and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - it is a flag
+            await asyncio.sleep(min(left, CANCEL_POLL))
 
 
 class Turn:
@@ -148,6 +157,7 @@ class Turn:
             try:
                 await self._attempt()
             except LLMError as error:
+                await self._note_refusal(error)
                 corrected = await self._corrected(error)
                 if corrected is not None:
                     self._call = corrected
@@ -158,6 +168,8 @@ class Turn:
                     raise
                 attempt += 1
                 await self._start_over(error, attempt, delay)
+                if self._cancellation.is_asked:
+                    raise
             else:
                 return
 
@@ -185,7 +197,14 @@ class Turn:
 
     async def _note_headers(self, headers: Any) -> None:
         self._catalogue.notice_etag(headers.get("x-models-etag"))
-        quota = read_headers(headers, now=time.time())
+        await self._note_quota(read_headers(headers, now=time.time()))
+
+    async def _note_refusal(self, error: LLMError) -> None:
+        refusal = errors.refusal_of(error)
+        if refusal is not None:
+            await self._note_quota(refusal.quota)
+
+    async def _note_quota(self, quota: Quota | None) -> None:
         if quota is None:
             return
         self._exchange.rate_limits = quota.to_dict()
@@ -198,7 +217,7 @@ class Turn:
         self._answer.drop_leg(self._call)
         if attempt:
             await self._exchange.retry(attempt, self._settings.max_retries, delay, error)
-            await asyncio.sleep(delay)
+            await self._cancellation.pause(delay)
         if voided:
             await self._exchange.stream(self._answer.replay())
 

@@ -1,0 +1,115 @@
+"""A listener to all that the provider tells hooks, on the kernel's own registry."""
+
+import asyncio
+
+from amplifier_core import HookResult
+from amplifier_core.message_models import ChatRequest, Message
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt.events import (
+    EVENTS,
+    STREAM_ABORTED,
+    STREAM_DELTA,
+    STREAM_END,
+    STREAM_START,
+)
+
+RESPONSES = "/codex/responses"
+
+
+class Hearing:
+    """Remembers every event in order; ``react`` is called with each, before the next can come."""
+
+    def __init__(self, react=None):
+        self.coordinator = MockCoordinator()
+        self.log = []
+        self._react = react
+        self._news = asyncio.Condition()
+        for event in EVENTS:
+            self.coordinator.hooks.register(event, self._hear, name=f"hearing:{event}")
+
+    async def _hear(self, event, data):
+        self.log.append((event, data))
+        if self._react:
+            self._react(event, data)
+        async with self._news:
+            self._news.notify_all()
+        return HookResult()
+
+    @property
+    def names(self):
+        return [event for event, _ in self.log]
+
+    def of(self, event):
+        return [data for name, data in self.log if name == event]
+
+    @property
+    def response(self):
+        """The one ``llm:response``."""
+        [payload] = self.of("llm:response")
+        return payload
+
+    async def heard(self, event, times=1):
+        """Wait until an event has come so often."""
+        async with asyncio.timeout(20), self._news:
+            await self._news.wait_for(lambda: self.names.count(event) >= times)
+
+
+def ask(text="Say hello.", **options):
+    return ChatRequest(messages=[Message(role="user", content=text)], **options)
+
+
+def assert_coherent(log):
+    """Hold what every call promises to its listeners, however it ended."""
+    names = [event for event, _ in log]
+    assert names.count("llm:request") == names.count("llm:response") == 1
+    assert (names[0], names[-1]) == ("llm:request", "llm:response")
+    assert len({data["request_id"] for _, data in log}) == 1
+    stage = _Stage()
+    for event, data in log:
+        stage.play(event, data)
+    stage.assert_complete()
+    assert log[-1][1]["status"] == "ok" or not stage.deltas, "what was shown of a failed call is void"
+
+
+def shown(log):
+    """Return the text of each block that still counts, by its index."""
+    stage = _Stage()
+    for event, data in log:
+        stage.play(event, data)
+    return stage.texts
+
+
+class _Stage:
+    """Paints as a UI does: blocks by index, all void after an abort."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self.started, self.ended = [], []
+        self.deltas, self.texts = {}, {}
+
+    def play(self, event, data):
+        index = data.get("block_index")
+        if event == STREAM_START:
+            assert index == len(self.started), "blocks are numbered in order"
+            self.started.append(index)
+        elif event == STREAM_END:
+            assert index in self.started
+            assert index not in self.ended
+            self.ended.append(index)
+        elif event == STREAM_DELTA:
+            assert data["text"], "no empty delta"
+            assert index in self.started
+            assert index not in self.ended
+            assert data["sequence"] == self.deltas.get(index, 0)
+            self.deltas[index] = data["sequence"] + 1
+            self.texts[index] = self.texts.get(index, "") + data["text"]
+        elif event == STREAM_ABORTED:
+            assert self.deltas, "nothing was shown that could be void"
+            self.assert_complete()
+            self.clear()
+
+    def assert_complete(self):
+        assert sorted(self.ended) == self.started, "every block that began ended"
