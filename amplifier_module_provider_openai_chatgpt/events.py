@@ -21,7 +21,7 @@ from .settings import PROVIDER
 from .wire.blocks import BlockDelta, BlockEnd, BlockStart
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 
     from amplifier_core.message_models import Usage
 
@@ -50,6 +50,9 @@ EVENTS = (
     CONTINUATION,
 )
 
+# How long a cancelled call still waits for its listeners, in seconds.
+LAST_WORDS = 0.1
+
 logger = logging.getLogger(__name__)
 
 
@@ -76,7 +79,7 @@ class Emitter:
         if not self.is_heard(event):
             return
         try:
-            await self._hooks.emit(event, for_events(payload))
+            await _undivided(self._hooks.emit(event, for_events(payload)))
         except Exception:
             logger.debug("Emitting %s failed", event, exc_info=True)
 
@@ -262,6 +265,20 @@ class Exchange:
     async def _emit(self, event: str, payload: Mapping[str, Any]) -> None:
         identity = {"provider": PROVIDER, "model": self.model, "request_id": self.request_id}
         await self._emitter.emit(event, {**identity, **payload})
+
+
+async def _undivided(emission: Awaitable[object]) -> None:
+    """Await an emission to its end even when cancelled, so that listeners hear whole events in order.
+
+    Not for ever: a listener that hangs must not hold a call that is to stop.
+    """
+    task = asyncio.ensure_future(emission)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=LAST_WORDS)
+        task.cancel()
+        raise
 
 
 def _place(step: Step) -> dict[str, Any]:

@@ -60,6 +60,11 @@ class Cancellation:
         return getattr(self._token, "is_cancelled", False) is True
 
     @property
+    def is_graceful(self) -> bool:
+        """True when the running call may finish, but nothing is to follow it."""
+        return getattr(self._token, "is_graceful", False) is True
+
+    @property
     def is_immediate(self) -> bool:
         """True when the running call is to be broken off."""
         return getattr(self._token, "is_immediate", False) is True
@@ -79,9 +84,9 @@ class Cancellation:
                 await asyncio.gather(task, return_exceptions=True)
 
     async def pause(self, seconds: float) -> None:
-        """Sleep, but no longer than until somebody asks to stop."""
+        """Sleep, but no longer than until a graceful stop is asked for; ``guard`` sees to the other."""
         until = time.monotonic() + seconds
-        while not self.is_asked and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - it is a flag
+        while not self.is_graceful and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - it is a flag
             await asyncio.sleep(min(left, CANCEL_POLL))
 
 
@@ -168,7 +173,7 @@ class Turn:
                     raise
                 attempt += 1
                 await self._start_over(error, attempt, delay)
-                if self._cancellation.is_asked:
+                if self._cancellation.is_graceful:
                     raise
             else:
                 return

@@ -59,6 +59,13 @@ def ask(text="Say hello.", **options):
     return ChatRequest(messages=[Message(role="user", content=text)], **options)
 
 
+async def eventually(holds, seconds=10):
+    """Wait until something holds that tells nobody when it begins to."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - nobody would set an event
+            await asyncio.sleep(0.005)
+
+
 def assert_coherent(log):
     """Hold what every call promises to its listeners, however it ended."""
     names = [event for event, _ in log]
