@@ -59,6 +59,11 @@ def ask(text="Say hello.", **options):
     return ChatRequest(messages=[Message(role="user", content=text)], **options)
 
 
+async def stalled(sim):
+    """Wait until the simulator holds an answer back; it can be told to release it only then."""
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+
+
 async def eventually(holds, seconds=10):
     """Wait until something holds that tells nobody when it begins to."""
     async with asyncio.timeout(seconds):

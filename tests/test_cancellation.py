@@ -20,7 +20,7 @@ from amplifier_module_provider_openai_chatgpt.events import STREAM_ABORTED, STRE
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.turn import Cancellation
 from tests.conftest import write_tokens
-from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, eventually
+from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, eventually, stalled
 
 TOKEN = "/oauth/token"
 ALL_BUT_THE_LAST = Fault(stall_after_event=-1)
@@ -195,7 +195,7 @@ class Stage:
         if self.kind.heard:
             await self.hearing.heard(self.kind.heard)
         else:
-            await asyncio.to_thread(self.sim.wait_until, lambda: self.sim.stalled)
+            await stalled(self.sim)
         for _ in range(self.chance.randrange(30)):
             await asyncio.sleep(0)
         self._stop()
@@ -294,7 +294,7 @@ async def test_a_second_stop_that_hits_the_task_too_is_a_cancelled_task(sim, hea
 
 async def test_the_response_is_told_even_if_the_task_is_cancelled_while_the_abort_is_told(sim, begin):
     sim.misbehave(RESPONSES, ALL_BUT_THE_LAST)
-    calls = []
+    calls: list[asyncio.Task] = []
     hearing = Hearing(lambda event, _: event == STREAM_ABORTED and calls[0].cancel())
     calls.append(call := begin(hearing))
     await hearing.heard(STREAM_DELTA)
@@ -322,7 +322,7 @@ async def test_a_listener_that_never_returns_does_not_hold_a_stopped_call(sim, h
 async def test_looking_up_the_latest_model_is_broken_off_too(sim, hearing, begin):
     sim.misbehave("/codex/models", Fault(stall_before_headers=True))
     call = begin(hearing, default_model="latest")
-    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+    await stalled(sim)
     hearing.coordinator.cancellation.request_immediate()
     with pytest.raises(AbortError):
         await call
@@ -337,6 +337,7 @@ async def test_a_graceful_stop_lets_the_running_call_finish(sim, hearing, begin)
     call = begin(hearing)
     await hearing.heard(STREAM_DELTA)
     hearing.coordinator.cancellation.request_graceful()
+    await stalled(sim)
     sim.release()
     assert (await call).text
     assert hearing.response["status"] == "ok"
@@ -347,6 +348,7 @@ async def test_after_a_graceful_stop_a_failed_attempt_is_not_repeated(sim, heari
     call = begin(hearing)
     await hearing.heard(STREAM_DELTA)
     hearing.coordinator.cancellation.request_graceful()
+    await stalled(sim)
     sim.release()
     with pytest.raises(StreamError):
         await call
@@ -372,6 +374,7 @@ async def test_after_a_graceful_stop_an_answer_that_was_cut_is_not_continued(sim
     call = begin(hearing, "Tell me of owls.")
     await hearing.heard(STREAM_DELTA)
     hearing.coordinator.cancellation.request_graceful()
+    await stalled(sim)
     sim.release()
     assert (await call).finish_reason == "length"
     assert len(sim.requests_to(RESPONSES)) == 1

@@ -14,7 +14,7 @@ from amplifier_core.testing import MockCoordinator
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.events import EVENTS, STREAM_ABORTED, STREAM_DELTA, STREAM_START
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
-from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, shown
+from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, shown, stalled
 
 TIME = ToolSpec(name="get_time", description="Tells the time.", parameters={"type": "object"})
 IN_ONE_READ = Fault(piece_size=1_000_000)
@@ -166,6 +166,7 @@ async def test_the_first_words_are_heard_before_the_rest_is_sent(sim, hearing, c
     running = asyncio.create_task(call())
     await hearing.heard(STREAM_DELTA)
     assert "llm:response" not in hearing.names
+    await stalled(sim)
     sim.release()
     await running
     assert hearing.response["status"] == "ok"
@@ -208,6 +209,7 @@ async def test_a_slow_listener_delays_the_stream_and_loses_nothing_of_it(sim, ca
     async def dawdle(event, data):
         texts.append(data["text"])
         if len(texts) == 1:
+            await stalled(sim)
             sim.release()
             await asyncio.to_thread(sim.wait_until, lambda: not sim.connections_open)
 
