@@ -1,39 +1,47 @@
-"""What the command ``doctor`` checks, step by step, and what a person can do about each finding."""
+"""What the command ``doctor`` checks, step by step, and what a person can do about each finding.
+
+A step that rests on one that failed is not made, and says so: its failure would only repeat the first.
+"""
 
 from __future__ import annotations
 
+import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, LLMError
+from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, Message
 
+from .auth import token_file
+from .catalogue import CLIENT_VERSIONS
 from .http import new_client
 from .provider import ChatGPTProvider
 from .screens import masked
 from .settings import LOGIN_COMMAND
+from .terminal import printable
 from .wire.errors import Phase, translated
-from .wire.quota import plan_name
+from .wire.quota import plan_name, span
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from rich.console import Console
 
-    from .settings import Settings
-
-LIMIT = 10.0
+REACH_LIMIT = 10.0
+CALL_LIMIT = 60.0
 LARGEST_SKEW = 120.0
+SIGN_IN = f"Run: {LOGIN_COMMAND}"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: ``ok``, what was found, and what to do where it is not."""
+    """One check: how it went (``ok`` None: it was not made), what was found, and what to do about it."""
 
     check: str
-    ok: bool
+    ok: bool | None
     found: str
     advice: str = ""
 
@@ -42,121 +50,212 @@ class Finding:
         return asdict(self)
 
 
+class TroubleError(Exception):
+    """A check failed: what was found, and what to do."""
+
+    def __init__(self, found: str, advice: str) -> None:
+        super().__init__(found)
+        self.found, self.advice = found, advice
+
+
+class NeededError(Exception):
+    """A check cannot be made without an earlier one, which it names."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """What the checks share: the provider as this environment configures it, and what was found so far."""
+
+    provider: ChatGPTProvider
+    environ: Mapping[str, str]
+    findings: dict[str, Finding] = field(default_factory=dict)
+    dates: list[str] = field(default_factory=list)
+
+    def require(self, *checks: str) -> None:
+        """Raise NeededError for the first of these checks that went wrong."""
+        for check in checks:
+            finding = self.findings[check]
+            if finding.ok is None:
+                raise NeededError(finding.found)
+            if not finding.ok:
+                raise NeededError(f"not checked, because of: {check}")
+
+
 async def examine(environ: Mapping[str, str]) -> list[Finding]:
-    """Run all checks; one that cannot be made without an earlier one is left out."""
-    provider = ChatGPTProvider()
-    findings = [_check_settings(provider, environ)]
-    if not findings[0].ok:
-        return findings
-    settings = provider.settings
-    findings += [_check_file(settings), _check_sign_in(provider)]
-    for name, url in (("backend", settings.base_url), ("issuer", settings.auth_url)):
-        findings.append(await _check_host(name, url))
-    if all(finding.ok for finding in findings):
-        findings.append(await _check("renewal", _renewal(provider)))
-        findings.append(await _check("catalogue", _catalogue(provider)))
-        findings.append(await _check("a small call", _small_call(provider)))
-    await provider.close()
-    return findings
+    """Make all checks that can be made; none of them changes anything but what any call would."""
+    visit = Visit(ChatGPTProvider({"max_retries": 0}), environ)
+    try:
+        for name, (needs, check) in _CHECKS.items():
+            visit.findings[name] = await _make(visit, name, needs, check)
+    finally:
+        await visit.provider.close()
+    return list(visit.findings.values())
+
+
+async def _make(
+    visit: Visit, name: str, needs: tuple[str, ...], check: Callable[[Visit], Awaitable[str]]
+) -> Finding:
+    try:
+        visit.require(*needs)
+        return Finding(name, ok=True, found=await check(visit))
+    except NeededError as needed:
+        return Finding(name, ok=None, found=str(needed))
+    except TroubleError as trouble:
+        return Finding(name, ok=False, found=trouble.found, advice=trouble.advice)
+    except LLMError as error:
+        # The sentences of kernel errors say themselves what to do.
+        is_sign_in = isinstance(error, AuthenticationError) and not isinstance(error, AccessDeniedError)
+        return Finding(name, ok=False, found=str(error), advice=SIGN_IN if is_sign_in else "")
 
 
 def show_findings(findings: list[Finding], out: Console) -> None:
-    """Show a line for each check, with advice under the failed ones."""
+    """Show a line for each check, with advice under the failed ones, and how it went in all."""
+    marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
     for finding in findings:
-        mark, style = ("✓", "green") if finding.ok else ("✗", "red")
+        mark, style = marks[finding.ok]
         out.print(mark, style=style, end=" ")
-        out.print(f"{finding.check}: {finding.found}", markup=False, soft_wrap=True)
+        out.print(printable(f"{finding.check}: {finding.found}"), markup=False, soft_wrap=True)
         if finding.advice:
-            out.print(f"  → {finding.advice}", markup=False, soft_wrap=True)
+            out.print(printable(f"  → {finding.advice}"), markup=False, soft_wrap=True)
+    failed = sum(finding.ok is False for finding in findings)
+    skipped = sum(finding.ok is None for finding in findings)
+    left_out = f", {skipped} could not be made" if skipped else ""
+    out.print(f"{failed} of {len(findings)} checks failed{left_out}." if failed else "All is well.")
 
 
-def _check_settings(provider: ChatGPTProvider, environ: Mapping[str, str]) -> Finding:
+async def _settings(visit: Visit) -> str:
     try:
-        provider.check()
+        visit.provider.check()
     except ConfigurationError as error:
-        return Finding("settings", ok=False, found=str(error), advice="Mend or unset the variable it names.")
-    names = sorted(name for name in environ if name.startswith("OPENAI_CHATGPT_") and environ[name])
-    return Finding("settings", ok=True, found=f"from {', '.join(names)}" if names else "defaults")
+        raise TroubleError(str(error), "Mend or unset the variable it names.") from error
+    names = [name for name in sorted(visit.environ) if name.startswith("OPENAI_CHATGPT_")]
+    given = ", ".join(name for name in names if visit.environ[name])
+    source = f"from {given}" if given else "defaults"
+    return f"{source}; what a bundle sets is not seen here"
 
 
-def _check_file(settings: Settings) -> Finding:
-    path = settings.token_file_path
+async def _file(visit: Visit) -> str:
+    path = visit.provider.settings.token_file_path
     try:
-        mode = path.stat().st_mode & 0o777
+        token_file.inspect(path)
     except FileNotFoundError:
-        return Finding("token file", ok=False, found=f"{path} is not there", advice=f"Run: {LOGIN_COMMAND}")
-    except OSError as error:
-        return Finding("token file", ok=False, found=f"{path}: {error.strerror}", advice="Make it readable.")
-    return Finding("token file", ok=True, found=f"{path}, mode {mode:04o}")
+        raise TroubleError(f"{path} is not there: nobody has signed in", SIGN_IN) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TroubleError(
+            f"{path} is not used: {reason}", f"Remove it, then run: {LOGIN_COMMAND}"
+        ) from error
+    return str(path)
 
 
-def _check_sign_in(provider: ChatGPTProvider) -> Finding:
-    tokens, status = provider.credentials.peek(), provider.auth_status()
-    if tokens is None or status != "authenticated":
-        return Finding("sign-in", ok=False, found=status, advice=f"Run: {LOGIN_COMMAND}")
-    if not tokens.account_id:
-        return Finding(
-            "sign-in", ok=False, found="the token names no account", advice=f"Run: {LOGIN_COMMAND}"
+async def _mode(visit: Visit) -> str:
+    """Reading the file makes it private, but somebody may have read it before."""
+    mode = token_file.inspect(visit.provider.settings.token_file_path)
+    if os.name == "posix" and mode & 0o077:
+        raise TroubleError(
+            f"others on this machine could read the token file (mode {mode:04o}); it is made private now",
+            "If you do not trust them, run: amplifier-openai-chatgpt logout, then sign in again.",
         )
+    return f"{mode:04o}"
+
+
+async def _sign_in(visit: Visit) -> str:
+    tokens, status = visit.provider.credentials.peek(), visit.provider.auth_status()
+    if tokens is None:
+        raise TroubleError("the token file holds no sign-in", SIGN_IN)
+    if status != "authenticated":
+        raise TroubleError("it has ended and cannot be renewed", SIGN_IN)
+    if not tokens.account_id:
+        raise TroubleError("the token names no ChatGPT account", SIGN_IN)
     who = " ".join(filter(None, (tokens.email, masked(tokens.account_id))))
-    return Finding("sign-in", ok=True, found=f"{who}, {plan_name(tokens.plan_type)} plan")
+    return f"{who}, {plan_name(tokens.plan_type) or 'unknown'} plan"
 
 
-async def _check_host(name: str, url: str) -> Finding:
-    """Any answer at all shows that the host is reached; its clock is compared with ours."""
+async def _backend(visit: Visit) -> str:
+    return await _reach(visit, visit.provider.settings.base_url, "base_url")
+
+
+async def _issuer(visit: Visit) -> str:
+    return await _reach(visit, visit.provider.settings.auth_url, "auth_url")
+
+
+async def _reach(visit: Visit, url: str, setting: str) -> str:
+    """Any answer at all shows that a host is reached."""
     try:
-        with translated(None, Phase.CONNECTING, silence=LIMIT):
-            async with new_client(connect=LIMIT, silence=LIMIT) as client:
+        with translated(None, Phase.CONNECTING, silence=REACH_LIMIT):
+            async with new_client(connect=REACH_LIMIT, silence=REACH_LIMIT) as client:
                 response = await client.get(url)
     except LLMError as error:
-        return Finding(
-            f"reach the {name}", ok=False, found=str(error), advice="Check network, proxy and VPN."
-        )
+        advice = str(error).replace("base_url", setting)
+        raise TroubleError(f"{url} does not answer", advice) from error
     if "cf-mitigated" in response.headers:
         advice = "Try without VPN or proxy, or from another network."
-        return Finding(f"reach the {name}", ok=False, found="blocked by Cloudflare", advice=advice)
-    skew = _skew(response.headers.get("date"))
+        raise TroubleError(f"Cloudflare keeps this network from {url}", advice)
+    visit.dates.append(response.headers.get("date", ""))
+    return f"{url} answers"
+
+
+async def _clock(visit: Visit) -> str:
+    skews = [skew for skew in map(_skew, visit.dates) if skew is not None]
+    if not skews:
+        raise NeededError("not checked, because no server told the time")
+    skew = min(skews, key=abs)
     if abs(skew) > LARGEST_SKEW:
-        found = f"this machine's clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}"
-        return Finding(
-            f"reach the {name}", ok=False, found=found, advice="Set the clock: tokens expire by it."
-        )
-    return Finding(f"reach the {name}", ok=True, found=f"{url} answers")
+        found = f"this machine's clock is {span(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
+        raise TroubleError(found, "Set it: tokens and certificates expire by the clock.")
+    return "right"
 
 
-def _skew(date: str | None) -> float:
-    """Seconds by which our clock is ahead of a server's; 0 where it does not tell."""
+def _skew(date: str) -> float | None:
+    """Seconds by which our clock is ahead of a server's."""
     try:
-        return time.time() - parsedate_to_datetime(date or "").timestamp()
+        return time.time() - parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
-        return 0.0
+        return None
 
 
-async def _check(name: str, work: Awaitable[str]) -> Finding:
-    try:
-        return Finding(name, ok=True, found=await work)
-    except AuthenticationError as error:
-        return Finding(name, ok=False, found=str(error), advice=f"Run: {LOGIN_COMMAND}")
-    except LLMError as error:
-        advice = "Try again in a moment." if error.retryable else ""
-        return Finding(name, ok=False, found=str(error), advice=advice)
+async def _token(visit: Visit) -> str:
+    """Renew the token where that is due; only then the issuer is needed."""
+    tokens = visit.provider.credentials.peek()
+    if tokens is None or tokens.is_due(datetime.now(UTC)):
+        visit.require("issuer")
+    tokens = await visit.provider.credentials.current()
+    left = (tokens.expires_at - datetime.now(UTC)).total_seconds() if tokens.expires_at else None
+    holds = f"holds for {span(left)}" if left else "holds"
+    return f"{holds}, {'renews itself' if tokens.can_refresh else 'cannot be renewed'}"
 
 
-async def _renewal(provider: ChatGPTProvider) -> str:
-    tokens = await provider.credentials.current()
-    return "the token holds" + (" and can be renewed" if tokens.can_refresh else ", but cannot be renewed")
+async def _catalogue(visit: Visit) -> str:
+    catalogue = visit.provider.catalogue
+    models = await catalogue.list()
+    if catalogue.source == "live":
+        return f"{len(models)} models, the first is {models[0].slug}"
+    # Asked once more for the reason, which the catalogue itself only logs.
+    await visit.provider.client.get("/codex/models", {"client_version": CLIENT_VERSIONS[0]})
+    raise TroubleError("the backend's list names no model", "Try again later; calls may work all the same.")
 
 
-async def _catalogue(provider: ChatGPTProvider) -> str:
-    models = await provider.catalogue.list()
-    if provider.catalogue.source != "live":
-        return f"the backend gave no list; {len(models)} models are known from before"
-    return f"{len(models)} models, the first is {models[0].slug}"
-
-
-async def _small_call(provider: ChatGPTProvider) -> str:
+async def _small_call(visit: Visit) -> str:
     began = time.monotonic()
-    request = ChatRequest(messages=[Message(role="user", content="Answer with the word: ready")])
-    response = await provider.complete(request, extended_thinking=False)
+    request = ChatRequest(
+        messages=[Message(role="user", content="Answer with the word: ready")], timeout=CALL_LIMIT
+    )
+    response = await visit.provider.complete(request, extended_thinking=False)
     tokens = response.usage.total_tokens if response.usage else 0
-    return f"answered in {time.monotonic() - began:.1f} s with {tokens} tokens"
+    seconds = time.monotonic() - began
+    return f"{visit.provider.default_model} answered in {seconds:.1f} s with {tokens} tokens"
+
+
+_SIGNED_IN = ("sign-in", "token", "backend")
+_CHECKS: dict[str, tuple[tuple[str, ...], Callable[[Visit], Awaitable[str]]]] = {
+    "settings": ((), _settings),
+    "token file": (("settings",), _file),
+    "file mode": (("token file",), _mode),
+    "sign-in": (("token file",), _sign_in),
+    "backend": (("settings",), _backend),
+    "issuer": (("settings",), _issuer),
+    "clock": (("settings",), _clock),
+    "token": (("sign-in",), _token),
+    "catalogue": (_SIGNED_IN, _catalogue),
+    "small call": (_SIGNED_IN, _small_call),
+}

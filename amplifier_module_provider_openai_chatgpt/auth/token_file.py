@@ -49,6 +49,17 @@ def load(path: Path) -> Tokens | None:
     return tokens if tokens.access_token or tokens.refresh_token else None
 
 
+def inspect(path: Path) -> int:
+    """Return the mode of the file, which is left as it is.
+
+    Raises OSError or ValueError where ``load`` would not use it.
+    """
+    found = path.lstat()
+    _check(found)
+    _parsed(path.read_bytes()[:LARGEST])
+    return stat.S_IMODE(found.st_mode)
+
+
 def save(path: Path, tokens: Tokens) -> None:
     """Write the credential under the caller's lock; it is never wider than 0600 and never half written.
 
