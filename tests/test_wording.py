@@ -1,0 +1,150 @@
+"""The ten most frequent failures, word for word, as a session and the command line show them.
+
+A session tells a person one line, in which nothing of an error is left but its class and its sentence.
+"""
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from amplifier_module_provider_openai_chatgpt.cli import cli
+from amplifier_module_provider_openai_chatgpt.demo import new_session
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import DEAD, write_tokens
+from tests.hearing import RESPONSES
+
+VARIES = {
+    "CLOCK": r"(?:on \d+ \w{3}(?: \d{4})? )?at \d\d:\d\d",
+    "REQUEST": r"\(request id req_[0-9a-f]{32}\)",
+}
+
+
+def sign_out(sim, path):
+    path.unlink()
+
+
+def end_the_sign_in(sim, path):
+    tokens = sim.sign_in(expires_in=-60)
+    sim.accounts.revoke(tokens["refresh_token"])
+    write_tokens(path, tokens)
+
+
+def use_up_the_limit(sim, path):
+    sim.exhaust(resets_in=2 * 3600 + 13 * 60 - 20)
+
+
+def refuse(status, headers=None, **error):
+    fault = Fault(status=status, headers=headers or {}, body={"error": error})
+    return lambda sim, path: sim.misbehave(RESPONSES, fault, times=None)
+
+
+def take_the_model_away(sim, path):
+    sim.models = [model for model in sim.models if model["slug"] != "gpt-5.5"]
+
+
+def cut(sim, path):
+    sim.misbehave(RESPONSES, Fault(cut_after_event=9), times=None)
+
+
+def nothing(sim, path):
+    """The backend's address leads nowhere."""
+
+
+# Longer than it is waited for.
+LATER = {"retry-after": "300"}
+BUSY = refuse(429, LATER, code="rate_limit_exceeded", message="Rate limit reached.")
+DOWN = refuse(503, LATER, message="upstream connect error")
+TOO_LONG = refuse(400, code="context_length_exceeded", message="Your input exceeds the context window.")
+UNSAFE = refuse(400, code="cyber_policy", message="This request was flagged.")
+FAILURES = {
+    sign_out: "AuthenticationError: No valid OAuth tokens: run amplifier-openai-chatgpt login.",
+    end_the_sign_in: "AuthenticationError: No valid OAuth tokens: run amplifier-openai-chatgpt login. "
+    "The stored sign-in cannot be renewed: it was revoked.",
+    use_up_the_limit: "QuotaExceededError: ChatGPT usage limit reached on the Plus plan (5-hour window): "
+    "works again CLOCK, in 2 h 13 min. See https://chatgpt.com/codex/settings/usage REQUEST",
+    BUSY: "RateLimitError: Too many requests in a short time, which is not the usage limit: "
+    "try again in 5 min. The server says: Rate limit reached.",
+    DOWN: "ProviderUnavailableError: The ChatGPT backend failed (HTTP 503): try again in a few minutes. "
+    "The server says: upstream connect error",
+    take_the_model_away: "NotFoundError: This ChatGPT account (Plus plan) does not offer the model gpt-5.5: "
+    "choose another, such as gpt-5.6-sol, gpt-5.6-terra, gpt-5.6-luna, gpt-5.2. The server says: "
+    "The 'gpt-5.5' model is not supported when using Codex with a ChatGPT account. REQUEST",
+    TOO_LONG: "ContextLengthError: The conversation is too long for the model gpt-5.5: compact it, "
+    "or start a new one. The server says: Your input exceeds the context window.",
+    UNSAFE: "ContentFilterError: OpenAI's safety policy stopped this request: rephrase it, "
+    "or start a new conversation. The server says: This request was flagged.",
+    nothing: "NetworkError: The server refuses connections: check base_url and any proxy.",
+    cut: "StreamError: The connection to ChatGPT broke in the middle of the answer: try again. "
+    "Cause: peer closed connection without sending complete message body (incomplete chunked read)",
+}
+# Those that are tried again: the command line, which cannot be told otherwise, waits seconds in between.
+REPEATED = {nothing, cut}
+NAMES = {BUSY: "busy", DOWN: "down", TOO_LONG: "too long", UNSAFE: "unsafe"}
+
+
+def rows(*, fast):
+    """The table; ``fast``: where nobody waits between attempts."""
+    for prepare, line in FAILURES.items():
+        marks = [] if fast or prepare not in REPEATED else [pytest.mark.long]
+        name = NAMES.get(prepare) or prepare.__name__
+        yield pytest.param(prepare, *line.split(": ", 1), id=name, marks=marks)
+
+
+def pattern(sentence):
+    """A sentence with what differs from day to day written as a word in capitals."""
+    return re.sub("|".join(VARIES), lambda found: VARIES[found[0]], re.escape(sentence))
+
+
+@pytest.fixture
+def scene(sim, token_file):
+    """Lets something go wrong; returns the backend's address."""
+
+    def play(prepare):
+        prepare(sim, token_file)
+        return f"{DEAD}/backend-api" if prepare is nothing else sim.base_url
+
+    return play
+
+
+@pytest.mark.parametrize(("prepare", "kind", "sentence"), [*rows(fast=True)])
+async def test_a_session_shows_one_line_that_says_what_and_what_next(scene, config, prepare, kind, sentence):
+    settings = {**config, "base_url": scene(prepare)}
+    session = new_session({"module": "provider-openai-chatgpt", "config": settings})
+    await session.initialize()
+    with pytest.raises(RuntimeError) as raised:
+        await session.execute("Say hello.")
+    await session.cleanup()
+    assert re.fullmatch(f"Execution failed: {kind}: {pattern(sentence)}", str(raised.value))
+
+
+@pytest.mark.parametrize(("prepare", "kind", "sentence"), [*rows(fast=False)])
+def test_the_command_line_shows_the_same_sentence_and_fails(
+    sim, scene, token_file, monkeypatch, prepare, kind, sentence
+):
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(token_file))
+    monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
+    monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", scene(prepare))
+    done = CliRunner().invoke(cli, ["ask", "Say hello.", "--json"])
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert re.fullmatch(f"Error: {pattern(sentence)}\n", done.stderr)
+    assert "Traceback" not in done.output
+
+
+async def test_no_line_holds_a_secret_or_its_own_punctuation_twice(scene, config, sim, token_file):
+    """Whatever the server puts into its words, a person reads one clean line."""
+    tokens = json.loads(token_file.read_text())
+    echo = f"<b>Bearer {tokens['access_token']}</b>\n\x1b[31mfor {tokens['refresh_token']}" + "x" * 1000
+    scene(refuse(400, message=echo))
+    session = new_session({"module": "provider-openai-chatgpt", "config": config})
+    await session.initialize()
+    with pytest.raises(RuntimeError) as raised:
+        await session.execute("Say hello.")
+    await session.cleanup()
+    line = str(raised.value)
+    assert line.isprintable()
+    assert len(line) < 500
+    assert not [secret for secret in sim.secrets if secret in line]
+    assert "<b>" not in line
