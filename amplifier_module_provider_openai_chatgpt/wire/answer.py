@@ -183,8 +183,8 @@ class Answer:
     def _created(self, event: Event) -> None:
         response = event.get("response")
         if isinstance(response, Mapping):
-            self.response_id = self.response_id or _word(response.get("id"))
-            self.model = self.model or _word(response.get("model"))
+            self.response_id = self.response_id or clean_text(_word(response.get("id")))
+            self.model = self.model or clean_text(_word(response.get("model")))
 
     def _completed(self, event: Event) -> None:
         self._created(event)

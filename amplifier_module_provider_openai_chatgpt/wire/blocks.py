@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from .text import clean_text, json_text
 
@@ -135,7 +135,12 @@ def call_arguments(item: Mapping[str, Any]) -> dict[str, Any]:
         parsed = from_json(raw, allow_inf_nan=False)
     except ValueError:
         return {RAW: raw}
-    return parsed if isinstance(parsed, dict) else {RAW: raw}
+    return parsed if isinstance(parsed, dict) and _is_finite(parsed) else {RAW: raw}
+
+
+def _is_finite(parsed: dict[str, Any]) -> bool:
+    """Tell whether no number is too large for JSON: 1e999 is read as an infinity."""
+    return to_json(parsed, inf_nan_mode="null") == to_json(parsed, inf_nan_mode="constants")
 
 
 def arguments_text(arguments: Mapping[str, Any]) -> str:

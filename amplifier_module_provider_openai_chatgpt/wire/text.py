@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic_core import PydanticSerializationError, to_json
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 DEEPEST = 100
 _ESCAPED_NUL = b"\\u0000"
+_SUSPECT = (_ESCAPED_NUL, b"NaN", b"Infinity")
 
 
 def clean_text(text: str) -> str:
@@ -48,15 +50,18 @@ def clean_json(value: Any) -> Any:
         encoded = to_json(value)
     except (PydanticSerializationError, UnicodeError, ValueError, TypeError, RecursionError):
         return clean_value(value)
-    return clean_value(value) if _ESCAPED_NUL in encoded else value
+    return clean_value(value) if any(sign in encoded for sign in _SUSPECT) else value
 
 
 def clean_value(value: Any, depth: int = 0) -> Any:
-    """Copy a JSON value with all text clean; what is no JSON value, or too deep, becomes text."""
+    """Copy a JSON value with all text clean; what is no JSON value, or too deep, becomes text.
+
+    NaN and infinities, which JSON has not, become None.
+    """
     if isinstance(value, str):
         return clean_text(value)
-    if value is None or isinstance(value, bool | int | float):
-        return value
+    if value is None or isinstance(value, int | float):
+        return None if isinstance(value, float) and not math.isfinite(value) else value
     if depth >= DEEPEST:
         return "..."
     if isinstance(value, Mapping):

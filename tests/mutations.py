@@ -1,0 +1,207 @@
+"""Damaged streams and error bodies by number: the same number always gives the same bytes."""
+
+import json
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from amplifier_module_provider_openai_chatgpt.simulator.stream import events as events_of
+
+REASONING = {
+    "type": "reasoning",
+    "summary": [
+        {"type": "summary_text", "text": "First this."},
+        {"type": "summary_text", "text": "Then that."},
+    ],
+    "encrypted_content": "gAAAA" + "x" * 40,
+}
+NOTE = {"type": "url_citation", "url": "https://example.com", "start_index": 0, "end_index": 4}
+MESSAGE = {
+    "type": "message",
+    "role": "assistant",
+    "phase": "final_answer",
+    "content": [
+        {"type": "output_text", "text": "Ünïcode 😀 and\u2028lines, told at length.", "annotations": [NOTE]},
+        {"type": "output_text", "text": " More.", "annotations": []},
+    ],
+}
+REFUSAL = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "I can't."}]}
+CALL = {"type": "function_call", "name": "look", "call_id": "call_1", "arguments": '{"at": [1, 2.5, null]}'}
+CUSTOM = {"type": "custom_tool_call", "name": "patch", "call_id": "call_2", "input": "*** Begin"}
+SEARCH = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "x"}}
+USAGE = {
+    "input_tokens": 12,
+    "input_tokens_details": {"cached_tokens": 4},
+    "output_tokens": 7,
+    "output_tokens_details": {"reasoning_tokens": 3},
+    "total_tokens": 19,
+}
+ANSWERS: list[list[dict]] = [
+    [REASONING, MESSAGE],
+    [REASONING, MESSAGE, CALL, CUSTOM],
+    [SEARCH, MESSAGE],
+    [REFUSAL],
+    [CALL],
+    [],
+]
+ENDS: list[dict] = [
+    {},
+    {},
+    {"end": "incomplete"},
+    {"end": "incomplete", "reason": "content_filter"},
+    {"end": "failed", "error": {"code": "server_error", "message": "Broken."}},
+    {"end": "error", "error": {"code": "rate_limit_exceeded", "message": "Slow down."}},
+]
+STRANGE = [
+    "",
+    "\0",
+    "\ud83d",
+    "\udc00x",
+    "a" * 5000,
+    "\x1b[2J",
+    "<html>",
+    "null",
+    "\u2028",
+    "gpt-5.5",
+    "message",
+]
+WORDS = [
+    *("type", "error", "code", "message", "detail", "param", "resets_at", "resets_in_seconds", "plan_type"),
+    *("usage_limit_reached", "rate_limit_exceeded", "context_length_exceeded", "status", "headers", "item"),
+]
+
+
+def stream(number: int) -> list[bytes]:
+    """The pieces in which damaged stream ``number`` comes off the wire."""
+    chance = Random(number)
+    if number % 20 == 0:
+        return cut(chance.randbytes(chance.randrange(400)), chance)
+    options = {"usage": USAGE, **chance.choice(ENDS)}
+    told: list[Any] = events_of(chance.choice(ANSWERS), response_id="resp_1", model="gpt-5.5", **options)
+    for _ in range(chance.randrange(4)):
+        chance.choice(DAMAGES)(told, chance)
+    wire = b"".join(frame(event, chance) for event in told)
+    for _ in range(chance.choice((0, 0, 0, 1, 3))):
+        wire = garble(wire, chance)
+    return cut(wire, chance)
+
+
+def error_body(number: int) -> bytes:
+    """Body ``number`` of a refusal, more or less like one of the backend's."""
+    chance = Random(-number - 1)
+    if number % 10 == 0:
+        return chance.randbytes(chance.randrange(300))
+    error: Any = {word: value(chance) for word in chance.sample(WORDS, 5)}
+    error |= {"message": chance.choice(["The usage limit has been reached", "Bad.", value(chance)])}
+    error |= {"code": chance.choice([*WORDS, value(chance)]), "type": chance.choice([*WORDS, value(chance)])}
+    shapes = [{"error": error}, {"detail": error}, {"detail": [error]}, {"detail": value(chance)}, error]
+    shapes += [value(chance), {"error": value(chance)}, "<html><title>Bad gateway</title>" + str(error)]
+    body = (
+        dumps(chance.choice(shapes)) if chance.random() < 0.9 else str(shapes[-1]).encode("utf-8", "replace")
+    )
+    return garble(body, chance) if chance.random() < 0.3 else body
+
+
+def cut(wire: bytes, chance: Random) -> list[bytes]:
+    """Cut at up to forty places, or after every byte."""
+    if chance.random() < 0.03:
+        return [wire[at : at + 1] for at in range(len(wire))]
+    places = sorted(chance.randrange(len(wire) + 1) for _ in range(chance.choice((0, 1, 5, 40))))
+    return [wire[start:end] for start, end in pairwise([0, *places, len(wire)]) if start < end]
+
+
+def frame(event: object, chance: Random) -> bytes:
+    line = chance.choice((b"\n", b"\n", b"\r\n", b"\r"))
+    return b"data: " + dumps(event) + line + line
+
+
+def dumps(value: object) -> bytes:
+    """As JSON, NaN and half surrogate pairs included, escaped or not."""
+    return json.dumps(value).encode()
+
+
+def garble(wire: bytes, chance: Random) -> bytes:
+    begin = chance.randrange(len(wire) + 1)
+    end = min(len(wire), begin + chance.choice((0, 1, 1, 5, 200)))
+    other = chance.choice((b"", b"\n\n", b"\xff\xfe", b"data:", chance.randbytes(3), wire[end : end + 60]))
+    return wire[:begin] if chance.random() < 0.2 else wire[:begin] + other + wire[end:]
+
+
+def value(chance: Random, depth: int = 0) -> Any:
+    """Any JSON value."""
+    kind = chance.randrange(9 if depth < 3 else 7)
+    if kind == 7:
+        return [value(chance, depth + 1) for _ in range(chance.randrange(3))]
+    if kind == 8:
+        return {chance.choice(WORDS + STRANGE): value(chance, depth + 1) for _ in range(chance.randrange(4))}
+    plain = [None, chance.random() < 0.5, chance.randrange(-3, 10), 10 ** chance.randrange(400), 0.5]
+    plain += [float("nan"), float("-inf")]
+    return chance.choice(chance.choice([plain[:kind], STRANGE, STRANGE, WORDS])) if kind else None
+
+
+def drop(told: list, chance: Random) -> None:
+    if told:
+        del told[chance.randrange(len(told))]
+
+
+def repeat(told: list, chance: Random) -> None:
+    if told:
+        told.insert(chance.randrange(len(told) + 1), chance.choice(told))
+
+
+def swap(told: list, chance: Random) -> None:
+    if told:
+        here, there = chance.randrange(len(told)), chance.randrange(len(told))
+        told[here], told[there] = told[there], told[here]
+
+
+def shuffle(told: list, chance: Random) -> None:
+    chance.shuffle(told)
+
+
+def end_early(told: list, chance: Random) -> None:
+    del told[chance.randrange(len(told) + 1) :]
+
+
+def intrude(told: list, chance: Random) -> None:
+    told.insert(chance.randrange(len(told) + 1), value(chance))
+
+
+def deepen(told: list, chance: Random) -> None:
+    """Put something nested far too deep where a value was."""
+    depth = chance.choice((90, 150, 3000))
+    deep: Any = {}
+    for _ in range(depth if depth < 1000 else 190):
+        deep = [deep]
+    _replace_one(told, chance, deep)
+
+
+def corrupt(told: list, chance: Random) -> None:
+    """Put any value in any field at any depth, or take the field away."""
+    _replace_one(told, chance, value(chance) if chance.random() < 0.8 else drop)
+
+
+def _is_weighty(event: dict) -> bool:
+    """Most events only show early what these say for good."""
+    return event.get("type") == "response.output_item.done" or "response" in event
+
+
+def _replace_one(told: list, chance: Random, new: object) -> None:
+    if not told:
+        return
+    weighty = [place for place, event in enumerate(told) if isinstance(event, dict) and _is_weighty(event)]
+    place = chance.choice(weighty if weighty and chance.random() < 0.85 else range(len(told)))
+    told[place] = json.loads(json.dumps(told[place]))
+    holder = told[place]
+    while isinstance(holder, dict | list) and holder:
+        key = chance.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+        if not isinstance(holder[key], dict | list) or not holder[key] or chance.random() < 0.3:
+            if new is drop:
+                del holder[key]
+            else:
+                holder[key] = new
+            return
+        holder = holder[key]
+
+
+DAMAGES = [drop, repeat, swap, shuffle, end_early, intrude, deepen, corrupt, corrupt, corrupt, corrupt]

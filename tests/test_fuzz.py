@@ -1,0 +1,217 @@
+"""Whatever comes off the wire, a call ends in a response that keeps the rules or in a kernel error.
+
+Most streams go straight through what reads them (SSEParser, Answer, the response, the payloads of events and
+the errors), without client, hooks and sockets, which is some fifty times faster. The others go the whole way:
+a provider's ``complete`` against the simulator over a real socket, heard on the kernel's own hooks.
+"""
+
+import contextlib
+import json
+import math
+from contextlib import contextmanager
+
+import pytest
+from amplifier_core.llm_errors import LLMError
+from amplifier_core.message_models import ChatRequest, ToolSpec
+
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.models import Model
+from amplifier_module_provider_openai_chatgpt.redaction import for_events, redact
+from amplifier_module_provider_openai_chatgpt.settings import Settings
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from amplifier_module_provider_openai_chatgpt.wire import errors
+from amplifier_module_provider_openai_chatgpt.wire.answer import Answer
+from amplifier_module_provider_openai_chatgpt.wire.blocks import BlockEnd, BlockStart
+from amplifier_module_provider_openai_chatgpt.wire.request import build_call
+from amplifier_module_provider_openai_chatgpt.wire.sse import SSEParser
+from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, shown
+from tests.mutations import error_body, stream
+
+STATUSES = (400, 401, 403, 404, 413, 422, 429, 500, 503, 529, 200)
+LOOK = ToolSpec(name="look", parameters={"type": "object"})
+
+
+@contextmanager
+def told_as(what, number):
+    """Let a failure name the case that caused it."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"{what} {number}")
+        raise
+
+
+def new_call():
+    return build_call(
+        ChatRequest(messages=ask().messages, tools=[LOOK]),
+        {},
+        Settings(),
+        model="gpt-5.5",
+        find=Model,
+        knows=lambda _: False,
+        account_id="acct",
+        session_id="s",
+    )
+
+
+def strict_json(value):
+    return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+
+
+def assert_readable(error):
+    assert isinstance(error, LLMError)
+    text = str(error)
+    assert text.isprintable()
+    assert 10 < len(text) < 1000
+    assert error.retry_after is None or 0 <= error.retry_after < math.inf
+
+
+def assert_keeps_the_rules(response):
+    strict_json(response.model_dump(mode="json"))
+    assert len(response.content) == len(response.content_blocks)
+    for block, shown_block in zip(response.content, response.content_blocks, strict=True):
+        assert block.type == shown_block.type.value
+        strict_json(shown_block.to_dict())
+    calls = [block for block in response.content if block.type == "tool_call"]
+    assert [call.id for call in calls] == [call.id for call in response.tool_calls or []]
+    assert all(call.id and call.name and isinstance(call.input, dict) for call in calls)
+    assert response.finish_reason in {"stop", "length", "tool_calls", "content_filter"}
+    if response.usage:
+        assert min(response.usage.input_tokens, response.usage.output_tokens) >= 0
+
+
+def read(pieces, call):
+    """Read a stream as a call does; return what was shown, and the response or the error."""
+    parser, answer, steps, raw = SSEParser(), Answer(call), [], []
+    for piece in [*pieces, None]:
+        events = parser.close() if piece is None else parser.feed(piece)
+        raw += events
+        steps += answer.feed(events)
+        if answer.finished or parser.done:
+            break
+    strict_json(redact(raw))
+    if answer.failure is not None:
+        refusal = errors.read_event_refusal(answer.failure, now=1e9)
+        return steps, errors.kernel_error(refusal, model="gpt-5.5", now=1e9)
+    if not answer.finished:
+        return steps, errors.stream_ended_early("gpt-5.5", partial=answer.text)
+    answer.leg_items()
+    return steps + answer.close_leg(), answer.response()
+
+
+def assert_told_in_order(steps, response):
+    """Hold what listeners are promised of the order of steps."""
+    started: list[int] = []
+    growing: set[int] = set()
+    for step in steps:
+        strict_json(for_events({"name": getattr(step, "name", ""), "text": getattr(step, "text", "")}))
+        if isinstance(step, BlockStart):
+            started.append(step.index)
+            growing.add(step.index)
+        elif isinstance(step, BlockEnd):
+            growing.remove(step.index)
+        else:
+            assert step.text
+            assert step.index in growing
+    if response is not None:
+        assert not growing
+        assert started == list(range(len(response.content)))
+
+
+def fuzz_streams(numbers):
+    """Return how many streams became responses."""
+    call, responses = new_call(), 0
+    for number in numbers:
+        with told_as("stream", number):
+            steps, outcome = read(stream(number), call)
+            for step in steps:
+                strict_json(
+                    for_events({"name": getattr(step, "name", ""), "text": getattr(step, "text", "")})
+                )
+            if isinstance(outcome, LLMError):
+                assert_readable(outcome)
+                continue
+            responses += 1
+            assert_told_in_order(steps, outcome)
+            assert_keeps_the_rules(outcome)
+            call.continued([block.model_dump() for block in outcome.content]).body()
+    return responses
+
+
+def fuzz_error_bodies(numbers):
+    for number in numbers:
+        with told_as("error body", number):
+            body, status = error_body(number), STATUSES[number % len(STATUSES)]
+            refusal = errors.read_refusal(status, {}, body, now=1e9)
+            assert_readable(errors.kernel_error(refusal, model="gpt-5.5", now=1e9))
+
+
+async def fuzz_calls(sim, config, faults):
+    """Make a call for each fault; return how many became responses."""
+    hearing = Hearing()
+    settings = {**config, "max_retries": 0, "max_continuations": 1, "raw": True}
+    provider = ChatGPTProvider(settings, hearing.coordinator)
+    responses = 0
+    for name, fault in faults:
+        hearing.log.clear()
+        sim.forget()
+        sim.misbehave(RESPONSES, fault)
+        with told_as("call", name), contextlib.suppress(LLMError):
+            response = await complete(provider)
+            responses += 1
+            assert_keeps_the_rules(response)
+            places = {place for place, text in enumerate(map(text_of, response.content)) if text}
+            assert set(shown(hearing.log)) <= set(range(len(response.content)))
+            assert set(shown(hearing.log)) >= places
+        with told_as("events of call", name):
+            assert_coherent(hearing.log)
+    await provider.close()
+    return responses
+
+
+async def complete(provider):
+    try:
+        return await provider.complete(ask(tools=[LOOK]))
+    except LLMError as error:
+        assert_readable(error)
+        if str(error).startswith("The provider failed in an unforeseen way"):
+            raise AssertionError from error
+        raise
+
+
+def text_of(block):
+    return getattr(block, "text", "") or getattr(block, "thinking", "")
+
+
+def as_faults(streams, bodies):
+    for number in streams:
+        yield f"stream {number}", Fault(pieces=tuple(stream(number)))
+    for number in bodies:
+        yield f"body {number}", Fault(status=STATUSES[number % len(STATUSES)], body=error_body(number))
+
+
+def test_damaged_streams_end_in_a_response_or_a_kernel_error():
+    assert fuzz_streams(range(500)) > 100
+
+
+def test_damaged_error_bodies_become_kernel_errors():
+    fuzz_error_bodies(range(300))
+
+
+async def test_damage_over_a_real_connection_ends_in_a_response_or_a_kernel_error(sim, config):
+    assert await fuzz_calls(sim, config, as_faults(range(40), range(20))) > 5
+
+
+@pytest.mark.long
+def test_ten_thousand_streams():
+    assert fuzz_streams(range(10_000)) > 2_000
+
+
+@pytest.mark.long
+def test_two_thousand_error_bodies():
+    fuzz_error_bodies(range(2_000))
+
+
+@pytest.mark.long
+async def test_four_hundred_streams_and_bodies_over_a_real_connection(sim, config):
+    assert await fuzz_calls(sim, config, as_faults(range(300), range(100))) > 50
