@@ -104,7 +104,7 @@ def error_body(number: int) -> bytes:
 
 def cut(wire: bytes, chance: Random) -> list[bytes]:
     """Cut at up to forty places, or after every byte."""
-    if chance.random() < 0.03:
+    if chance.random() < 0.01:
         return [wire[at : at + 1] for at in range(len(wire))]
     places = sorted(chance.randrange(len(wire) + 1) for _ in range(chance.choice((0, 1, 5, 40))))
     return [wire[start:end] for start, end in pairwise([0, *places, len(wire)]) if start < end]
