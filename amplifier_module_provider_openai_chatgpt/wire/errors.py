@@ -173,13 +173,15 @@ def _usage_limit(
 
 
 def _spent_window(refusal: Refusal, resets_at: float | None) -> Window | None:
-    """Find the window that is used up: the one that resets at the told time, else the fullest."""
+    """Find the window that is used up: the fullest that resets at the told time, else the slowest."""
     if not refusal.quota:
         return None
-    for window in refusal.quota.windows:
-        if resets_at and window.resets_at and abs(window.resets_at - resets_at) < 120:
-            return window
-    return refusal.quota.exhausted()
+    told = [
+        window
+        for window in refusal.quota.windows
+        if resets_at and window.resets_at and abs(window.resets_at - resets_at) < 120
+    ]
+    return max(told, key=lambda window: window.used_percent, default=refusal.quota.exhausted())
 
 
 def _parameter(refusal: Refusal, extra_params: Collection[str]) -> str:
