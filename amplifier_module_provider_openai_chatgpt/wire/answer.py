@@ -179,7 +179,7 @@ class Answer:
             return
         block.item = item = clean_json(item)
         if block.kind == "tool_use":
-            block.name = self._tool_name(item)
+            block.name = self._tool_name(item) or block.name
         else:
             self._settle(block, item_text(item, block.kind))
         self._end(block)
@@ -245,7 +245,7 @@ class Answer:
 
     def _tool_name(self, item: Mapping[str, Any]) -> str:
         name = _word(item.get("name"))
-        return self.call.tool_names.get(name, name) or "unknown"
+        return self.call.tool_names.get(name, name)
 
     def _grow(self, block: Block, text: str) -> None:
         if block is not self._growing:
@@ -267,14 +267,18 @@ class Answer:
             self._steps.append(BlockDelta(block.index, block.kind, text))
 
     def _settle(self, block: Block, text: str) -> None:
-        """Show what no delta has brought of a finished item, and keep its text as the item has it."""
+        """Show what no delta has brought of a finished item, and keep its text as the item has it.
+
+        An item without any readable text takes nothing away.
+        """
         self._flush()
         if block.kind == "text":
             text = self._stop.cut(text)
             self.finished = self.finished or self._stop.hit
         if text.startswith(shown := block.text):
             self._show(block, text[len(shown) :])
-        block.pieces = [text]
+        if text:
+            block.pieces = [text]
 
     def _end(self, block: Block) -> None:
         self._flush()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from amplifier_core import HookResult
 from amplifier_core.llm_errors import LLMError
 from amplifier_core.message_models import ChatRequest, Message
@@ -89,13 +90,13 @@ def streamed(*events, **fault):
     return Fault(pieces=tuple(encode(event) for event in events), **fault)
 
 
-def rows(*groups):
-    """Parameters for a test, each under the name of its row; no two rows have one name."""
-    table = [row for group in groups for row in group]
+def rows(table, *, long=()):
+    """Parameters for a test, each under the name of its row; ``long`` ones are left to the gate."""
+    table, later = list(table), {row.name for row in long}
     names = [row.name for row in table]
-    twice = {name for name in names if names.count(name) > 1}
-    assert not twice, twice
-    return {"argvalues": table, "ids": names}
+    assert len(set(names)) == len(names)
+    marks = {True: [pytest.mark.long], False: []}
+    return {"argvalues": [pytest.param(row, id=row.name, marks=marks[row.name in later]) for row in table]}
 
 
 class Run:

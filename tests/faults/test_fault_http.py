@@ -464,17 +464,18 @@ def later():
     )
 
 
-TABLE = [*by_status(), *by_shape(), *ODD, *WAITS, *LIMITS, *later()]
+PRODUCT = list(by_shape())
+TABLE = [*by_status(), *PRODUCT, *ODD, *WAITS, *LIMITS, *later()]
 
 
-@pytest.mark.parametrize("row", **rows(TABLE))
+@pytest.mark.parametrize("row", **rows(TABLE, long=PRODUCT[len(SHAPES) :]))
 async def test_an_answer_that_is_no_stream_is_told_in_one_sentence(service, settings, row):
     run = await run_to_its_error(service, settings, row)
     if row.before == (CUT,):
         assert run.names()[:3] == ["llm:request", "llm:stream_aborted", "provider:retry"]
 
 
-@pytest.mark.parametrize("row", **rows(row for row in TABLE if row.heals))
+@pytest.mark.parametrize("row", **rows((row for row in TABLE if row.heals), long=[*PRODUCT, *by_status()]))
 async def test_what_passes_is_asked_again_and_never_seen(service, settings, row):
     run = await run_healed(service, settings, row)
     assert run.names() == ["llm:request", "provider:retry", "llm:response"]

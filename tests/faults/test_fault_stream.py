@@ -412,7 +412,8 @@ READING = [
     *(Row(name=f"written with {name}", fault=Fault(mangle=mangling)) for name, mangling in HARMLESS.items()),
 ]
 
-TABLE = [*by_code(), *ODD, *cuts(), *READING]
+CUTS = list(cuts())
+TABLE = [*by_code(), *ODD, *CUTS, *READING]
 
 
 @pytest.mark.parametrize("row", **rows(TABLE))
@@ -424,7 +425,9 @@ async def test_a_stream_that_fails_is_told_in_one_sentence(service, settings, ro
         assert TEXT.startswith(partial)
 
 
-@pytest.mark.parametrize("row", **rows(row for row in TABLE if row.heals))
+@pytest.mark.parametrize(
+    "row", **rows((row for row in TABLE if row.heals), long=[*by_code(), *ODD, *CUTS[::3], *CUTS[1::3]])
+)
 async def test_a_stream_that_fails_once_heals_from_its_first_block_on(service, settings, row):
     run = await run_healed(service, settings, row)
     names = run.names()

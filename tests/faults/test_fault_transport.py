@@ -85,7 +85,9 @@ async def answering(*pieces):
     """A server that sends these bytes to whoever connects, whatever they say, and hangs up."""
 
     async def serve(reader, writer):
-        await reader.read(100)
+        head = await reader.readuntil(b"\r\n\r\n")
+        [length] = re.findall(rb"(?i)content-length: (\d+)", head)
+        await reader.readexactly(int(length))
         for piece in pieces:
             writer.write(piece)
         try:
@@ -189,7 +191,8 @@ async def test_a_sign_in_that_fits_no_header_is_no_passing_failure(service, sett
     await run.call()
     assert type(run.error) is InvalidRequestError
     assert str(run.error) == (
-        "The request cannot be put on the wire: check base_url, or run `amplifier-openai-chatgpt login` again."
+        "The request cannot be put on the wire: "
+        "check base_url, or run `amplifier-openai-chatgpt login` again."
     )
     assert run.heard("provider:retry") == []
 
