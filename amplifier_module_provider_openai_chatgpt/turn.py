@@ -50,15 +50,14 @@ class Cancellation:
         return getattr(self._token, "is_cancelled", False) is True
 
     @property
+    def is_graceful(self) -> bool:
+        """True when the running call may finish, but nothing is to follow it."""
+        return getattr(self._token, "is_graceful", False) is True
+
+    @property
     def is_immediate(self) -> bool:
         """True when the running call is to be broken off."""
         return getattr(self._token, "is_immediate", False) is True
-
-    async def pause(self, seconds: float) -> None:
-        """Wait that long, or until anybody asks to stop."""
-        end = time.monotonic() + seconds
-        while not self.is_asked and (left := end - time.monotonic()) > 0:  # noqa: ASYNC110 - no event tells
-            await asyncio.sleep(min(left, CANCEL_POLL))
 
     async def guard(self, work: Awaitable[ChatGPTResponse]) -> ChatGPTResponse:
         """Await ``work``; break it off and raise AbortError once the session is told to stop now."""
@@ -73,6 +72,12 @@ class Cancellation:
             if not task.done():
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but no longer than until a graceful stop is asked for; ``guard`` sees to the other."""
+        until = time.monotonic() + seconds
+        while not self.is_graceful and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - it is a flag
+            await asyncio.sleep(min(left, CANCEL_POLL))
 
 
 class Turn:
@@ -154,7 +159,7 @@ class Turn:
                     raise
                 attempt += 1
                 await self._start_over(error, attempt, delay)
-                if self._cancellation.is_asked:
+                if self._cancellation.is_graceful:
                     raise
 
     async def _attempt(self) -> None:
