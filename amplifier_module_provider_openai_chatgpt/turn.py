@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from amplifier_core.llm_errors import AbortError, LLMError
 
@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from .events import Exchange
     from .settings import Settings
     from .wire.client import Client
+    from .wire.quota import Quota
     from .wire.request import Call
     from .wire.response import ChatGPTResponse
+
+Result = TypeVar("Result")
 
 CANCEL_POLL = 0.1
 
@@ -59,14 +62,14 @@ class Cancellation:
         """True when the running call is to be broken off."""
         return getattr(self._token, "is_immediate", False) is True
 
-    async def guard(self, work: Awaitable[ChatGPTResponse]) -> ChatGPTResponse:
+    async def guard(self, work: Awaitable[Result]) -> Result:
         """Await ``work``; break it off and raise AbortError once the session is told to stop now."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():
-                await asyncio.wait({task}, timeout=CANCEL_POLL)
-                if not task.done() and self.is_immediate:
+                if self.is_immediate:
                     raise AbortError("The call was cancelled.", provider=PROVIDER)
+                await asyncio.wait({task}, timeout=CANCEL_POLL)
             return task.result()
         finally:
             if not task.done():
@@ -149,6 +152,7 @@ class Turn:
             try:
                 return await self._attempt()
             except LLMError as error:
+                await self._note_refusal(error)
                 corrected = await self._corrections.corrected(self._call, error)
                 if corrected is not None:
                     self._call = corrected
@@ -186,7 +190,14 @@ class Turn:
 
     async def _note_headers(self, headers: Any) -> None:
         self._catalogue.notice_etag(headers.get("x-models-etag"))
-        quota = read_headers(headers, now=time.time())
+        await self._note_quota(read_headers(headers, now=time.time()))
+
+    async def _note_refusal(self, error: LLMError) -> None:
+        refusal = errors.refusal_of(error)
+        if refusal is not None:
+            await self._note_quota(refusal.quota)
+
+    async def _note_quota(self, quota: Quota | None) -> None:
         if quota is None:
             return
         self._exchange.rate_limits = quota.to_dict()

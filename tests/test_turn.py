@@ -469,3 +469,13 @@ async def test_a_limit_seen_in_passing_is_told_whatever_becomes_of_the_call(sim,
     [throttle] = run.heard("provider:throttle")
     assert throttle["dimension"] == "5-hour"
     assert run.heard("llm:response")[0]["rate_limits"]["plan"] == "plus"
+
+
+async def test_a_refusal_tells_of_the_limits_too(sim, config):
+    sim.exhaust()
+    run = await Run(sim, config).call()
+    assert type(run.error) is QuotaExceededError
+    [throttle] = run.heard("provider:throttle")
+    assert throttle["reason"] == "usage_limit_reached"
+    [window, _] = run.heard("llm:response")[0]["rate_limits"]["windows"]
+    assert (window["name"], window["used_percent"]) == ("5-hour", 100)
