@@ -13,11 +13,12 @@ from .auth.credentials import Credentials, shared_credentials
 from .auth.device import sign_in_by_device_code
 from .auth.tokens import Tokens
 from .catalogue import shared_catalogue
+from .corrections import Lane
 from .events import Emitter
 from .http import new_client
 from .models import model_infos, split_fast
 from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
-from .turn import Cancellation, Lane, Turn, in_lane
+from .turn import Cancellation, Turn
 from .wire.client import Client
 from .wire.request import build_call, requested_model
 
@@ -173,7 +174,7 @@ class ChatGPTProvider:
             session_id=_session_id(self.coordinator),
             warned=self._warned,
         )
-        return in_lane(call, self._lanes.get(call.model))
+        return self._lanes.get(call.model, Lane()).call(call)
 
     def _turn(self, call: Call, exchange: Exchange, cancellation: Cancellation) -> Turn:
         return Turn(

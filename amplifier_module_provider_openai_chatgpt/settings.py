@@ -179,7 +179,9 @@ class Settings:
     text_verbosity: str | None = _setting(None, _one_of(*VERBOSITIES), "how wordy answers are")
     max_retries: int = _setting(3, _count, "further attempts after a passing failure")
     min_retry_delay: float = _setting(1.0, _seconds, "first wait between attempts; doubles each time")
-    max_retry_delay: float = _setting(60.0, _seconds, "longest wait; a server that asks for more is obeyed")
+    max_retry_delay: float = _setting(
+        60.0, _seconds, "longest wait between attempts; asked for more, the call fails"
+    )
     max_continuations: int = _setting(3, _count, "how often an answer cut at the output limit is continued")
     originator: str = _setting("amplifier", _header_text, "who we say we are")
     base_url: str = _setting("https://chatgpt.com/backend-api", _url, "the backend")

@@ -1,4 +1,4 @@
-"""One ``complete()`` from call to response: attempts, corrections, continuations, cancellation.
+"""One ``complete()`` from call to response: attempts, waits, continuations, cancellation.
 
 The backend is asked once per *leg*. A leg is attempted again after a passing failure, sent once more
 in another form where the backend's refusal names what it minds, and followed by another leg when the
@@ -12,20 +12,21 @@ import logging
 import random
 import time
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from amplifier_core.llm_errors import AbortError, LLMError
 
+from .corrections import Corrections
 from .settings import PROVIDER
 from .wire import errors
 from .wire.answer import Answer
 from .wire.quota import read_headers, throttles
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, MutableMapping
 
     from .catalogue import Catalogue
+    from .corrections import Lane
     from .events import Exchange
     from .settings import Settings
     from .wire.client import Client
@@ -38,14 +39,6 @@ Result = TypeVar("Result")
 CANCEL_POLL = 0.1
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """How a model wants to be asked, as learnt from its refusals."""
-
-    lite: bool = False
-    version: str | None = None
 
 
 class Cancellation:
@@ -102,7 +95,7 @@ class Turn:
         catalogue: Catalogue,
         settings: Settings,
         cancellation: Cancellation,
-        lanes: dict[str, Lane],
+        lanes: MutableMapping[str, Lane],
         throttled: set[Any],
     ) -> None:
         self._call = call
@@ -112,9 +105,8 @@ class Turn:
         self._catalogue = catalogue
         self._settings = settings
         self._cancellation = cancellation
-        self._lanes = lanes
+        self._corrections = Corrections(catalogue, lanes)
         self._throttled = throttled
-        self._corrections: set[str] = set()
 
     async def run(self) -> ChatGPTResponse:
         """Return the whole answer, or raise a kernel error that says what a person can do."""
@@ -130,26 +122,24 @@ class Turn:
             self._answer.begin_leg(self._call)
             if not await self._further_leg():
                 break
-        if not self._answer.text and self._answer.incomplete == "content_filter":
+        if self._answer.incomplete == "content_filter" and not (self._answer.text or self._answer.has_calls):
             raise errors.filtered_answer(self._call.model)
         return self._answer.response()
 
     def _is_to_go_on(self) -> bool:
         """Tell whether the backend, and not the loop, has the next word."""
         answer = self._answer
-        if answer.has_calls or self._cancellation.is_asked:
+        if answer.has_calls or self._cancellation.is_asked or not answer.leg_items():
             return False
-        if answer.incomplete == "max_output_tokens":
-            return bool(answer.leg_items())
-        return answer.wants_to_go_on
+        return answer.wants_to_go_on if not answer.incomplete else answer.incomplete == "max_output_tokens"
 
     async def _further_leg(self) -> bool:
-        """Run a continuation; if it fails for good, what was complete before is still the answer."""
+        """Run a continuation; if it fails for good, the text that was complete before is still the answer."""
         try:
             await self._leg()
-        except AbortError:
-            raise
         except LLMError as error:
+            if not self._answer.kept_text:
+                raise
             logger.warning("Continuing the answer failed (%s); it stays cut off.", type(error).__name__)
             await self._start_over(error)
             self._answer.incomplete = "max_output_tokens"
@@ -160,10 +150,10 @@ class Turn:
         attempt = 0
         while True:
             try:
-                await self._attempt()
+                return await self._attempt()
             except LLMError as error:
                 await self._note_refusal(error)
-                corrected = await self._corrected(error)
+                corrected = await self._corrections.corrected(self._call, error)
                 if corrected is not None:
                     self._call = corrected
                     await self._start_over(error)
@@ -175,13 +165,11 @@ class Turn:
                 await self._start_over(error, attempt, delay)
                 if self._cancellation.is_graceful:
                     raise
-            else:
-                return
 
     async def _attempt(self) -> None:
         answer, exchange = self._answer, self._exchange
         async with self._client.open(self._call) as stream:
-            self._learn()
+            self._corrections.learn(self._call)
             await self._note_headers(stream.headers)
             async with aclosing(stream.reads()) as reads:
                 async for events in reads:
@@ -231,49 +219,6 @@ class Turn:
             return None
         return retry_delay(error, attempt, self._settings, spread=random.uniform(0.75, 1.25))  # noqa: S311
 
-    async def _corrected(self, error: LLMError) -> Call | None:
-        """Return the call in the form that the refusal asks for, each form once per turn."""
-        refusal = errors.refusal_of(error)
-        if refusal is None:
-            return None
-        call = self._call
-        model = self._catalogue.find(call.model)
-        forms: list[tuple[str, bool, Callable[[], Call]]] = [
-            (
-                "reasoning",
-                errors.is_stale_reasoning(refusal) and call.replays_reasoning,
-                call.without_reasoning,
-            ),
-            ("tier", errors.is_tier_refusal(refusal) and bool(call.service_tier), call.without_tier),
-            ("lite", errors.is_lane_refusal(refusal) and model.lite and not call.lite, call.as_lite),
-        ]
-        for name, applies, form in forms:
-            if applies and name not in self._corrections:
-                self._corrections.add(name)
-                return form()
-        return await self._with_version(refusal)
-
-    async def _with_version(self, refusal: errors.Refusal) -> Call | None:
-        gated = errors.is_version_gate(refusal) or errors.is_lane_refusal(refusal)
-        if not gated or "version" in self._corrections or self._call.version:
-            return None
-        self._corrections.add("version")
-        if not self._catalogue.knows(self._call.model):
-            await self._catalogue.list()
-        version = self._catalogue.find(self._call.model).minimal_client_version
-        return self._call.with_version(version) if version else None
-
-    def _learn(self) -> None:
-        """Remember the form in which this model accepted a call."""
-        lane = Lane(lite=self._call.lite, version=self._call.version)
-        if lane != self._lanes.get(self._call.model, Lane()):
-            self._lanes[self._call.model] = lane
-
-
-def in_lane(call: Call, lane: Lane | None) -> Call:
-    """Return the call in the form that its model is known to want."""
-    return call if lane is None else replace(call, lite=lane.lite, version=lane.version)
-
 
 def retry_delay(error: LLMError, attempt: int, settings: Settings, *, spread: float) -> float | None:
     """Seconds to wait before the attempt after ``attempt`` (from 0), or None: do not repeat.
@@ -286,5 +231,7 @@ def retry_delay(error: LLMError, attempt: int, settings: Settings, *, spread: fl
     hint = float(error.retry_after or 0.0)
     if hint > settings.max_retry_delay:
         return None
-    backoff: float = min(settings.min_retry_delay * 2**attempt, settings.max_retry_delay) * spread
+    backoff: float = (
+        min(settings.min_retry_delay * 2.0 ** min(attempt, 60), settings.max_retry_delay) * spread
+    )
     return max(hint, min(backoff, settings.max_retry_delay))

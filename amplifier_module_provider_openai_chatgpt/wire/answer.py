@@ -8,6 +8,7 @@ show it early (docs/backend.md, Event stream). No I/O: everything is driven by `
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .blocks import KINDS, Block, BlockDelta, BlockEnd, BlockStart, item_text
@@ -36,6 +37,7 @@ class Answer:
         self.response_id = ""
         self.model = ""
         self._legs_kept = 0
+        self._totals_kept = Totals()
         self._start_leg(call)
 
     def _start_leg(self, call: Call) -> None:
@@ -71,11 +73,13 @@ class Answer:
     def begin_leg(self, call: Call) -> None:
         """Keep all blocks and collect the next response of the backend behind them."""
         self._legs_kept = len(self.blocks)
+        self._totals_kept = replace(self.totals)
         self._start_leg(call)
 
     def drop_leg(self, call: Call) -> None:
         """Forget the running leg: its attempt failed and is made again."""
         del self.blocks[self._legs_kept :]
+        self.totals = replace(self._totals_kept)
         self._start_leg(call)
 
     def replay(self) -> list[Step]:
@@ -89,9 +93,9 @@ class Answer:
         return steps
 
     @property
-    def has_kept(self) -> bool:
-        """True when an earlier leg is complete: its text must not be lost by a later failure."""
-        return self._legs_kept > 0
+    def kept_text(self) -> str:
+        """Text of the earlier legs, which must not be lost by a later failure."""
+        return _text_of(self.blocks[: self._legs_kept])
 
     @property
     def stopped(self) -> bool:
@@ -106,7 +110,7 @@ class Answer:
     @property
     def text(self) -> str:
         """All text of the answer so far."""
-        return "".join(block.text for block in self.blocks if block.kind == "text")
+        return _text_of(self.blocks)
 
     @property
     def has_calls(self) -> bool:
@@ -175,7 +179,7 @@ class Answer:
             return
         block.item = item = clean_json(item)
         if block.kind == "tool_use":
-            block.name = self._tool_name(item)
+            block.name = self._tool_name(item) or block.name
         else:
             self._settle(block, item_text(item, block.kind))
         self._end(block)
@@ -183,8 +187,8 @@ class Answer:
     def _created(self, event: Event) -> None:
         response = event.get("response")
         if isinstance(response, Mapping):
-            self.response_id = self.response_id or clean_text(_word(response.get("id")))
-            self.model = self.model or clean_text(_word(response.get("model")))
+            self.response_id = clean_text(_word(response.get("id"))) or self.response_id
+            self.model = clean_text(_word(response.get("model"))) or self.model
 
     def _completed(self, event: Event) -> None:
         self._created(event)
@@ -241,7 +245,7 @@ class Answer:
 
     def _tool_name(self, item: Mapping[str, Any]) -> str:
         name = _word(item.get("name"))
-        return self.call.tool_names.get(name, name) or "unknown"
+        return self.call.tool_names.get(name, name)
 
     def _grow(self, block: Block, text: str) -> None:
         if block is not self._growing:
@@ -263,14 +267,18 @@ class Answer:
             self._steps.append(BlockDelta(block.index, block.kind, text))
 
     def _settle(self, block: Block, text: str) -> None:
-        """Show what no delta has brought of a finished item, and keep its text as the item has it."""
+        """Show what no delta has brought of a finished item, and keep its text as the item has it.
+
+        An item without any readable text takes nothing away.
+        """
         self._flush()
         if block.kind == "text":
             text = self._stop.cut(text)
             self.finished = self.finished or self._stop.hit
         if text.startswith(shown := block.text):
             self._show(block, text[len(shown) :])
-        block.pieces = [text]
+        if text:
+            block.pieces = [text]
 
     def _end(self, block: Block) -> None:
         self._flush()
@@ -296,6 +304,10 @@ class Answer:
         "response.failed": _failed,
         "error": _failed,
     }
+
+
+def _text_of(blocks: Iterable[Block]) -> str:
+    return "".join(block.text for block in blocks if block.kind == "text")
 
 
 def _word(value: object) -> str:

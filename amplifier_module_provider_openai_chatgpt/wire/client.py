@@ -102,7 +102,7 @@ class Client:
                 silence=silence,
             )
         try:
-            if response.status_code != 200:
+            if response.status_code != 200 or not _may_be_stream(response):
                 raise await self._refusal(response, call.model)
             yield ResponseStream(response, call.model, silence)
         finally:
@@ -123,9 +123,10 @@ class Client:
                 response = await self._send(client, "GET", path, headers=headers, params=params)
                 if response.status_code != 200:
                     raise await self._refusal(response, None)
-                body = await _read_at_most(response, LARGEST_JSON_BODY)
+                body = bytearray()
+                await _read_at_most(response, LARGEST_JSON_BODY, into=body)
         try:
-            return from_json(body), response.headers
+            return from_json(bytes(body)), response.headers
         except ValueError as error:
             raise errors.not_json(path) from error
 
@@ -198,8 +199,12 @@ class Client:
         return error
 
     async def _refusal(self, response: httpx.Response, model: str | None) -> LLMError:
-        body = await _read_at_most(response, LARGEST_ERROR_BODY)
-        refusal = errors.read_refusal(response.status_code, response.headers, body, now=time.time())
+        """Judge an answer that is no stream by what of its body can be read: its status says enough."""
+        body = bytearray()
+        with suppress(*errors.transport_failures()):
+            async with asyncio.timeout(JSON_TIMEOUT):
+                await _read_at_most(response, LARGEST_ERROR_BODY, into=body)
+        refusal = errors.read_refusal(response.status_code, response.headers, bytes(body), now=time.time())
         return self.explain(refusal, model)
 
 
@@ -233,7 +238,7 @@ class ResponseStream:
                     began = phase is errors.Phase.ANSWERING
                     raise errors.silent_stream(self._model, self._silence, began=began)
                 if parser.done:
-                    return
+                    break
             if events := parser.close():
                 phase = errors.Phase.ANSWERING
                 yield events
@@ -276,11 +281,16 @@ def _call_headers(call: Call) -> dict[str, str]:
     return headers
 
 
-async def _read_at_most(response: httpx.Response, limit: int) -> bytes:
-    """Read a body, or as much of it as ``limit`` bytes."""
-    body = bytearray()
+def _may_be_stream(response: httpx.Response) -> bool:
+    """False for a document or a web page, such as the login page of a network; they come with status 200."""
+    media_type = response.headers.get("content-type", "").lower()
+    return "html" not in media_type and not media_type.startswith("application/json")
+
+
+async def _read_at_most(response: httpx.Response, limit: int, *, into: bytearray) -> None:
+    """Read a body, or as much of it as ``limit`` bytes; what came before a failure is kept."""
     async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) >= limit:
-            break
-    return bytes(body[:limit])
+        into += chunk
+        if len(into) >= limit:
+            del into[limit:]
+            return

@@ -111,7 +111,7 @@ def kernel_error(
     """
     row = row_for(refusal)
     plan = refusal.plan or clean(plan, 60)
-    resets_at = _resets_at(refusal) if row is USAGE_LIMIT else None
+    resets_at = _resets_at(refusal, now) if row is USAGE_LIMIT else None
     if row is USAGE_LIMIT:
         sentence = _usage_limit(refusal, plan, resets_at, now, tz)
     else:
@@ -149,9 +149,11 @@ def may_be_repeated(error: BaseException) -> bool:
     return refusal is None or not refusal.cloudflare
 
 
-def _resets_at(refusal: Refusal) -> float | None:
+def _resets_at(refusal: Refusal, now: float) -> float | None:
+    """When a used-up limit starts anew: as told in so many words, else by its window, else by Retry-After."""
     window = refusal.quota.exhausted() if refusal.quota else None
-    return refusal.resets_at or (window.resets_at if window else None)
+    told = refusal.resets_at or (window.resets_at if window else None)
+    return told or (now + refusal.retry_after if refusal.retry_after else None)
 
 
 def _usage_limit(
@@ -171,13 +173,15 @@ def _usage_limit(
 
 
 def _spent_window(refusal: Refusal, resets_at: float | None) -> Window | None:
-    """Find the window that is used up: the one that resets at the told time, else the fullest."""
+    """Find the window that is used up: the fullest that resets at the told time, else the slowest."""
     if not refusal.quota:
         return None
-    for window in refusal.quota.windows:
-        if resets_at and window.resets_at and abs(window.resets_at - resets_at) < 120:
-            return window
-    return refusal.quota.exhausted()
+    told = [
+        window
+        for window in refusal.quota.windows
+        if resets_at and window.resets_at and abs(window.resets_at - resets_at) < 120
+    ]
+    return max(told, key=lambda window: window.used_percent, default=refusal.quota.exhausted())
 
 
 def _parameter(refusal: Refusal, extra_params: Collection[str]) -> str:
@@ -190,9 +194,9 @@ def _parameter(refusal: Refusal, extra_params: Collection[str]) -> str:
         return f"The backend refuses {added!r}, which the setting extra_request_params adds: remove it."
     name = unsupported_parameter(refusal)
     if name:
-        return f"The backend refuses the parameter {name!r}."
+        return f"The backend refuses the parameter {name!r}: update this provider, or report this."
     if refusal.code == "unsupported_value" and refusal.param:
-        return f"The backend refuses the value of {refusal.param!r}."
+        return f"The backend refuses the value of {refusal.param!r}: check the settings, or report this."
     return ""
 
 

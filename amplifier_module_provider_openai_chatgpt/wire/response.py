@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,9 @@ from .blocks import Block, call_arguments, call_id, citations, is_refusal
 
 if TYPE_CHECKING:
     from .request import Call
+
+
+_TOO_MANY = 2**53
 
 
 class ChatGPTResponse(ChatResponse):
@@ -110,9 +112,9 @@ def _content(block: Block, call: Call) -> tuple[TextBlock | ThinkingBlock | Tool
         state = reasoning.to_block_content(item, call.model, call.account_id) if item else None
         return ThinkingBlock(thinking=block.text, content=state), ThinkingContent(text=block.text)
     if block.kind == "tool_use" and item is not None:
-        identity, arguments = call_id(item), call_arguments(item)
-        shown = ToolCallContent(id=identity, name=block.name, arguments=arguments)
-        return ToolCallBlock(id=identity, name=block.name, input=arguments), shown
+        identity, name, arguments = call_id(item), block.name or "unknown", call_arguments(item)
+        shown = ToolCallContent(id=identity, name=name, arguments=arguments)
+        return ToolCallBlock(id=identity, name=name, input=arguments), shown
     # A call that broke off cannot be run; an empty text keeps its place, so later indices hold.
     text = block.text if block.kind == "text" else ""
     extras = {"phase": item.get("phase"), "annotations": citations(item)} if item else {}
@@ -140,6 +142,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """Read a number of tokens; 0 for what is none, however large."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _TOO_MANY:
         return 0
-    return max(0, int(value))
+    return int(value)

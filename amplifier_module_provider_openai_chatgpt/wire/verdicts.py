@@ -92,9 +92,18 @@ _GATE = Row(
     NotFoundError,
     "OpenAI keeps the model {model} to newer clients: update this provider, or {choose}.",
 )
-_REGION = Row(AccessDeniedError, "OpenAI does not serve the country or region that this request came from.")
-_INVALID = Row(InvalidRequestError, "The backend refuses the request as malformed{status}.")
-_PARAMETER = Row(InvalidRequestError, "The backend refuses a parameter of the request{status}.")
+_REGION = Row(
+    AccessDeniedError,
+    "OpenAI does not serve the country or region that this request came from: try without VPN or proxy.",
+)
+_INVALID = Row(
+    InvalidRequestError,
+    "The backend refuses the request as malformed{status}: start a new conversation, or report this.",
+)
+_PARAMETER = Row(
+    InvalidRequestError,
+    "The backend refuses a parameter of the request{status}: check extra_request_params, or report this.",
+)
 _REASONING = Row(
     InvalidRequestError,
     "The backend cannot read the reasoning kept from earlier in this conversation: start a new one.",
@@ -192,7 +201,9 @@ _MOVED = Row(
     "The backend answered with a redirect{status}: check base_url, and any proxy or login page on the way.",
     quote=False,
 )
-_OTHER_REQUEST = Row(InvalidRequestError, "The backend refuses the request{status}.")
+_OTHER_REQUEST = Row(
+    InvalidRequestError, "The backend refuses the request{status}: update this provider, or report this."
+)
 BY_STATUS: dict[int, Row] = {
     **dict.fromkeys(
         range(200, 300),
@@ -239,11 +250,16 @@ BY_STATUS: dict[int, Row] = {
         retryable=True,
     ),
     429: _TOO_MANY,
-    451: Row(AccessDeniedError, "OpenAI may not serve this for legal reasons{status}."),
+    451: Row(
+        AccessDeniedError,
+        "OpenAI may not serve this for legal reasons{status}: nothing on this machine changes that.",
+    ),
     **dict.fromkeys(range(500, 600), _SERVER),
     529: _AT_CAPACITY,
 }
-_STRANGE = Row(LLMError, "The backend answered in a way nobody knows{status}.")
+_STRANGE = Row(
+    LLMError, "The backend answered in a way nobody knows{status}: check base_url and any proxy on the way."
+)
 
 
 def row_for(refusal: Refusal) -> Row:
@@ -260,7 +276,7 @@ def _candidates(refusal: Refusal) -> Iterator[Row | None]:
     yield from by_code
     if "rate_limit" in refusal.code:
         yield _TOO_MANY
-    if refusal.html and refusal.status == 403:
+    if refusal.html and refusal.status in {200, 403}:
         yield _WEB_PAGE
     for statuses, pattern, row in BY_WORDS:
         if refusal.status in statuses and re.search(pattern, refusal.message, re.IGNORECASE):

@@ -410,6 +410,15 @@ def test_legs_add_up_and_a_dropped_leg_leaves_nothing():
     assert answer.response().usage.input_tokens == 2400
 
 
+@pytest.mark.parametrize("count", [1e300, 2**60, -1, True, "7", None])
+def test_an_absurd_count_of_tokens_counts_as_none(count):
+    answer, _ = answer_to(
+        [completed(usage={"input_tokens": count, "output_tokens": 3, "total_tokens": count})]
+    )
+    usage = answer.response().usage
+    assert (usage.input_tokens, usage.total_tokens) == (0, 3)
+
+
 JUNK: st.SearchStrategy[object] = (
     st.none()
     | st.booleans()

@@ -372,7 +372,7 @@ def test_a_usage_limit_tells_how_long_to_wait_in_seconds():
             {"detail": "Unsupported parameter: temperature"},
             {"extra_params": {"seed"}},
             (
-                "The backend refuses the parameter 'temperature'. "
+                "The backend refuses the parameter 'temperature': update this provider, or report this. "
                 "The server says: Unsupported parameter: temperature"
             ),
         ),
@@ -380,7 +380,10 @@ def test_a_usage_limit_tells_how_long_to_wait_in_seconds():
             400,
             {"error": {"code": "unsupported_value", "param": "reasoning.context", "message": "No."}},
             {},
-            "The backend refuses the value of 'reasoning.context'. The server says: No.",
+            (
+                "The backend refuses the value of 'reasoning.context': check the settings, or report this. "
+                "The server says: No."
+            ),
         ),
         (
             429,

@@ -1,0 +1,261 @@
+"""One row of the fault matrix, and how it is run: a call, what it tells and what it leaves behind."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from amplifier_core import HookResult
+from amplifier_core.llm_errors import LLMError
+from amplifier_core.message_models import ChatRequest, Message
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.events import (
+    EVENTS,
+    STREAM_ABORTED,
+    STREAM_DELTA,
+    STREAM_END,
+    STREAM_START,
+)
+from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
+from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events as script
+
+RESPONSES = "/codex/responses"
+MODEL = "gpt-5.5"
+TEXT = "It is 14 °C in Zürich. 🌧"
+ITEMS = [
+    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Looking at the sky"}]},
+    {
+        "type": "message",
+        "role": "assistant",
+        "phase": "final_answer",
+        "content": [{"type": "output_text", "text": TEXT, "annotations": []}],
+    },
+]
+USAGE = {
+    "input_tokens": 70,
+    "input_tokens_details": {"cached_tokens": 20},
+    "output_tokens": 9,
+    "output_tokens_details": {"reasoning_tokens": 4},
+    "total_tokens": 79,
+}
+ANSWER = script(
+    [{**ITEMS[0], "encrypted_content": "gAAAAABsealed"}, ITEMS[1]],
+    response_id="resp_1",
+    model=MODEL,
+    usage=USAGE,
+)
+GOOD = Reply(events=ANSWER)
+
+Sentence = str | re.Pattern[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One fault and what becomes of it, at most one retry allowed.
+
+    ``error`` None: the answer comes whole in spite of it. ``attempts`` None: two where ``retryable``, else
+    one. ``says`` is the exact sentence, or a pattern of it where it tells a time. ``before`` are the faults
+    of the attempts that come first. ``released``: what stalls goes on as soon as the first text was heard.
+    """
+
+    name: str
+    fault: Fault = field(default_factory=Fault)
+    error: type[LLMError] | None = None
+    says: Sentence = ""
+    retryable: bool = False
+    attempts: int | None = None
+    status: int | None = None
+    before: tuple[Fault, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    released: bool = False
+
+    @property
+    def expected_attempts(self) -> int:
+        if self.attempts is not None:
+            return self.attempts
+        return len(self.before) + (2 if self.retryable and self.config.get("max_retries") != 0 else 1)
+
+    @property
+    def heals(self) -> bool:
+        """True where one more attempt is made, which may go well."""
+        return self.retryable and self.expected_attempts == 2 and not self.before
+
+
+def streamed(*events, **fault):
+    """An answer of exactly these events."""
+    return Fault(pieces=tuple(encode(event) for event in events), **fault)
+
+
+def rows(table, *, long=()):
+    """Parameters for a test, each under the name of its row; ``long`` ones are left to the gate."""
+    table, later = list(table), {row.name for row in long}
+    names = [row.name for row in table]
+    assert len(set(names)) == len(names)
+    marks = {True: [pytest.mark.long], False: []}
+    return {"argvalues": [pytest.param(row, id=row.name, marks=marks[row.name in later]) for row in table]}
+
+
+class Run:
+    """One call at a simulator, everything it emitted, and what came of it."""
+
+    def __init__(self, sim, config, *, released=False):
+        self.sim = sim
+        self.log: list[tuple[str, dict[str, Any]]] = []
+        self.coordinator = MockCoordinator()
+        for event in EVENTS:
+            self.coordinator.hooks.register(event, self._listen, name=f"record:{event}")
+        settings = {"max_retries": 1, "min_retry_delay": 0, "login_on_mount": False, **config}
+        self.provider = ChatGPTProvider(settings, self.coordinator)
+        self.response: Any = None
+        self.error: LLMError | None = None
+        self._released = released
+
+    async def _listen(self, event, data):
+        self.log.append((event, data))
+        if self._released and event == STREAM_DELTA:
+            self.sim.release()
+        return HookResult()
+
+    @staticmethod
+    def request(text="How is the weather?", **fields):
+        return ChatRequest(messages=[Message(role="user", content=text)], **fields)
+
+    def pool(self) -> list[Any]:
+        """The connections that the provider holds at the moment."""
+        client = self.provider.client._clients.get(asyncio.get_running_loop())
+        return list(getattr(client._transport, "_pool").connections) if client else []  # noqa: B009
+
+    async def call(self, text="How is the weather?", **fields):
+        """Complete one request; only kernel errors are taken."""
+        already = len(self.sim.requests_to(RESPONSES))
+        try:
+            self.response = await self.provider.complete(self.request(text, **fields))
+        except LLMError as error:
+            self.error = error
+        self.asked = self.sim.requests_to(RESPONSES)[already:]
+        await self._assert_nothing_is_left()
+        self._assert_events_are_whole()
+        return self
+
+    def heard(self, name):
+        """Payloads of one event."""
+        return [data for event, data in self.log if event == name]
+
+    def names(self):
+        """Events in order, without the small ones of the stream."""
+        return [event for event, _ in self.log if not event.startswith("llm:stream_block")]
+
+    async def _assert_nothing_is_left(self):
+        busy = [one for one in self.pool() if not one.is_idle() and not one.is_closed()]
+        assert not busy
+        await self.provider.close()
+        if self.sim.connections_open:
+            await asyncio.to_thread(self.sim.wait_until, lambda: self.sim.connections_open == 0)
+        for _ in range(5):
+            await asyncio.sleep(0)  # httpx's own generators may end a turn of the loop later
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not others, others
+
+    def _assert_events_are_whole(self):
+        assert [event for event, _ in self.log[:1]] == ["llm:request"]
+        assert self.log[-1][0] == "llm:response"
+        assert len(self.heard("llm:request")) == len(self.heard("llm:response")) == 1
+        assert len({data["request_id"] for _, data in self.log}) == 1
+        ended = self.heard("llm:response")[0]
+        assert ended["status"] == ("error" if self.error else "ok")
+        if self.error is not None:
+            assert (ended["error_type"], ended["error"]) == (type(self.error).__name__, str(self.error))
+        check_blocks(self.log, failed=self.error is not None)
+
+
+def check_blocks(log, *, failed=False):
+    """Hold the blocks of a stream to their contract; return (kind, text) of those that count in the end."""
+    blocks: list[list[str]] = []
+    opened: dict[int, int] = {}
+    for event, data in log:
+        index = data.get("block_index")
+        if event == STREAM_START:
+            assert index == len(blocks), "blocks are numbered without a gap, after an abort from 0"
+            blocks.append([data["block_type"], ""])
+            opened[index] = 0
+        elif event == STREAM_DELTA:
+            assert data["text"]
+            assert data["sequence"] == opened[index]
+            opened[index] += 1
+            blocks[index][1] += data["text"]
+        elif event == STREAM_END:
+            del opened[index]
+        elif event in {STREAM_ABORTED, "provider:retry", "llm:response"}:
+            assert not opened, "every block that began has ended"
+            if event != "llm:response" or failed:
+                shown = any(text for _, text in blocks)
+                assert shown is False or event == STREAM_ABORTED, "text that is void has been declared so"
+                blocks.clear()
+    return [tuple(block) for block in blocks]
+
+
+async def run_to_its_error(sim, config, row):
+    """Let every attempt meet the fault, and hold what comes of it to the row."""
+    run = await _run(sim, config, row, times=None)
+    error = run.error
+    if row.error is None:
+        assert error is None
+        assert run.response.text == TEXT
+    else:
+        assert error is not None, run.response
+        assert type(error) is row.error, error
+        said = str(error)
+        assert row.says.fullmatch(said) if isinstance(row.says, re.Pattern) else said == row.says, said
+        assert (error.retryable, error.status_code) == (row.retryable, row.status)
+        assert error.provider == "openai-chatgpt"
+        assert error.model in {MODEL, None}
+        assert len(said) < 700
+        assert said.isprintable()
+    assert len(run.asked) == row.expected_attempts
+    return run
+
+
+async def run_healed(sim, config, row):
+    """Let the first attempt meet the fault and the second none."""
+    run = await _run(sim, config, row, times=1)
+    assert run.error is None
+    assert len(run.asked) == 2
+    assert run.response.text == TEXT
+    assert run.response.finish_reason == "stop"
+    assert run.response.usage.total_tokens == 79
+    assert check_blocks(run.log) == [("thinking", "Looking at the sky"), ("text", TEXT)]
+    assert run.heard("llm:response")[0]["usage"]["input_tokens"] == 70
+    [retry] = run.heard("provider:retry")
+    hint = retry.pop("retry_after", None)
+    said = retry.pop("error_message")
+    assert row.says.fullmatch(said) if isinstance(row.says, re.Pattern) else said == row.says
+    request_id = run.heard("llm:request")[0]["request_id"]
+    assert {name: retry[name] for name in retry if name not in {"timestamp", "session_id", "parent_id"}} == {
+        "provider": "openai-chatgpt",
+        "model": MODEL,
+        "request_id": request_id,
+        "attempt": 1,
+        "max_retries": 1,
+        "delay": hint or 0.0,
+        "error_type": row.error.__name__,
+    }
+    for aborted in run.heard(STREAM_ABORTED):
+        assert aborted["error"] == {"type": row.error.__name__, "msg": said}
+    return run
+
+
+async def _run(sim, config, row, times):
+    sim.reply_with(*[GOOD] * 3)
+    for fault in row.before:
+        sim.misbehave(RESPONSES, fault)
+    sim.misbehave(RESPONSES, row.fault, times)
+    run = Run(sim, {**config, **row.config}, released=row.released)
+    try:
+        return await run.call()
+    finally:
+        sim.release()
+        sim.behave(RESPONSES)
