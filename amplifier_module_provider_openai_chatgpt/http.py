@@ -1,14 +1,18 @@
-"""How this package speaks HTTP: its own name, one TLS context, bounded waits.
+"""How this package speaks HTTP: its own name, one TLS context, bounded waits, no secret in a library's log.
 
 httpx is imported when the first client is built, so that mounting the provider stays cheap.
 """
 
 from __future__ import annotations
 
+import logging
 import platform
+import re
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
+
+from .redaction import REDACTED, without_secrets
 
 if TYPE_CHECKING:
     import ssl
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     import httpx
 
 DISTRIBUTION = "amplifier-module-provider-openai-chatgpt"
+# They log addresses, and at DEBUG the headers of answers, cookies among them.
+_TALKATIVE = ("httpx", "httpcore.http11", "httpcore.http2")
 
 
 @lru_cache(maxsize=1)
@@ -36,6 +42,19 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+@lru_cache(maxsize=1)
+def _hush() -> None:
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_without_secrets)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Let every record pass, rid of all that looks like a secret."""
+    text = re.sub(r"(b'set-cookie', b')[^']*", rf"\1{REDACTED}", record.getMessage())
+    record.msg, record.args = without_secrets(text), ()
+    return True
+
+
 def new_client(*, connect: float, silence: float) -> httpx.AsyncClient:
     """Build a client that belongs to the running event loop and to its caller, who closes it.
 
@@ -43,6 +62,7 @@ def new_client(*, connect: float, silence: float) -> httpx.AsyncClient:
     """
     import httpx
 
+    _hush()
     return httpx.AsyncClient(
         verify=_tls(),
         headers={"User-Agent": user_agent()},

@@ -12,11 +12,13 @@ from .settings import LOGIN_COMMAND, PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-# Token files for which a sign-in failed in this process; hosts mount several times a session.
-_failed_sign_ins: set[str] = set()
+# Token files for which a sign-in was begun in this process and has not succeeded: hosts mount several times
+# a session, and a person is asked once.
+_asked_for: set[Path] = set()
 
 
 async def mount_provider(coordinator: Any, config: Mapping[str, Any] | None) -> Callable[[], Awaitable[None]]:
@@ -41,11 +43,18 @@ def _may_sign_in(provider: ChatGPTProvider, coordinator: Any) -> bool:
     return (
         provider.settings.login_on_mount
         and provider.auth_status() != "authenticated"
-        and str(provider.settings.token_file_path) not in _failed_sign_ins
-        and sys.stderr is not None
-        and sys.stderr.isatty()
+        and provider.credentials.path not in _asked_for
+        and _is_at_a_terminal()
         and not _is_validator(coordinator)
     )
+
+
+def _is_at_a_terminal() -> bool:
+    """Tell whether somebody reads stderr, which a host may have taken away, closed or replaced."""
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):
+        return False
 
 
 def _is_validator(coordinator: Any) -> bool:
@@ -58,10 +67,11 @@ def _is_validator(coordinator: Any) -> bool:
 
 async def _sign_in(provider: ChatGPTProvider) -> None:
     """A failed sign-in leaves a signed-out provider, which says so when it is used."""
+    path = provider.credentials.path
+    _asked_for.add(path)
     try:
-        signed_in = await provider.login()
+        await provider.login()
     except Exception as error:  # noqa: BLE001 - whatever failed, the session must go on
-        signed_in = False
         logger.warning("Signing in failed: %s To try again, run: %s", error, LOGIN_COMMAND)
-    if not signed_in:
-        _failed_sign_ins.add(str(provider.settings.token_file_path))
+    else:
+        _asked_for.discard(path)

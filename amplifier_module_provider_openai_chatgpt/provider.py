@@ -25,6 +25,7 @@ from .wire.request import build_call, requested_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .auth.device import DeviceCode
     from .events import Exchange
     from .wire.request import Call
 
@@ -197,18 +198,22 @@ class ChatGPTProvider:
         return self.credentials.status()
 
     async def login(self, print_fn: Callable[[str], object] | None = None) -> bool:
-        """Sign in by device code; ``print_fn`` gets plain lines (default: stderr).
+        """Sign in by device code; ``print_fn`` gets one plain line at a time (default: stderr).
 
         Returns True once the tokens are stored. Raises a kernel error that says why it failed.
         """
         self.check()
         on_line = print_fn or _to_stderr
+
+        def prompt(device: DeviceCode) -> None:
+            for line in device.text().splitlines():
+                on_line(line)
+
+        await self.credentials.make_room()
         async with new_client(connect=self.settings.connect_timeout, silence=LOGIN_SILENCE) as client:
-            tokens = await sign_in_by_device_code(
-                client, self.settings.auth_url, lambda device: on_line(device.text())
-            )
+            tokens = await sign_in_by_device_code(client, self.settings.auth_url, prompt)
         await self.credentials.adopt(tokens)
-        on_line(f"Signed in. The sign-in is kept in {self.settings.token_file_path}")
+        on_line("Signed in.")
         return True
 
     async def close(self) -> None:

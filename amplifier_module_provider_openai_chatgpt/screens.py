@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .models import FAST_SUFFIX, FAST_TIER
 from .settings import LOGIN_COMMAND
+from .terminal import printable
 from .wire.quota import USAGE_PAGE, plan_name, read_usage, reset_phrase, span
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def status_of(provider: ChatGPTProvider) -> dict[str, Any]:
     tokens = provider.credentials.peek()
     found: dict[str, Any] = {
         "status": provider.auth_status(),
-        "token_file": str(provider.settings.token_file_path),
+        "token_file": str(provider.credentials.path),
     }
     if tokens is None:
         return found
@@ -69,7 +70,7 @@ def show_status(found: Mapping[str, Any], out: Console) -> None:
     }
     out.print(head)
     for name, value in rows.items():
-        out.print(f"{name:<11} {value or 'unknown'}", markup=False, soft_wrap=True)
+        out.print(f"{name:<11} {printable(value) or 'unknown'}", markup=False, soft_wrap=True)
 
 
 def _expiry(expires_at: str | None, *, can_refresh: bool) -> str:

@@ -11,6 +11,7 @@ from .auth.browser import sign_in_by_browser
 from .auth.device import sign_in_by_device_code
 from .http import new_client
 from .provider import LOGIN_SILENCE
+from .terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .auth.tokens import Tokens
     from .provider import ChatGPTProvider
 
+_TEXT_BROWSERS = frozenset({"www-browser", "links", "elinks", "lynx", "w3m"})
+
 
 async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
     """Sign in by device code; at a terminal the time that is left counts down."""
@@ -26,10 +29,11 @@ async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
     countdown: list[asyncio.Task[None]] = []
 
     def prompt(device: DeviceCode) -> None:
-        notes.print(device.text(), markup=False, highlight=False)
+        notes.print(device.text(), markup=False, highlight=False, soft_wrap=True)
         if notes.is_terminal:
             countdown.append(asyncio.create_task(_count_down(notes, device.lifetime)))
 
+    await provider.credentials.make_room()
     try:
         async with new_client(connect=settings.connect_timeout, silence=LOGIN_SILENCE) as client:
             tokens = await sign_in_by_device_code(client, settings.auth_url, prompt)
@@ -42,19 +46,27 @@ async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
 
 async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
     """Sign in through a browser; where none reaches this machine, the redirect address can be pasted."""
-    import webbrowser
-
     settings = provider.settings
+    await provider.credentials.make_room()
     async with new_client(connect=settings.connect_timeout, silence=LOGIN_SILENCE) as client:
         tokens = await sign_in_by_browser(
             client,
             settings.auth_url,
             settings.originator,
-            open_url=webbrowser.open,
+            open_url=_open_window,
             show=lambda text: notes.print(text, markup=False, highlight=False, soft_wrap=True),
             read_line=_read_line if sys.stdin.isatty() else None,
         )
     await _keep(provider, tokens, notes)
+
+
+def _open_window(url: str) -> None:
+    """Open the person's browser, unless it is one that would take over this terminal."""
+    import webbrowser
+
+    browser = webbrowser.get()
+    if browser.name not in _TEXT_BROWSERS:
+        browser.open(url)
 
 
 async def sign_out(provider: ChatGPTProvider, notes: Console) -> None:
@@ -70,9 +82,9 @@ async def sign_out(provider: ChatGPTProvider, notes: Console) -> None:
 
 async def _keep(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:
     await provider.credentials.adopt(tokens)
-    who = f" as {tokens.email}" if tokens.email else ""
-    path = provider.settings.token_file_path
-    notes.print(f"Signed in{who}. The sign-in is kept in {path}", markup=False, soft_wrap=True)
+    who = f" as {printable(tokens.email)}" if tokens.email else ""
+    notes.print(f"Signed in{who}.", markup=False, soft_wrap=True)
+    notes.print(f"The sign-in is kept in {provider.credentials.path}", markup=False, soft_wrap=True)
 
 
 async def _count_down(notes: Console, seconds: float) -> None:

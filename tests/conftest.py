@@ -1,12 +1,40 @@
-"""What tests share: a simulator, a signed-in token file, and an environment without anybody's account."""
+"""What tests share: a simulator, a signed-in token file, no account of anybody, and a search for leaks."""
 
 import json
 
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
+from tests.leaks import Watch, surround
 
 DEAD = "http://127.0.0.1:9"
+
+watch = Watch()
+
+
+def pytest_configure(config):
+    """Log everything, for the watch; tests see warnings, unless they ask ``caplog`` for more."""
+    config.option.log_level = config.option.log_level or "WARNING"
+    surround(watch)
+
+
+def pytest_runtest_logreport(report):
+    if report.when == "teardown":
+        for name, printed in report.sections:
+            watch.search("log" if "log" in name else "output", printed, report.nodeid)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if watch.found:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    searched = ", ".join(f"{count:,} of kind {where}" for where, count in watch.searched.items())
+    terminalreporter.write_line(f"Searched for leaked secrets: {searched}; found {len(watch.found)}.")
+    for leak in watch.found:
+        terminalreporter.write_line(leak, red=True)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ CONNECT_LIMIT = 10.0
 REPLY_LIMIT = 30.0
 LOCK_LIMIT = 90.0
 REVOKE_LIMIT = 10.0
-# After a refresh failed in passing, a token that still lives is used this long before the next try.
+# After a refresh, however it ended, a token that still lives is used this long before the next.
 PAUSE = 30.0
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Credentials:
         tokens: Tokens | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        self.path = path
+        self.path = path.absolute()
         self._auth_url = auth_url
         self._clock = clock
         # What the file does not hold: tokens given, or renewed where they could not be written.
@@ -122,6 +122,13 @@ class Credentials:
         if self._lives(tokens) or (tokens.can_refresh and tokens.refresh_token not in self._refused):
             return "authenticated"
         return "expired"
+
+    async def make_room(self) -> None:
+        """See that a new sign-in can be stored, before a person takes the trouble.
+
+        Raises ConfigurationError where it cannot.
+        """
+        await asyncio.to_thread(self._rehearse)
 
     async def adopt(self, tokens: Tokens) -> None:
         """Store a new sign-in and use it. Raises ConfigurationError where the file cannot be written."""
@@ -204,6 +211,8 @@ class Credentials:
             ) from error
         except OSError as error:
             raise _unwritable(self.path, error) from error
+        finally:
+            self._paused_until = time.monotonic() + PAUSE
 
     def _renew_alone(self, refused: tuple[str, ...]) -> Tokens:
         stored = token_file.load(self.path)
@@ -241,11 +250,9 @@ class Credentials:
         return [tokens for token, tokens in found.items() if token not in self._refused]
 
     def _spend(self, tokens: Tokens, stored: Tokens | None) -> Tokens:
-        try:
-            reply = asyncio.run(self._ask(tokens.refresh_token))
-        except LLMError:
-            self._paused_until = time.monotonic() + PAUSE
-            raise
+        if tokens is stored:
+            token_file.rehearse(self.path)
+        reply = asyncio.run(self._ask(tokens.refresh_token))
         renewed = type(tokens).from_reply(reply, now=self._clock(), previous=tokens)
         self._renewal = (tokens.access_token, renewed.access_token)
         if stored is not None and token_file.stamp(self.path) is None:
@@ -280,6 +287,13 @@ class Credentials:
                 "The issuer did not renew the sign-in in time. It is still there: try again.",
                 provider=PROVIDER,
             ) from error
+
+    def _rehearse(self) -> None:
+        try:
+            with token_file.locked(self.path, LOCK_LIMIT):
+                token_file.rehearse(self.path)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def _store(self, tokens: Tokens) -> None:
         try:
@@ -316,6 +330,8 @@ def _signed_out(because: str) -> AuthenticationError:
 
 def _unwritable(path: Path, error: OSError) -> ConfigurationError:
     reason = error.strerror or str(error)
+    if isinstance(error.filename, str) and error.filename.endswith(".lock"):
+        reason = f"{reason} ({error.filename})"
     return ConfigurationError(
         f"The token file {path} cannot be written: {reason}. Mend that, or set token_file_path.",
         provider=PROVIDER,

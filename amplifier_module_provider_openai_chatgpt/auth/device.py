@@ -49,16 +49,18 @@ class DeviceCode:
     lifetime: float = LIFETIME
 
     def text(self) -> str:
-        """Tell a person what to do; the lines hold no markup."""
+        """Tell a person what to do; the lines hold no markup and fit into 80 columns."""
         minutes = max(1, round(self.lifetime / 60))
         return (
-            f"To sign in, open {self.url} in any browser and enter this code within {minutes} minutes:\n\n"
+            "To sign in, open this page in any browser, on any machine:\n\n"
+            f"    {self.url}\n\n"
+            f"and enter this code there within {minutes} minutes:\n\n"
             f"    {self.user_code}\n\n"
-            "Does the page refuse it? Switch on: ChatGPT, Settings, Security, "
-            '"Enable device code authorization for Codex"\n'
-            "(in a workspace, an admin does), then enter it again.\n"
-            "Continue only if you started this sign-in yourself. If a website or another person gave you "
-            "the code, cancel: they want your account."
+            'If the page refuses the code, switch on "Enable device code authorization\n'
+            'for Codex" in ChatGPT under Settings, Security (in a workspace, an admin\n'
+            "does), then enter the code again.\n\n"
+            "Continue only if you started this sign-in yourself. If a website or another\n"
+            "person gave you the code, cancel: they want your account."
         )
 
 

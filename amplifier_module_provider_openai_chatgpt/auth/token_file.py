@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1024 * 1024
 _PRIVATE = 0o600
+# More than a credential needs.
+_ROOM = 32 * 1024
 _warned: dict[str, tuple[object, str]] = {}
 
 logger = logging.getLogger(__name__)
@@ -65,10 +67,26 @@ def save(path: Path, tokens: Tokens) -> None:
 
     Raises OSError, RefusedFileError among them.
     """
+    with _written(path, to_json(tokens.to_dict(), indent=2) + b"\n") as beside:
+        beside.replace(path)
+    _sync_folder(path.parent)
+
+
+def rehearse(path: Path) -> None:
+    """Do all that ``save`` does but the last step, so that what would fail fails before it costs anything.
+
+    Raises what ``save`` would.
+    """
+    with _written(path, b" " * _ROOM):
+        pass
+
+
+@contextlib.contextmanager
+def _written(path: Path, content: bytes) -> Iterator[Path]:
+    """Lend a file beside ``path`` that holds the content; one that is left there is removed."""
     _make_folder(path.parent)
     with contextlib.suppress(FileNotFoundError):
         _check(path.lstat())
-    content = to_json(tokens.to_dict(), indent=2) + b"\n"
     beside = _beside(path)
     beside.unlink(missing_ok=True)
     try:
@@ -77,12 +95,10 @@ def save(path: Path, tokens: Tokens) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
+        yield beside
+    finally:
         with contextlib.suppress(OSError):
             beside.unlink()
-        raise
-    _sync_folder(path.parent)
 
 
 def delete(path: Path) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from .accounts import ACCOUNT, LIFETIME, Accounts, Grant
+from .accounts import ACCOUNT, LIFETIME, Accounts, Grant, confide
 from .catalogue import default_models, served_models
 from .quota import Quota, Window
 from .rules import Rules
@@ -260,9 +260,12 @@ class World:
 
     def remember_sealed(self, items: Sequence[Json]) -> None:
         """Remember the sealed texts of an answer."""
-        texts = [item.get("encrypted_content") for item in items]
+        found = [item.get("encrypted_content") for item in items]
+        texts = [text for text in found if isinstance(text, str)]
         with self.changed:
-            self._sealed.update(text for text in texts if isinstance(text, str))
+            self._sealed.update(texts)
+        for text in texts:
+            confide(text)
 
     def next_fault(self, path: str) -> Fault | None:
         """Take the next fault of a path."""

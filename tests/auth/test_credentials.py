@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from amplifier_core.llm_errors import (
@@ -435,6 +436,63 @@ async def test_where_the_file_cannot_be_written_a_sign_in_says_so(sim, tmp_path)
         with pytest.raises(ConfigurationError, match=f"cannot be written.*{reason}"):
             await Credentials(bad, sim.auth_url).adopt(tokens)
     assert not (tmp_path / "elsewhere.json").exists()
+
+
+@pytest.mark.parametrize("expires_in", [DUE, EXPIRED])
+async def test_where_the_new_token_could_not_be_written_the_old_one_is_not_spent(
+    sim, tmp_path, signed_in, credentials, expires_in
+):
+    old = signed_in(expires_in)
+    obstacle = tmp_path / ".tokens.json.new"
+    obstacle.mkdir()
+    if expires_in == DUE:
+        assert await credentials.current() == old
+    else:
+        with pytest.raises(ConfigurationError, match=r"tokens\.json cannot be written"):
+            await credentials.current()
+    assert not sim.requests
+    obstacle.rmdir()
+    assert (await credentials.renew(old)).access_token != old.access_token
+
+
+async def test_a_lock_that_cannot_be_had_is_named(sim, tmp_path, signed_in, credentials):
+    signed_in(EXPIRED)
+    (tmp_path / "tokens.json.lock").mkdir()
+    with pytest.raises(ConfigurationError, match=r"tokens\.json\.lock"):
+        await credentials.current()
+    assert not sim.requests
+
+
+async def test_room_is_made_sure_of_before_a_sign_in_and_nothing_is_left_behind(
+    sim, tmp_path, path, credentials
+):
+    await credentials.make_room()
+    assert [name.name for name in tmp_path.iterdir()] == ["tokens.json.lock"]
+    path.mkdir()
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        await credentials.make_room()
+
+
+async def test_a_token_that_never_lives_five_minutes_is_not_renewed_with_every_call(
+    sim, credentials, signed_in
+):
+    signed_in(EXPIRED)
+    sim.accounts.lifetime = DUE
+    found = [await credentials.current() for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+    assert refreshes(sim) == 1
+
+
+async def test_one_file_under_two_names_is_refreshed_once(sim, tmp_path, path, signed_in, monkeypatch):
+    (tmp_path / "alias").symlink_to(tmp_path, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    names = (path, Path("tokens.json"), Path("alias") / "tokens.json", tmp_path / "alias" / "tokens.json")
+    everyone = [Credentials(name, sim.auth_url) for name in names]
+    signed_in(EXPIRED)
+    monkeypatch.chdir("/")
+    found = await asyncio.gather(*(credentials.current() for credentials in everyone))
+    assert len({tokens.access_token for tokens in found}) == 1
+    assert refreshes(sim) == 1
 
 
 async def test_a_renewed_token_that_cannot_be_stored_is_kept_in_memory(sim, path, signed_in, caplog):

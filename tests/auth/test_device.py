@@ -234,8 +234,9 @@ async def test_the_prompt_says_what_a_person_needs_and_the_code_stands_nowhere_e
     text = shown[0].text()
     (code,) = sim.user_codes
     for part in (code, f"{sim.auth_url}/codex/device", "15 minutes", "Enable device code", "cancel"):
-        assert part in text
+        assert text.count(part) == 1
     assert "[" not in text
+    assert max(map(len, text.splitlines())) < 80
     assert code not in repr(shown[0]) + caplog.text
 
 

@@ -2,10 +2,12 @@
 
 import base64
 import hashlib
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
+
+from tests.browser import browse
 
 CLIENT = "app_EMoamEEZ73f0CkXaXp7hrann"
 CALLBACK = "http://localhost:1455/auth/callback"
@@ -49,11 +51,11 @@ def authorize(http, redirect_uri=CALLBACK):
         "code_challenge_method": "S256",
         "state": "s1",
     }
-    return http.get("/oauth/authorize", params=query)
+    return browse(f"{http.base_url}/oauth/authorize?{urlencode(query)}", follow=False)
 
 
 def code_of(answer):
-    assert answer.status_code == 302
+    assert answer.status == 302
     query = parse_qs(urlsplit(answer.headers["location"]).query)
     assert query["state"] == ["s1"]
     return query["code"][0]

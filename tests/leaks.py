@@ -1,0 +1,97 @@
+"""The search for leaked secrets that surrounds the whole test run.
+
+It knows every token, code, verifier and sealed reasoning that any simulator of this process gives out,
+and looks for them in all logs (at DEBUG), in all events that reach the kernel's hooks, in all kernel
+errors, and in all that tests print. User codes may be printed: the prompt of a sign-in does.
+"""
+
+import functools
+import logging
+import os
+import re
+import traceback
+
+from amplifier_core.llm_errors import LLMError
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt.simulator import accounts
+
+_MARK = 10
+_RUNS = re.compile(rf"[\w.=~-]{{{_MARK},}}")
+_USER_CODE = re.compile(r"[A-Z]{4}-[A-Z]{5}")
+
+
+def _marks(secret):
+    """The random parts that give a secret away, whole or cut: its end, and what follows its prefix.
+
+    All JWTs begin alike, and sealed reasoning ends with what it is about.
+    """
+    if not secret.startswith("gAAAA"):
+        yield secret[-_MARK:]
+    if not secret.startswith("eyJ") and len(secret) > 3 * _MARK:
+        yield secret[_MARK + 1 : 2 * _MARK + 1]
+
+
+class Watch(logging.Handler):
+    """Searches what it is shown for the secrets it was told of; also a handler of logs."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.found = []
+        self.searched = dict.fromkeys(("log", "event", "exception", "output"), 0)
+        self._marks = {}
+
+    def learn(self, secret):
+        """Search for one more secret from now on."""
+        self._marks.update((mark, secret) for mark in _marks(secret) if len(mark) == _MARK)
+
+    def search(self, where, text, test=None):
+        """Note the secrets that ``text`` gives away, and the test in which that happened."""
+        self.searched[where] += 1
+        for secret in set(self._given_away(text)):
+            if not (where == "output" and _USER_CODE.fullmatch(secret)):
+                test = test or os.environ.get("PYTEST_CURRENT_TEST", "between tests").split(" (")[0]
+                self.found.append(f"{test}: {secret[:8]}… leaked into the {where}: {text[:200]!r}")
+
+    def _given_away(self, text):
+        for run in _RUNS.findall(text):
+            for at in range(len(run) - _MARK + 1):
+                if secret := self._marks.get(run[at : at + _MARK]):
+                    yield secret
+
+    def emit(self, record):
+        """Search a log record, with its arguments and its traceback."""
+        trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        self.search("log", f"{record.getMessage()} {record.args!r} {trace}")
+
+
+def surround(watch):
+    """Show a watch all that happens in this process.
+
+    It listens at the borders: Python's logging, the kernel's hooks, the kernel's errors. Nothing of that
+    changes what a caller gets.
+    """
+    accounts.confidants.append(watch.learn)
+    logging.getLogger().addHandler(watch)
+    logging.getLogger().setLevel(logging.DEBUG)
+    registry = type(MockCoordinator().hooks)
+    registry.emit = _heard(watch, registry.emit)
+    LLMError.__init__ = _raised(watch, LLMError.__init__)
+
+
+def _heard(watch, emit):
+    @functools.wraps(emit)
+    def heard(self, event, data, *more):
+        watch.search("event", f"{event} {data!r}")
+        return emit(self, event, data, *more)
+
+    return heard
+
+
+def _raised(watch, init):
+    @functools.wraps(init)
+    def raised(self, *given, **options):
+        init(self, *given, **options)
+        watch.search("exception", f"{self} {self!r} {vars(self)!r}")
+
+    return raised

@@ -1,0 +1,154 @@
+"""The search for leaks finds what is planted, and calls of every kind leave nothing to be found."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amplifier_core.llm_errors import LLMError
+from amplifier_core.message_models import ChatRequest, Message, ToolSpec
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt.events import EVENTS
+from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import watch
+from tests.leaks import Watch
+
+LEAKY = Path(__file__).with_name("leaky.py")
+PLANTED = {
+    "test_logs_an_argument": "log",
+    "test_logs_in_a_thread_and_with_a_traceback": "log",
+    "test_emits_what_nobody_listens_to": "event",
+    "test_raises_and_catches": "exception",
+    "test_prints": "output",
+    "test_logs_a_user_code": "log",
+}
+RESPONSES = "/codex/responses"
+CLOCK = ToolSpec(
+    name="get_time",
+    description="Tells the time.",
+    parameters={"type": "object", "properties": {"city": {"type": "string"}}},
+)
+
+
+def test_a_run_in_which_something_leaks_fails_and_names_the_test():
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(LEAKY)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert " 8 passed" in run.stdout
+    assert run.returncode == 1
+    found = re.findall(r"::(test_\w+): .* leaked into the (\w+):", run.stdout)
+    assert dict(found) == PLANTED
+    assert len(found) >= len(PLANTED)
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "leaks"),
+    [
+        ("rt_0123456789abcdefghijklmnopqrstuv", "it was rt_0123456789abcdefghijklmnopqrstuv.", True),
+        ("rt_0123456789abcdefghijklmnopqrstuv", "it was rt_0123456789abcdefghijkl…", True),
+        ("rt_0123456789abcdefghijklmnopqrstuv", "it was rt_01234567…", False),
+        ("eyJhbGci.eyJleHAiOjEi.c2lnbmF0dXJl", '{"x":"eyJhbGci.eyJleHAiOjEi.c2lnbmF0dXJl"}', True),
+        ("eyJhbGci.eyJleHAiOjEi.c2lnbmF0dXJl", "eyJhbGci.eyJleHAiOjEi", False),
+        ("gAAAAABaaaaaaaaaabbbbbbbbbbccccccccccdGV4dA==", "gAAAAABaaaaaaaaaabbbbbbbbbb", True),
+        ("ABCD-EFGHI", "code=ABCD-EFGHI&x=1", True),
+        ("ABCD-EFGHI", "ABCD-EFGHJ", False),
+    ],
+)
+def test_a_secret_is_found_whole_cut_and_inside_other_text(secret, text, leaks):
+    own = Watch()
+    own.learn(secret)
+    own.search("log", text)
+    assert bool(own.found) is leaks
+
+
+def echo(sim):
+    """Every secret that a server could send back to whoever sent it."""
+    tokens = " ".join(sorted(sim.secrets | sim.sealed))
+    return {"error": {"message": f"Refused: {tokens}", "code": "bad_request", "param": tokens}}
+
+
+FAULTS = {
+    "nothing": None,
+    "an echo of all secrets": lambda sim: Fault(status=400, body=echo(sim)),
+    "an echo with a 403": lambda sim: Fault(status=403, body=echo(sim)),
+    "an echo with a 429": lambda sim: Fault(status=429, body=echo(sim)),
+    "an echo with a 500": lambda sim: Fault(status=500, body=echo(sim)),
+    "an echo as text": lambda sim: Fault(status=400, body=json.dumps(echo(sim))),
+    "an echo as a page": lambda sim: Fault(status=502, body=f"<html>{json.dumps(echo(sim))}</html>"),
+    "an echo in the headers": lambda sim: Fault(
+        status=400, body="", headers={"x-error-json": json.dumps(echo(sim)), "www-authenticate": "Bearer"}
+    ),
+    "an echo in the stream": lambda sim: Fault(
+        status=200, body=f"data: {json.dumps({'type': 'response.failed', 'response': echo(sim)})}\n\n"
+    ),
+    "an echo as an error event": lambda sim: Fault(
+        status=200, body=f"data: {json.dumps({'type': 'error', **echo(sim)})}\n\n"
+    ),
+    "a 401": lambda sim: Fault(status=401, body=echo(sim)),
+    "a cut": lambda sim: Fault(cut_after_bytes=900),
+}
+
+
+async def converse(provider, sim, fault):
+    """Two turns with thinking and a tool, the second through a fault; then a new token, then all gone."""
+    messages = [Message(role="user", content="What time is it in Tokyo? Use get_time.")]
+    request = ChatRequest(messages=messages, tools=[CLOCK], reasoning_effort="medium")
+    first = await provider.complete(request)
+    messages.append(Message(role="assistant", content=first.content, metadata=first.metadata))
+    if fault:
+        sim.misbehave(RESPONSES, fault(sim), times=None)
+    told = [await failure(provider.complete(ChatRequest(messages=messages, tools=[CLOCK])))]
+    sim.behave(RESPONSES)
+    tokens = provider.credentials.peek()
+    sim.revoke_access(tokens.access_token)
+    await provider.complete(request)
+    sim.accounts.revoke(provider.credentials.peek().refresh_token)
+    told.append(await failure(provider.complete(request)))
+    return told
+
+
+async def failure(work):
+    """Return all that an error says of itself and of its causes."""
+    try:
+        await work
+    except LLMError as error:
+        chain = [error]
+        while chain[-1].__cause__ is not None:
+            chain.append(chain[-1].__cause__)
+        return " ".join(f"{one} {one!r} {vars(one)!r}" for one in chain)
+    return ""
+
+
+@pytest.mark.parametrize("row", FAULTS)
+async def test_raw_events_errors_and_reprs_of_calls_of_every_kind_hold_no_secret(sim, config, row):
+    coordinator, heard = MockCoordinator(), []
+
+    async def hear(event, data):
+        heard.append((event, data))
+
+    for event in EVENTS:
+        coordinator.hooks.register(event, hear, name=f"hear:{event}")
+    provider = ChatGPTProvider({**config, "raw": True, "max_retries": 1}, coordinator)
+    told = await converse(provider, sim, FAULTS[row])
+    reprs = [provider, provider.credentials, provider.credentials.peek(), provider.client, provider.settings]
+    names = [event for event, _ in heard]
+    assert names.count("llm:request") == names.count("llm:response") == 4
+    assert "revoked" in told[1]
+    assert sim.sealed
+    for text in (json.dumps(heard), *told, *map(repr, reprs)):
+        assert not [secret for secret in sim.secrets | sim.sealed if secret in text]
+    assert not [leak for leak in watch.found if row in leak]
+
+
+async def test_libraries_log_neither_cookies_nor_tokens_of_an_answer(sim, config, caplog):
+    caplog.set_level("DEBUG")
+    told = {"set-cookie": "__cf_bm=ripe-cookie; Path=/", "x-echo": next(iter(sim.secrets))}
+    sim.misbehave("/codex/models", Fault(headers=told))
+    assert await ChatGPTProvider(config).list_models()
+    assert "x-echo" in caplog.text
+    assert "set-cookie" in caplog.text
+    assert "ripe-cookie" not in caplog.text
+    assert told["x-echo"] not in caplog.text
