@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -88,12 +89,13 @@ async def _keep(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> No
 
 
 async def _count_down(notes: Console, seconds: float) -> None:
-    """Show the time that is left in one line, which is gone when the wait is over."""
+    """Show every second that is left in one line of one width, which is gone when the wait is over."""
     until = time.monotonic() + seconds
     with notes.status("") as line:
-        while (left := int(until - time.monotonic())) > 0:
-            line.update(f"Waiting for you: {left // 60}:{left % 60:02d} left. Ctrl-C cancels.")
-            await asyncio.sleep(1)
+        while (left := until - time.monotonic()) > 0:
+            minutes, rest = divmod(math.ceil(left), 60)
+            line.update(f"Waiting for you: {minutes:2}:{rest:02} left. Ctrl-C cancels.")
+            await asyncio.sleep(left % 1 or 1)
 
 
 async def _read_line() -> str:

@@ -1,8 +1,13 @@
 """A person's browser, for tests: it follows addresses with codes in them and, unlike httpx, logs none."""
 
+import contextlib
+import tempfile
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from filelock import FileLock
 
 
 @dataclass
@@ -24,3 +29,10 @@ def browse(url, *, follow=True):
     finally:
         connection.close()
     return browse(page.headers["location"]) if follow and page.status == 302 else page
+
+
+@contextlib.contextmanager
+def callback_ports():
+    """Have the two ports of the callback, which exist once on a machine: other runs of these tests wait."""
+    with FileLock(Path(tempfile.gettempdir()) / "chatgpt-callback-ports.lock", timeout=60):
+        yield

@@ -5,11 +5,9 @@ import json
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
-from tests.leaks import Watch, surround
+from tests.leaks import surround, watch
 
 DEAD = "http://127.0.0.1:9"
-
-watch = Watch()
 
 
 def pytest_configure(config):

@@ -2,7 +2,8 @@
 
 It knows every token, code, verifier and sealed reasoning that any simulator of this process gives out,
 and looks for them in all logs (at DEBUG), in all events that reach the kernel's hooks, in all kernel
-errors, and in all that tests print. User codes may be printed: the prompt of a sign-in does.
+errors, in all that tests print and in what programs show in a terminal. User codes may be printed: the
+prompt of a sign-in does.
 """
 
 import functools
@@ -63,6 +64,9 @@ class Watch(logging.Handler):
         """Search a log record, with its arguments and its traceback."""
         trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
         self.search("log", f"{record.getMessage()} {record.args!r} {trace}")
+
+
+watch = Watch()
 
 
 def surround(watch):

@@ -14,8 +14,7 @@ from amplifier_core.testing import MockCoordinator
 from amplifier_module_provider_openai_chatgpt.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from tests.conftest import watch
-from tests.leaks import Watch
+from tests.leaks import Watch, watch
 
 LEAKY = Path(__file__).with_name("leaky.py")
 PLANTED = {

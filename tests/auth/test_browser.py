@@ -5,26 +5,22 @@ import base64
 import contextlib
 import hashlib
 import socket
-import tempfile
 import threading
-from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, ProviderUnavailableError
-from filelock import FileLock
 
 from amplifier_module_provider_openai_chatgpt.auth.browser import Attempt, sign_in_by_browser
 from amplifier_module_provider_openai_chatgpt.auth.callback import PORTS
 from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from tests.browser import Page, browse
+from tests.browser import Page, browse, callback_ports
 
 
 @pytest.fixture(autouse=True)
 def ports():
-    """The two ports exist once on a machine: other runs of these tests wait."""
-    with FileLock(Path(tempfile.gettempdir()) / "chatgpt-callback-ports.lock", timeout=60):
+    with callback_ports():
         yield
     for port in PORTS:
         taken(port).close()
