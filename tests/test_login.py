@@ -1,4 +1,4 @@
-"""Signing in through the provider, as hosts do it: line by line, on a loop of its own, stopped at any time."""
+"""Signing in through the provider, as hosts do it: line by line, on any loop, stopped at any time."""
 
 import asyncio
 import inspect

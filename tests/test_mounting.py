@@ -52,7 +52,6 @@ class Desk:
 
     def __init__(self):
         self._reader, line = pty.openpty()
-        os.set_blocking(self._reader, False)
         self._stderr = os.fdopen(line, "w")
         self._redirection = contextlib.redirect_stderr(self._stderr)
 
@@ -64,10 +63,12 @@ class Desk:
 
     @property
     def shown(self):
+        self._stderr.write("THE END\n")
         self._stderr.flush()
-        with contextlib.suppress(BlockingIOError):
-            return os.read(self._reader, 65536).decode()
-        return ""
+        found = b""
+        while not found.endswith(b"THE END\r\n"):
+            found += os.read(self._reader, 65536)
+        return found.decode().removesuffix("THE END\r\n")
 
     def close(self):
         self._stderr.close()
@@ -105,7 +106,10 @@ async def test_at_a_terminal_a_person_who_is_signed_out_is_asked_and_then_signed
     assert (await provider.complete(HELLO)).text
     with desk:
         await mounted(signed_out)
-    assert desk.shown == ""
+        assert desk.shown == ""
+        await provider.credentials.forget()
+        await mounted(signed_out)
+    assert desk.shown.startswith("To sign in")
 
 
 def expired(sim, path, **changed):
