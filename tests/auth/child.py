@@ -1,14 +1,20 @@
-"""A process of its own that uses a sign-in: ``child.py FILE AUTH_URL BASE_URL WHAT``.
+"""A process that uses a sign-in, or forks others that do: ``child.py AUTH_URL BASE_URL [FILE]``.
 
-``eight``: eight tasks each get a token and call the backend with it; begins when a line arrives.
-Otherwise the process kills itself when Python tells of this event for the first time: ``socket.connect``
-to the issuer, ``open`` of the new file, ``os.rename`` (``never`` and ``done`` are none).
+With a file it gets one token from it. Without one it takes orders, one a line, and answers each in one
+line: ``eight FILE`` forks eight processes, of which each makes eight calls at once; ``kill SECONDS FILE``
+forks one that gets a token and kills it after that time; ``MOMENT FILE`` forks one that kills itself when
+Python tells of this event for the first time: ``socket.connect`` to the issuer, ``open`` of the new
+file when all of it is to be written, ``os.rename``; at the moment ``done`` it has its token. Forking saves
+the imports, which take far longer than what is tried here.
 """
 
 import asyncio
 import os
 import signal
 import sys
+import time
+import traceback
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,23 +22,80 @@ from amplifier_module_provider_openai_chatgpt.auth.credentials import shared_cre
 from amplifier_module_provider_openai_chatgpt.http import new_client
 
 
+async def token(path, auth_url):
+    return await shared_credentials(Path(path), auth_url).current()
+
+
 async def call(path, auth_url, base_url):
-    tokens = await shared_credentials(path, auth_url).current()
+    tokens = await token(path, auth_url)
     headers = {"Authorization": f"Bearer {tokens.access_token}", "ChatGPT-Account-ID": tokens.account_id}
     async with new_client(connect=10, silence=30) as client:
         response = await client.get(f"{base_url}/codex/models?client_version=0.0.0", headers=headers)
     return response.status_code
 
 
-async def eight(*where):
+async def eight_calls(*where):
     return await asyncio.gather(*(call(*where) for _ in range(8)))
 
 
-def die_at(moment, port):
-    """Kill this process where Python itself tells of the event."""
+async def warm_up(auth_url):
+    """Import all that a first request and a first lock import."""
+    async with new_client(connect=10, silence=30) as client:
+        await client.get(f"{auth_url}/codex/device")
+    import_module("filelock")
+
+
+def fork(work):
+    """Do something in a process of its own; returns its id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work()
+    except BaseException:  # noqa: BLE001 - nothing of it may go on in the parent's place
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def ending(child):
+    return str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def eight_processes(*where):
+    """Let eight processes begin at the same moment; returns their status codes."""
+    gate, opener = os.pipe()
+    results, report = os.pipe()
+
+    def work():
+        os.close(opener)
+        os.read(gate, 1)
+        codes = asyncio.run(eight_calls(*where))
+        os.write(report, b"".join(b"%d " % code for code in codes))
+
+    children = [fork(work) for _ in range(8)]
+    for end in (opener, report):
+        os.close(end)
+    for child in children:
+        ending(child)
+    with os.fdopen(results) as all_codes:
+        os.close(gate)
+        return all_codes.read()
+
+
+def kill_later(seconds, path, auth_url):
+    child = fork(lambda: asyncio.run(token(path, auth_url)))
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return ending(child)
+
+
+def die_at(moment, path, auth_url):
+    """Get a token, and kill this process where Python itself tells of the event."""
+    port, opened = urlsplit(auth_url).port, iter((False, True))
     is_it = {
         "socket.connect": lambda _, address: address[1] == port,
-        "open": lambda path, *_: str(path).endswith(".new"),
+        "open": lambda name, *_: str(name).endswith(".new") and next(opened),
         "os.rename": lambda *_: True,
     }
 
@@ -41,20 +104,29 @@ def die_at(moment, port):
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
-
-
-def main(path, auth_url, base_url, what):
-    if what == "eight":
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        sys.stdin.readline()
-        codes = asyncio.run(eight(Path(path), auth_url, base_url))
-        sys.stdout.write(" ".join(map(str, codes)))
-        return
-    die_at(what, urlsplit(auth_url).port)
-    asyncio.run(shared_credentials(Path(path), auth_url).current())
-    if what == "done":
+    asyncio.run(token(path, auth_url))
+    if moment == "done":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def obey(order, auth_url, base_url):
+    match order.split():
+        case ["eight", path]:
+            return eight_processes(path, auth_url, base_url)
+        case ["kill", seconds, path]:
+            return kill_later(float(seconds), path, auth_url)
+        case [moment, path]:
+            return ending(fork(lambda: die_at(moment, path, auth_url)))
+
+
+def main(auth_url, base_url, path=None):
+    if path is not None:
+        asyncio.run(token(path, auth_url))
+        return
+    asyncio.run(warm_up(auth_url))
+    for order in sys.stdin:
+        sys.stdout.write(f"{obey(order, auth_url, base_url)}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
