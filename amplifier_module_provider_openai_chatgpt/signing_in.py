@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import sys
 import time
@@ -15,6 +16,8 @@ from .provider import LOGIN_SILENCE
 from .terminal import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from .auth.device import DeviceCode
@@ -30,7 +33,7 @@ async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
     countdown: list[asyncio.Task[None]] = []
 
     def prompt(device: DeviceCode) -> None:
-        notes.print(device.text(), markup=False, highlight=False, soft_wrap=True)
+        notes.print(device.text() + "\n", markup=False, highlight=False, soft_wrap=True)
         if notes.is_terminal:
             countdown.append(asyncio.create_task(_count_down(notes, device.lifetime)))
 
@@ -49,15 +52,16 @@ async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
     """Sign in through a browser; where none reaches this machine, the redirect address can be pasted."""
     settings = provider.settings
     await provider.credentials.make_room()
-    async with new_client(connect=settings.connect_timeout, silence=LOGIN_SILENCE) as client:
-        tokens = await sign_in_by_browser(
-            client,
-            settings.auth_url,
-            settings.originator,
-            open_url=_open_window,
-            show=lambda text: notes.print(text, markup=False, highlight=False, soft_wrap=True),
-            read_line=_read_line if sys.stdin.isatty() else None,
-        )
+    with _unseen():
+        async with new_client(connect=settings.connect_timeout, silence=LOGIN_SILENCE) as client:
+            tokens = await sign_in_by_browser(
+                client,
+                settings.auth_url,
+                settings.originator,
+                open_url=_open_window,
+                show=lambda text: notes.print(text, markup=False, highlight=False, soft_wrap=True),
+                read_line=_read_line if _can_paste() else None,
+            )
     await _keep(provider, tokens, notes)
 
 
@@ -96,6 +100,28 @@ async def _count_down(notes: Console, seconds: float) -> None:
             minutes, rest = divmod(math.ceil(left), 60)
             line.update(f"Waiting for you: {minutes:2}:{rest:02} left. Ctrl-C cancels.")
             await asyncio.sleep(left % 1 or 1)
+
+
+def _can_paste() -> bool:
+    """Tell whether an event loop can wait for what a person types here."""
+    return sys.platform != "win32" and sys.stdin.isatty()
+
+
+@contextlib.contextmanager
+def _unseen() -> Iterator[None]:
+    """Keep a terminal from showing what is typed: a pasted address holds a code."""
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(sys.stdin)
+    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 async def _read_line() -> str:

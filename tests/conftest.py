@@ -1,6 +1,7 @@
 """What tests share: a simulator, a signed-in token file, no account of anybody, and a search for leaks."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,7 @@ def sim():
 
 
 def write_tokens(path, tokens):
+    path = Path(path)
     path.touch(mode=0o600)
     path.write_text(json.dumps(tokens))
     return path

@@ -14,6 +14,7 @@ from amplifier_core.testing import MockCoordinator
 from amplifier_module_provider_openai_chatgpt.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import write_tokens
 from tests.leaks import Watch, watch
 
 LEAKY = Path(__file__).with_name("leaky.py")
@@ -26,6 +27,7 @@ PLANTED = {
     "test_logs_a_user_code": "log",
 }
 RESPONSES = "/codex/responses"
+HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 CLOCK = ToolSpec(
     name="get_time",
     description="Tells the time.",
@@ -151,3 +153,12 @@ async def test_libraries_log_neither_cookies_nor_tokens_of_an_answer(sim, config
     assert "set-cookie" in caplog.text
     assert "ripe-cookie" not in caplog.text
     assert told["x-echo"] not in caplog.text
+
+
+@pytest.mark.parametrize("token", ["opaque\nsecret", "opake-geheimtür", "opaque secret", "opaque\x00secret"])
+async def test_a_token_that_no_header_could_carry_is_none_and_is_not_told(sim, config, token):
+    write_tokens(config["token_file_path"], {**sim.sign_in(), "access_token": token, "refresh_token": token})
+    told = await failure(ChatGPTProvider(config).complete(HELLO))
+    assert told.startswith("No valid OAuth tokens: run amplifier-openai-chatgpt login")
+    assert token not in told
+    assert not sim.requests

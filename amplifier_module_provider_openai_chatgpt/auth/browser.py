@@ -89,12 +89,12 @@ async def sign_in_by_browser(
 
 
 def _instructions(url: str, port: int, *, pasting: bool) -> str:
-    paste = "\n\nOr let the last page fail to load there, and paste its address here." if pasting else ""
+    paste = "\n\nOr let the last page fail to load there, and paste its address here (it is not\nshown)."
     return (
         "To sign in, continue in your browser. If it does not open, open this address\n"
         f"yourself:\n\n{url}\n\n"
         "Is the browser on another machine? Forward the port there first:\n\n"
-        f"    ssh -L {port}:localhost:{port} <this machine>{paste}"
+        f"    ssh -L {port}:localhost:{port} <this machine>{paste if pasting else ''}"
     )
 
 
@@ -120,7 +120,7 @@ async def _read_pasted(
     while not callback.code.done() and (line := await read_line()):
         address = line.strip()
         if address and (problem := callback.take(urlsplit(address).query)):
-            show(f"{problem}\nPaste the whole address of the page that did not load.")
+            show(f"\n{problem}\nPaste the whole address of the page that did not load.")
 
 
 def _open(open_url: Callable[[str], object], url: str) -> None:

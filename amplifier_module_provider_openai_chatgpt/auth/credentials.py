@@ -70,8 +70,7 @@ class Credentials:
         self._clock = clock
         # What the file does not hold: tokens given, or renewed where they could not be written.
         self._memory = tokens
-        self._stored: Tokens | None = None
-        self._stamp: object = None
+        self._seen: tuple[object, Tokens | None] = (None, None)
         self._refused: dict[str, str] = {}
         self._dead: set[str] = set()
         self._renewal = ("", "")
@@ -87,7 +86,9 @@ class Credentials:
         must sign in, a retryable kernel error when only the moment is bad.
         """
         tokens = self.peek()
-        if tokens is not None and self._holds(tokens):
+        if tokens is None:
+            raise _signed_out()
+        if self._holds(tokens):
             return tokens
         try:
             return await self._join()
@@ -167,11 +168,11 @@ class Credentials:
 
     def _look(self) -> Tokens | None:
         """Return the file's credential, read again only when the file changed."""
-        stamp = token_file.stamp(self.path)
-        if stamp != self._stamp or stamp is None:
-            self._stored = token_file.load(self.path) if stamp else None
-            self._stamp = stamp
-        return self._stored
+        stamp, (seen, stored) = token_file.stamp(self.path), self._seen
+        if stamp != seen:
+            stored = token_file.load(self.path) if stamp else None
+            self._seen = (stamp, stored)
+        return stored
 
     async def _join(self, *refused: Tokens) -> Tokens:
         """Wait for the one renewal under way for this purpose; leaving does not interrupt it."""
@@ -257,11 +258,20 @@ class Credentials:
         self._renewal = (tokens.access_token, renewed.access_token)
         if stored is not None and token_file.stamp(self.path) is None:
             raise _signed_out("Somebody signed out meanwhile.")
-        is_other = stored is not None and stored is not tokens and stored.account_id != tokens.account_id
-        self._memory = renewed if is_other or not self._save(renewed) else None
+        if self._is_taken(tokens, stored):
+            self._memory = None if tokens is stored else renewed
+        else:
+            self._memory = None if self._save(renewed) else renewed
         if renewed.access_token == tokens.access_token:
             raise issuer.unreadable("the renewed tokens")
         return renewed
+
+    def _is_taken(self, tokens: Tokens, stored: Tokens | None) -> bool:
+        """True where the file is another account's, or was written meanwhile by a program without a lock."""
+        found = token_file.load(self.path)
+        if found is None:
+            return False
+        return not found.is_same(stored) or (tokens is not stored and found.account_id != tokens.account_id)
 
     def _save(self, renewed: Tokens) -> bool:
         """Write a renewed credential; False where that fails.
@@ -322,7 +332,7 @@ class Credentials:
         return tokens
 
 
-def _signed_out(because: str) -> AuthenticationError:
+def _signed_out(because: str = "") -> AuthenticationError:
     return AuthenticationError(
         f"No valid OAuth tokens: run {LOGIN_COMMAND}. {because}".rstrip(), provider=PROVIDER, status_code=401
     )

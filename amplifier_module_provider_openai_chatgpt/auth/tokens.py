@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ AUTH_CLAIM = "https://api.openai.com/auth"
 PROFILE_CLAIM = "https://api.openai.com/profile"
 EARLY = timedelta(minutes=5)
 _DEFAULT_LIFETIME = timedelta(hours=1)
+_GRAPHIC = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Tokens:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Tokens:
-        """Read the shape of the token file; what is missing or of a wrong type counts as empty.
+        """Read the shape of the token file; what is missing, of a wrong type or no token counts as empty.
 
         The access token's own ``exp`` is the expiry, else the stored one; a time without offset is UTC.
         """
@@ -85,7 +87,7 @@ class Tokens:
         claims = decode(self.id_token) or decode(self.access_token)
         profile = claims.get(PROFILE_CLAIM)
         nested = profile.get("email") if isinstance(profile, Mapping) else None
-        return _word(claims.get("email")) or _word(nested)
+        return _text(claims.get("email")) or _text(nested)
 
     @property
     def is_fedramp(self) -> bool:
@@ -184,6 +186,11 @@ def _time(value: object) -> datetime | None:
 
 
 def _word(value: object) -> str:
+    """Read a token or an id; what no header could carry is none."""
+    return value if isinstance(value, str) and _GRAPHIC.fullmatch(value) else ""
+
+
+def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 

@@ -233,7 +233,7 @@ async def test_a_token_without_a_refresh_token_is_used_to_its_end_and_nothing_is
     assert not sim.requests
 
 
-async def test_nobody_signed_in_is_an_error_with_the_command(sim, credentials):
+async def test_nobody_signed_in_is_an_error_with_the_command(sim, tmp_path, credentials):
     assert credentials.peek() is None
     assert credentials.status() == "unauthenticated"
     with pytest.raises(
@@ -241,6 +241,7 @@ async def test_nobody_signed_in_is_an_error_with_the_command(sim, credentials):
     ):
         await credentials.current()
     assert not sim.requests
+    assert not list(tmp_path.iterdir())
 
 
 async def test_after_a_401_another_token_from_disk_is_adopted_without_a_refresh(sim, credentials, signed_in):
@@ -404,6 +405,25 @@ async def test_a_file_removed_by_hand_during_a_refresh_stays_removed(sim, path, 
         await call
     assert not path.exists()
     assert credentials.status() == "unauthenticated"
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+async def test_a_sign_in_that_a_program_without_a_lock_writes_during_a_refresh_stays(
+    sim, path, signed_in, is_given
+):
+    given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED)) if is_given else None
+    signed_in(EXPIRED)
+    credentials = Credentials(path, sim.auth_url, tokens=given)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    call = asyncio.create_task(credentials.current())
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+    theirs = signed_in(FRESH, account_id=OTHER)
+    sim.release()
+    renewed = await call
+    assert renewed != theirs
+    assert token_file.load(path) == theirs
+    assert await credentials.current() == (renewed if is_given else theirs)
+    assert refreshes(sim) == 1
 
 
 async def test_another_process_signing_out_is_noticed_at_once(sim, path, credentials, signed_in):
