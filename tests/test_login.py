@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import re
 
 import pytest
@@ -9,7 +10,7 @@ from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, L
 from amplifier_core.message_models import ChatRequest, Message
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.auth import token_file
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 
@@ -26,8 +27,12 @@ def provider(sim, config, path):
     return ChatGPTProvider({**config, "token_file_path": str(path)})
 
 
-def test_a_host_signs_in_lists_models_and_closes_on_a_loop_each(sim, provider, path):
-    assert provider.auth_status() == "unauthenticated"
+def test_a_host_signs_in_lists_models_and_closes_on_a_loop_each(sim, config, provider, path):
+    other = ChatGPTProvider({**config, "token_file_path": str(path)})
+    for signed_out in (provider, other):
+        assert signed_out.auth_status() == "unauthenticated"
+        with pytest.raises(AuthenticationError):
+            asyncio.run(signed_out.list_models())
     assert inspect.iscoroutinefunction(provider.login)
     assert asyncio.run(provider.login(lambda line: None)) is True
     assert provider.auth_status() == "authenticated"
@@ -38,6 +43,8 @@ def test_a_host_signs_in_lists_models_and_closes_on_a_loop_each(sim, provider, p
     asyncio.run(provider.close())
     asyncio.run(provider.close())
     assert asyncio.run(provider.complete(HELLO)).text
+    assert other.auth_status() == "authenticated"
+    assert asyncio.run(other.list_models())
     assert len(sim.requests_to("/deviceauth/usercode")) == 1
 
 
@@ -58,34 +65,15 @@ async def test_the_print_function_gets_one_plain_line_at_a_time(sim, provider):
     assert lines[-1] == "Signed in."
 
 
-async def test_without_a_print_function_the_lines_go_to_stderr(sim, provider, capsys):
-    await provider.login()
-    out, err = capsys.readouterr()
-    (code,) = sim.user_codes
-    assert out == ""
-    assert err.count(code) == 1
-
-
-async def test_another_provider_of_the_same_file_is_signed_in_as_well(provider, config, path):
-    other = ChatGPTProvider({**config, "token_file_path": str(path)})
-    with pytest.raises(AuthenticationError):
-        await other.list_models()
-    await provider.login(lambda line: None)
-    assert other.auth_status() == "authenticated"
-    assert await other.list_models()
-
-
-@pytest.mark.parametrize("times", [0, 1])
-async def test_it_can_be_stopped_at_any_moment_and_begun_again(sim, provider, path, times):
-    sim.device.approve_manually = True
+@pytest.mark.parametrize("moment", ["/deviceauth/usercode", "/deviceauth/token"])
+async def test_it_can_be_stopped_at_any_moment(sim, provider, moment):
+    sim.misbehave(moment, Fault(stall_before_headers=True))
     task = asyncio.create_task(provider.login(lambda line: None))
-    await asyncio.to_thread(sim.wait_until, lambda: len(sim.requests_to("/deviceauth/token")) >= times)
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert provider.auth_status() == "unauthenticated"
-    sim.device.approve()
-    assert await provider.login(lambda line: None)
 
 
 def test_a_keyboard_interrupt_passes(provider):
@@ -113,12 +101,14 @@ async def test_where_it_could_not_be_stored_a_sign_in_does_not_begin(sim, provid
     assert not sim.requests
 
 
-async def test_a_new_sign_in_takes_the_place_of_the_old_one(sim, provider, path):
-    for _ in range(2):
-        await provider.login(lambda line: None)
-    stored = token_file.load(path)
-    assert provider.credentials.peek() == stored
+async def test_a_new_sign_in_takes_the_place_of_the_old_one(sim, config, token_file):
+    sim.device.pending = 0
+    provider = ChatGPTProvider(config)
+    old = json.loads(token_file.read_text())
     assert (await provider.complete(HELLO)).text
-    sent = sim.requests_to("/codex/responses")[0].headers["authorization"]
-    assert stored is not None
-    assert sent == f"Bearer {stored.access_token}"
+    await provider.login(lambda line: None)
+    new = json.loads(token_file.read_text())
+    assert (await provider.complete(HELLO)).text
+    sent = [request.headers["authorization"] for request in sim.requests_to("/codex/responses")]
+    assert sent == [f"Bearer {tokens['access_token']}" for tokens in (old, new)]
+    assert old != new

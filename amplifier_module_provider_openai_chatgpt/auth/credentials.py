@@ -129,7 +129,7 @@ class Credentials:
 
         Raises ConfigurationError where it cannot.
         """
-        await asyncio.to_thread(self._rehearse)
+        await asyncio.to_thread(self._write, token_file.rehearse)
 
     async def adopt(self, tokens: Tokens) -> None:
         """Store a new sign-in and use it. Raises ConfigurationError where the file cannot be written."""
@@ -153,17 +153,21 @@ class Credentials:
             return False
 
     def _lives(self, tokens: Tokens) -> bool:
-        return tokens.is_valid(self._clock()) and tokens.access_token not in self._dead
+        """True for a token that may be used: a new one even where a wrong clock says that it has expired."""
+        if not tokens.access_token or tokens.access_token in self._dead:
+            return False
+        is_new = tokens.access_token == self._renewal[1] and time.monotonic() < self._paused_until
+        return is_new or tokens.is_valid(self._clock())
 
     def _holds(self, tokens: Tokens) -> bool:
         """True for a token to be used as it is: far from its end, or a renewal just failed."""
         if not self._lives(tokens):
             return False
         return (
-            not tokens.is_due(self._clock())
+            time.monotonic() < self._paused_until
+            or not tokens.is_due(self._clock())
             or not tokens.can_refresh
             or tokens.refresh_token in self._refused
-            or time.monotonic() < self._paused_until
         )
 
     def _look(self) -> Tokens | None:
@@ -255,7 +259,6 @@ class Credentials:
             token_file.rehearse(self.path)
         reply = asyncio.run(self._ask(tokens.refresh_token))
         renewed = type(tokens).from_reply(reply, now=self._clock(), previous=tokens)
-        self._renewal = (tokens.access_token, renewed.access_token)
         if stored is not None and token_file.stamp(self.path) is None:
             raise _signed_out("Somebody signed out meanwhile.")
         if self._is_taken(tokens, stored):
@@ -264,6 +267,7 @@ class Credentials:
             self._memory = None if self._save(renewed) else renewed
         if renewed.access_token == tokens.access_token:
             raise issuer.unreadable("the renewed tokens")
+        self._renewal = (tokens.access_token, renewed.access_token)
         return renewed
 
     def _is_taken(self, tokens: Tokens, stored: Tokens | None) -> bool:
@@ -298,19 +302,15 @@ class Credentials:
                 provider=PROVIDER,
             ) from error
 
-    def _rehearse(self) -> None:
+    def _write(self, write: Callable[..., None], *what: Tokens) -> None:
         try:
             with token_file.locked(self.path, LOCK_LIMIT):
-                token_file.rehearse(self.path)
+                write(self.path, *what)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
     def _store(self, tokens: Tokens) -> None:
-        try:
-            with token_file.locked(self.path, LOCK_LIMIT):
-                token_file.save(self.path, tokens)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+        self._write(token_file.save, tokens)
         self._memory = None
         self._refused.clear()
         self._dead.clear()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -501,6 +502,24 @@ async def test_a_token_that_never_lives_five_minutes_is_not_renewed_with_every_c
     found = [await credentials.current() for _ in range(3)]
     assert found[0] == found[1] == found[2]
     assert refreshes(sim) == 1
+
+
+async def test_a_lone_refresh_token_is_never_taken_for_a_token(sim, credentials, signed_in, path):
+    stored = signed_in(FRESH)
+    token_file.save(path, replace(stored, access_token="", expires_at=None))
+    sim.misbehave(TOKEN, Fault(status=500))
+    with pytest.raises(ProviderUnavailableError):
+        await credentials.current()
+    assert (await credentials.current()).access_token in sim.secrets
+
+
+async def test_a_clock_that_is_weeks_ahead_does_not_renew_with_every_call(sim, path, signed_in):
+    signed_in(FRESH)
+    credentials = Credentials(path, sim.auth_url, clock=lambda: datetime.now(UTC) + timedelta(weeks=3))
+    found = [await credentials.current() for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+    assert refreshes(sim) == 1
+    assert credentials.status() == "authenticated"
 
 
 async def test_one_file_under_two_names_is_refreshed_once(sim, tmp_path, path, signed_in, monkeypatch):

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from amplifier_core.llm_errors import AuthenticationError
+from amplifier_core.llm_errors import AuthenticationError, LLMError
+from amplifier_core.message_models import ChatRequest, Message
 
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
@@ -11,6 +12,7 @@ from tests.conftest import write_tokens
 
 MODELS = "/codex/models"
 TOKEN = "/oauth/token"
+HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 
 
 @pytest.fixture
@@ -64,3 +66,44 @@ async def test_a_401_that_no_refresh_heals_is_told_with_its_reason(sim, token_fi
     with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login.*revoked"):
         await ask()
     assert counts(sim) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=500), Fault(status=429), Fault(status=200, body="<html>"), None]
+)
+@pytest.mark.parametrize("left", [120, -60])
+async def test_a_call_outlives_an_issuer_in_trouble_as_long_as_its_token(
+    sim, token_file, config, fault, left
+):
+    write_tokens(token_file, sim.sign_in(expires_in=left))
+    sim.misbehave(TOKEN, fault or Fault(drop_connection=True), times=None)
+    provider = ChatGPTProvider({**config, "max_retries": 0})
+    if left > 0:
+        assert (await provider.complete(HELLO)).text
+    else:
+        with pytest.raises(LLMError) as raised:
+            await provider.complete(HELLO)
+        assert raised.value.retryable
+        assert "login" not in str(raised.value)
+    assert provider.auth_status() == "authenticated"
+    sim.behave(TOKEN)
+    assert (await provider.complete(HELLO)).text
+
+
+async def test_a_calls_token_that_was_revoked_early_is_renewed_and_the_same_call_sent_again(
+    sim, token_file, config
+):
+    sim.revoke_access(json.loads(token_file.read_text())["access_token"])
+    assert (await ChatGPTProvider(config).complete(HELLO)).text
+    first, second = sim.requests_to("/codex/responses")
+    assert first.body == second.body
+    assert first.headers["session-id"] == second.headers["session-id"]
+    assert len(sim.requests_to(TOKEN)) == 1
+
+
+async def test_a_call_that_is_refused_twice_is_an_error_with_the_command_to_run(sim, config):
+    sim.misbehave("/codex/responses", Fault(status=401, body={"detail": "Unauthorized"}), times=None)
+    with pytest.raises(AuthenticationError, match="run amplifier-openai-chatgpt login"):
+        await ChatGPTProvider(config).complete(HELLO)
+    assert len(sim.requests_to("/codex/responses")) == 2
+    assert len(sim.requests_to(TOKEN)) == 1
