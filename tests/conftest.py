@@ -1,10 +1,12 @@
 """What tests share: a simulator, a signed-in token file, no account of anybody, and a search for leaks."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from tests.leaks import surround, watch
 
@@ -66,6 +68,19 @@ def config(sim, token_file):
         "login_on_mount": False,
         "min_retry_delay": 0,
     }
+
+
+@pytest.fixture
+async def in_use():
+    """Build providers whose connections are closed at the end of the test, on its loop."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def in_use(*given):
+            provider = ChatGPTProvider(*given)
+            stack.push_async_callback(provider.close)
+            return provider
+
+        yield in_use
 
 
 @pytest.fixture(autouse=True)

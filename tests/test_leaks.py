@@ -124,7 +124,7 @@ async def failure(work):
 
 
 @pytest.mark.parametrize("row", FAULTS)
-async def test_raw_events_errors_and_reprs_of_calls_of_every_kind_hold_no_secret(sim, config, row):
+async def test_raw_events_errors_and_reprs_of_calls_of_every_kind_hold_no_secret(sim, in_use, config, row):
     coordinator, heard = MockCoordinator(), []
 
     async def hear(event, data):
@@ -132,7 +132,7 @@ async def test_raw_events_errors_and_reprs_of_calls_of_every_kind_hold_no_secret
 
     for event in EVENTS:
         coordinator.hooks.register(event, hear, name=f"hear:{event}")
-    provider = ChatGPTProvider({**config, "raw": True, "max_retries": 1}, coordinator)
+    provider = in_use({**config, "raw": True, "max_retries": 1}, coordinator)
     told = await converse(provider, sim, FAULTS[row])
     reprs = [provider, provider.credentials, provider.credentials.peek(), provider.client, provider.settings]
     names = [event for event, _ in heard]

@@ -41,10 +41,18 @@ def coordinator():
     return new_session({"module": MODULE}).coordinator
 
 
-async def mounted(config, where=None):
-    where = where or coordinator()
-    cleanup = await mount(where, config)
-    return where.get("providers")[NAME], cleanup
+@pytest.fixture
+async def mounted():
+    """Mount, and return the provider with its cleanup, which is called at the end in any case."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def mounted(config, where=None):
+            where = where or coordinator()
+            cleanup = await mount(where, config)
+            stack.push_async_callback(cleanup)
+            return where.get("providers")[NAME], cleanup
+
+        yield mounted
 
 
 class Desk:
@@ -81,7 +89,9 @@ def desk():
         yield desk
 
 
-async def test_signed_out_it_mounts_without_network_and_without_a_word(sim, signed_out, capfd, caplog):
+async def test_signed_out_it_mounts_without_network_and_without_a_word(
+    mounted, sim, signed_out, capfd, caplog
+):
     provider, _ = await mounted(signed_out)
     assert provider.auth_status() == "unauthenticated"
     assert not sim.requests
@@ -94,7 +104,9 @@ async def test_signed_out_it_mounts_without_network_and_without_a_word(sim, sign
     assert not sim.requests
 
 
-async def test_at_a_terminal_a_person_who_is_signed_out_is_asked_and_then_signed_in(sim, signed_out, desk):
+async def test_at_a_terminal_a_person_who_is_signed_out_is_asked_and_then_signed_in(
+    mounted, sim, signed_out, desk
+):
     sim.device.pending = 0
     with desk:
         provider, _ = await mounted(signed_out)
@@ -119,7 +131,7 @@ def expired(sim, path, **changed):
 
 
 @pytest.mark.parametrize("why", ["login_on_mount is off", "a refresh will do", "a token holds", "validator"])
-async def test_at_a_terminal_nobody_is_asked_where(sim, signed_out, desk, why):
+async def test_at_a_terminal_nobody_is_asked_where(mounted, sim, signed_out, desk, why):
     path = Path(signed_out["token_file_path"])
     if why == "login_on_mount is off":
         signed_out["login_on_mount"] = "false"
@@ -135,7 +147,7 @@ async def test_at_a_terminal_nobody_is_asked_where(sim, signed_out, desk, why):
 
 
 @pytest.mark.parametrize("stderr", [None, object(), io.StringIO()], ids=["none", "odd", "closed"])
-async def test_a_stderr_that_is_no_terminal_is_no_reason_to_fail(sim, signed_out, stderr):
+async def test_a_stderr_that_is_no_terminal_is_no_reason_to_fail(mounted, sim, signed_out, stderr):
     if isinstance(stderr, io.StringIO):
         stderr.close()
     with contextlib.redirect_stderr(stderr):
@@ -143,7 +155,7 @@ async def test_a_stderr_that_is_no_terminal_is_no_reason_to_fail(sim, signed_out
     assert not sim.requests
 
 
-async def test_an_expired_token_that_cannot_be_renewed_is_asked_for_again(sim, signed_out, desk):
+async def test_an_expired_token_that_cannot_be_renewed_is_asked_for_again(mounted, sim, signed_out, desk):
     sim.device.pending = 0
     expired(sim, Path(signed_out["token_file_path"]), refresh_token="")
     with desk:
@@ -153,7 +165,7 @@ async def test_an_expired_token_that_cannot_be_renewed_is_asked_for_again(sim, s
 
 
 async def test_after_a_failed_sign_in_it_is_mounted_and_nobody_is_asked_twice(
-    sim, signed_out, desk, caplog, tmp_path
+    mounted, sim, signed_out, desk, caplog, tmp_path
 ):
     sim.device.refuse()
     with desk:
@@ -171,7 +183,7 @@ async def test_after_a_failed_sign_in_it_is_mounted_and_nobody_is_asked_twice(
     assert len(sim.requests_to(USER_CODES)) == 2
 
 
-async def test_two_sessions_that_mount_at_once_ask_once(sim, signed_out, desk):
+async def test_two_sessions_that_mount_at_once_ask_once(mounted, sim, signed_out, desk):
     sim.device.pending = 0
     with desk:
         await asyncio.gather(*(mounted(signed_out) for _ in range(2)))
@@ -179,7 +191,7 @@ async def test_two_sessions_that_mount_at_once_ask_once(sim, signed_out, desk):
     assert desk.shown.count("To sign in") == 1
 
 
-async def test_cancelling_ends_a_mount_that_waits_for_a_person(sim, signed_out, desk):
+async def test_cancelling_ends_a_mount_that_waits_for_a_person(mounted, sim, signed_out, desk):
     sim.device.approve_manually = True
     with desk:
         task = asyncio.create_task(mounted(signed_out))
@@ -203,7 +215,7 @@ def test_a_session_in_a_real_terminal_signs_in_and_works(sim, signed_out):
     assert terminal.raw.count(code) == 1
 
 
-async def test_a_cleanup_may_be_called_again_and_the_provider_still_answers(config):
+async def test_a_cleanup_may_be_called_again_and_the_provider_still_answers(mounted, config):
     provider, cleanup = await mounted(config)
     assert (await provider.complete(HELLO)).text
     for _ in range(3):
@@ -212,14 +224,14 @@ async def test_a_cleanup_may_be_called_again_and_the_provider_still_answers(conf
         assert await provider.list_models()
 
 
-async def test_after_a_cleanup_a_provider_that_is_signed_out_fails_with_a_kernel_error(signed_out):
+async def test_after_a_cleanup_a_provider_that_is_signed_out_fails_with_a_kernel_error(mounted, signed_out):
     provider, cleanup = await mounted(signed_out)
     await cleanup()
     with pytest.raises(LLMError):
         await provider.complete(HELLO)
 
 
-async def test_it_mounts_twice_in_one_process_and_on_one_coordinator(config):
+async def test_it_mounts_twice_in_one_process_and_on_one_coordinator(mounted, config):
     where = coordinator()
     first, one = await mounted(config, where)
     again, two = await mounted(config, where)
@@ -248,7 +260,7 @@ async def test_named_instances_stand_side_by_side(sim, config):
     await session.cleanup()
 
 
-async def test_the_names_of_all_events_are_announced(config):
+async def test_the_names_of_all_events_are_announced(mounted, config):
     where = coordinator()
     await mounted(config, where)
     assert await where.collect_contributions("observability.events") == [list(EVENTS)]
@@ -274,7 +286,7 @@ async def test_a_bad_environment_variable_is_refused_at_mount_but_not_by_the_con
     assert not where.get("providers")
 
 
-async def test_settings_may_come_as_text(config):
+async def test_settings_may_come_as_text(mounted, config):
     words = {"raw": "false", "timeout": "30", "priority": "7", "use_streaming": "no", "max_retries": "0"}
     provider, _ = await mounted({**config, **words})
     assert (provider.raw, provider.timeout, provider.priority) == (False, 30.0, 7)
@@ -292,7 +304,7 @@ async def test_it_mounts_without_a_config_and_on_foreign_coordinators(sim):
     assert callable(await mount(foreign, {}))
 
 
-async def test_a_file_of_the_original_plugin_is_read_as_it_is(sim, config, tmp_path):
+async def test_a_file_of_the_original_plugin_is_read_as_it_is(mounted, sim, config, tmp_path):
     tokens = sim.sign_in()
     original = {
         "auth_mode": "oauth",
@@ -334,7 +346,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_the_status_is_told_offline_and_is_true(sim, signed_out, state):
+async def test_the_status_is_told_offline_and_is_true(mounted, sim, signed_out, state):
     content, status = STATES[state]
     path = Path(signed_out["token_file_path"])
     if isinstance(content, bytes):
@@ -352,7 +364,7 @@ async def test_the_status_is_told_offline_and_is_true(sim, signed_out, state):
     assert provider.auth_status() == status
 
 
-async def test_a_refused_refresh_token_is_told_as_expired(sim, signed_out):
+async def test_a_refused_refresh_token_is_told_as_expired(mounted, sim, signed_out):
     path = Path(signed_out["token_file_path"])
     sim.accounts.revoke(expired(sim, path)["refresh_token"])
     provider, _ = await mounted(signed_out)

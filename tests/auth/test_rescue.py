@@ -73,11 +73,11 @@ async def test_a_401_that_no_refresh_heals_is_told_with_its_reason(sim, token_fi
 )
 @pytest.mark.parametrize("left", [120, -60])
 async def test_a_call_outlives_an_issuer_in_trouble_as_long_as_its_token(
-    sim, token_file, config, fault, left
+    sim, in_use, token_file, config, fault, left
 ):
     write_tokens(token_file, sim.sign_in(expires_in=left))
     sim.misbehave(TOKEN, fault or Fault(drop_connection=True), times=None)
-    provider = ChatGPTProvider({**config, "max_retries": 0})
+    provider = in_use({**config, "max_retries": 0})
     if left > 0:
         assert (await provider.complete(HELLO)).text
     else:
@@ -91,19 +91,19 @@ async def test_a_call_outlives_an_issuer_in_trouble_as_long_as_its_token(
 
 
 async def test_a_calls_token_that_was_revoked_early_is_renewed_and_the_same_call_sent_again(
-    sim, token_file, config
+    sim, in_use, token_file, config
 ):
     sim.revoke_access(json.loads(token_file.read_text())["access_token"])
-    assert (await ChatGPTProvider(config).complete(HELLO)).text
+    assert (await in_use(config).complete(HELLO)).text
     first, second = sim.requests_to("/codex/responses")
     assert first.body == second.body
     assert first.headers["session-id"] == second.headers["session-id"]
     assert len(sim.requests_to(TOKEN)) == 1
 
 
-async def test_a_call_that_is_refused_twice_is_an_error_with_the_command_to_run(sim, config):
+async def test_a_call_that_is_refused_twice_is_an_error_with_the_command_to_run(sim, in_use, config):
     sim.misbehave("/codex/responses", Fault(status=401, body={"detail": "Unauthorized"}), times=None)
     with pytest.raises(AuthenticationError, match="run amplifier-openai-chatgpt login"):
-        await ChatGPTProvider(config).complete(HELLO)
+        await in_use(config).complete(HELLO)
     assert len(sim.requests_to("/codex/responses")) == 2
     assert len(sim.requests_to(TOKEN)) == 1
