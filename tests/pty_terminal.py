@@ -111,9 +111,10 @@ class Terminal:
         os.write(self._keyboard, keys.encode())
 
     def show(self, text, timeout=30):
-        """Wait until the screen shows a text."""
+        """Wait until the screen shows a text, or something that matches a pattern."""
         deadline = time.monotonic() + timeout
-        while text not in self.screen.text:
+        pattern = re.compile(re.escape(text)) if isinstance(text, str) else text
+        while not pattern.search(self.screen.text):
             assert self._read(deadline), f"never shown: {text!r}\n{self.screen.text}"
 
     def end(self, timeout=30):

