@@ -49,7 +49,8 @@ def logout() -> None:
     """Sign out, here and at OpenAI."""
     from . import signing_in
 
-    _run(signing_in.sign_out(_provider(), _screen(stderr=True)), "Telling OpenAI")
+    outcome = _run(signing_in.sign_out(_provider()), "Telling OpenAI")
+    _screen(stderr=True).print(outcome)
 
 
 @cli.command()

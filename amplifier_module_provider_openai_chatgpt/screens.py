@@ -29,7 +29,7 @@ def status_of(provider: ChatGPTProvider) -> dict[str, Any]:
     tokens = provider.credentials.peek()
     found: dict[str, Any] = {
         "status": provider.auth_status(),
-        "token_file": str(provider.credentials.path),
+        "token_file": str(provider.settings.token_file_path),
     }
     if tokens is None:
         return found

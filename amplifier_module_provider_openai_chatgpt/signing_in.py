@@ -74,22 +74,21 @@ def _open_window(url: str) -> None:
         browser.open(url)
 
 
-async def sign_out(provider: ChatGPTProvider, notes: Console) -> None:
-    """Forget the sign-in here and revoke it at the issuer as far as it can be reached."""
+async def sign_out(provider: ChatGPTProvider) -> str:
+    """Forget the sign-in here and revoke it at the issuer as far as it can be reached; tells how it went."""
     if provider.credentials.peek() is None:
-        notes.print("Nobody was signed in.")
-        return
-    heard = await provider.credentials.forget()
-    notes.print(
-        "Signed out." if heard else "Signed out here. OpenAI could not be told; the token expires by itself."
-    )
+        return "Nobody was signed in."
+    if await provider.credentials.forget():
+        return "Signed out."
+    return "Signed out here. OpenAI could not be told; the token expires by itself."
 
 
 async def _keep(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:
     await provider.credentials.adopt(tokens)
     who = f" as {printable(tokens.email)}" if tokens.email else ""
     notes.print(f"Signed in{who}.", markup=False, soft_wrap=True)
-    notes.print(f"The sign-in is kept in {provider.credentials.path}", markup=False, soft_wrap=True)
+    path = provider.settings.token_file_path
+    notes.print(f"The sign-in is kept in {path}", markup=False, soft_wrap=True)
 
 
 async def _count_down(notes: Console, seconds: float) -> None:
