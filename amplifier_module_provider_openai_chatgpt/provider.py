@@ -1,30 +1,31 @@
-"""ChatGPTProvider: what amplifier-core and its hosts ask of a provider."""
+"""ChatGPTProvider: what amplifier-core and its hosts ask of a provider.
+
+Sessions mount far more providers than they call: what only a call needs is imported with the first one.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
 from .auth.credentials import Credentials, shared_credentials
-from .auth.device import sign_in_by_device_code
 from .auth.tokens import Tokens
 from .catalogue import shared_catalogue
-from .events import Emitter
 from .http import new_client
 from .models import model_infos, split_fast
 from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
-from .turn import Cancellation, Lane, Turn, in_lane
-from .wire.client import Client
-from .wire.request import build_call, requested_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .events import Exchange
+    from .turn import Cancellation, Lane, Turn
+    from .wire.client import Client
     from .wire.request import Call
 
 DISPLAY_NAME = "OpenAI ChatGPT"
@@ -70,8 +71,7 @@ class ChatGPTProvider:
         self.raw = self.settings.raw
         self.timeout = self.settings.timeout
         self.credentials = self._sign_in(tokens)
-        self.client = Client(self.settings, self.credentials, self._known_models)
-        self.catalogue = shared_catalogue(self.settings, self.client.get, self._account_id)
+        self.catalogue = shared_catalogue(self.settings, self._get, self._account_id)
         self._lanes = _lanes.setdefault(self.settings.base_url, {})
         self._throttled: set[Any] = set()
         self._warned: set[str] = set()
@@ -81,6 +81,16 @@ class ChatGPTProvider:
         if tokens is None:
             return shared_credentials(path, auth_url)
         return Credentials(path, auth_url, tokens=Tokens.from_dict(tokens))
+
+    @cached_property
+    def client(self) -> Client:
+        """The HTTP client of the backend."""
+        from .wire.client import Client
+
+        return Client(self.settings, self.credentials, self._known_models)
+
+    async def _get(self, path: str, params: Mapping[str, str]) -> tuple[Any, Mapping[str, str]]:
+        return await self.client.get(path, params)
 
     def _account_id(self) -> str:
         tokens = self.credentials.peek()
@@ -143,6 +153,10 @@ class ChatGPTProvider:
         ``kwargs`` that hosts pass (model, reasoning_effort, extended_thinking, tool_choice,
         response_format, timeout …) count before the request; unknown ones are ignored.
         """
+        from .events import Emitter
+        from .turn import Cancellation
+        from .wire.request import requested_model
+
         cancellation = Cancellation(self.coordinator)
         exchange = Emitter(self.coordinator).exchange(
             requested_model(request, kwargs, self.default_model),
@@ -159,6 +173,9 @@ class ChatGPTProvider:
         return events.response
 
     async def _build(self, request: ChatRequest, kwargs: Mapping[str, Any]) -> Call:
+        from .turn import in_lane
+        from .wire.request import build_call, requested_model
+
         model = requested_model(request, kwargs, self.default_model)
         if model == LATEST:
             model = await self.catalogue.latest()
@@ -176,6 +193,8 @@ class ChatGPTProvider:
         return in_lane(call, self._lanes.get(call.model))
 
     def _turn(self, call: Call, exchange: Exchange, cancellation: Cancellation) -> Turn:
+        from .turn import Turn
+
         return Turn(
             call,
             client=self.client,
@@ -200,6 +219,8 @@ class ChatGPTProvider:
 
         Returns True once the tokens are stored. Raises a kernel error that says why it failed.
         """
+        from .auth.device import sign_in_by_device_code
+
         self.check()
         on_line = print_fn or _to_stderr
         async with new_client(connect=self.settings.connect_timeout, silence=LOGIN_SILENCE) as client:
@@ -212,7 +233,8 @@ class ChatGPTProvider:
 
     async def close(self) -> None:
         """Release the connections of the running loop; the provider works again afterwards."""
-        await self.client.close()
+        if "client" in vars(self):
+            await self.client.close()
 
 
 def _session_id(coordinator: Any) -> str | None:
