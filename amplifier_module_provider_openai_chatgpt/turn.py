@@ -171,6 +171,7 @@ class Turn:
                     exchange.received(events)
                     await exchange.stream(answer.feed(events))
                     if answer.finished:
+                        await stream.run_out(reads)
                         break
         if answer.failure is not None:
             refusal = errors.read_event_refusal(answer.failure, now=time.time())

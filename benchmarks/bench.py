@@ -91,6 +91,8 @@ class Bench:
         self._environment = {
             "SSL_CERT_FILE": str(trust_store(folder)),
             "HOME": str(folder),
+            "PYTHONDONTWRITEBYTECODE": "",  # an installed package is compiled once
+            "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
             "OPENAI_CHATGPT_TOKEN_FILE": str(_sign_in(folder)),
             "OPENAI_CHATGPT_AUTH_URL": "http://127.0.0.1:9",
         }

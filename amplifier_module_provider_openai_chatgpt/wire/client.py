@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from amplifier_core.llm_errors import LLMError
 from pydantic_core import from_json
 
 from ..http import new_client
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
     import httpx
-    from amplifier_core.llm_errors import LLMError
 
     from ..settings import Settings
     from .request import Call
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LARGEST_ERROR_BODY = 64 * 1024
 LARGEST_JSON_BODY = 32 * 1024 * 1024
 JSON_TIMEOUT = 10.0
+# What follows the end of an answer takes no time; a server that holds on to the stream is left alone.
+RUN_OUT = 0.05
 # After a 401: another token from disk, then a renewed one.
 RESCUES = 2
 
@@ -243,6 +245,15 @@ class ResponseStream:
             ) from error
         if parser.skipped and phase is errors.Phase.WAITING:
             raise errors.garbage_stream(self._model, parser.skipped)
+
+    async def run_out(self, reads: AsyncGenerator[list[Event]]) -> None:
+        """Read on to the end that follows a whole answer, so that its connection serves the next call.
+
+        One more event means that no end is near: a stop sequence cut the answer off.
+        """
+        with suppress(TimeoutError, LLMError):
+            async with asyncio.timeout(RUN_OUT):
+                await anext(reads, None)
 
 
 def _call_headers(call: Call) -> dict[str, str]:

@@ -68,41 +68,41 @@ class SSEParser:
         if self._at_start:
             lines[0] = lines[0].removeprefix(_BOM)
             self._at_start = False
-        events: list[Event] = []
+        payloads: list[bytes] = []
         data = self._data
         for line in lines:
             if line[:5] == b"data:":
                 data.append(line[5:])  # a space that may follow is white space of the JSON as well
             elif data and not line:
-                event = self._decode(b"\n".join(data))
+                payloads.append(b"\n".join(data))
                 data.clear()
-                if event is not None:
-                    events.append(event)
         if not data:
             self._held = sum(map(len, self._line))
+        return [] if self.done else self._decode(payloads)
+
+    def _decode(self, payloads: list[bytes]) -> list[Event]:
+        events: list[Event] = []
+        for payload in payloads:
+            try:  # keys come again in every event, values hardly: caching these would only cost time
+                event = from_json(payload, cache_strings="keys")
+            except ValueError:
+                if payload.strip() == b"[DONE]":
+                    self.done = True
+                    break
+                event = _decode_odd(payload)
+            if isinstance(event, dict) and isinstance(event.get("type"), str):
+                events.append(event)
+            elif isinstance(event, dict) and "error" in event:
+                # A failure that a proxy wrote without the Responses API's envelope.
+                events.append({**event, "type": "error"})
+            else:
+                self.skipped += 1
         return events
 
-    def _decode(self, payload: bytes) -> Event | None:
-        if self.done:
-            return None
-        try:  # keys come again in every event, values hardly: caching these would only cost time
-            event = from_json(payload, cache_strings="keys")
-        except ValueError:
-            event = self._decode_odd(payload)
-        if isinstance(event, dict):
-            if isinstance(event.get("type"), str):
-                return event
-            if "error" in event:  # a failure that a proxy wrote without the Responses API's envelope
-                return {**event, "type": "error"}
-        self.skipped += not self.done
-        return None
 
-    def _decode_odd(self, payload: bytes) -> Any:
-        """Recognise the end; the slower stdlib decoder takes half a surrogate pair, cut by the server."""
-        if payload.strip() == b"[DONE]":
-            self.done = True
-            return None
-        try:
-            return json.loads(payload)
-        except (ValueError, RecursionError):
-            return None
+def _decode_odd(payload: bytes) -> Any:
+    """Decode with the slower stdlib, which takes half a surrogate pair, cut by the server."""
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
