@@ -7,6 +7,7 @@ U+0085, which the backend sends raw inside JSON strings (docs/backend.md, Event 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeAlias
 
 from pydantic_core import from_json
@@ -15,6 +16,8 @@ Event: TypeAlias = dict[str, Any]
 
 LARGEST_EVENT = 64 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
+_BLANK_LINE = b"\n\n"
+_ONLY_DATA = re.compile(rb"\ndata:(.*)\n(?=\n)")
 
 
 class EventTooLargeError(ValueError):
@@ -31,29 +34,28 @@ class SSEParser:
     def __init__(self) -> None:
         self.skipped = 0
         self.done = False
-        self._line: list[bytes] = []
-        self._data: list[bytes] = []
-        self._held = 0
+        self._held: list[bytes] = []
+        self._size = 0
         self._after_cr = False
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events completed by ``chunk``. Raises EventTooLargeError."""
         chunk = self._with_newlines(chunk)
-        lines, newline, rest = chunk.rpartition(b"\n")
-        self._held += len(chunk)
-        if self._held > LARGEST_EVENT:
-            raise EventTooLargeError
-        if not newline:
-            self._line.append(rest)
+        last = self._held[-1][-1:] if self._held else b""
+        blank = (last + chunk).rfind(_BLANK_LINE)
+        if blank < 0:
+            self._hold(chunk)
             return []
-        whole = b"".join([*self._line, lines])
-        self._line = [rest] if rest else []
-        return self._read(whole.split(b"\n"))
+        end = blank + len(_BLANK_LINE) - len(last)
+        whole = b"".join([*self._held, chunk[:end]])
+        self._held, self._size = [], 0
+        self._hold(chunk[end:])
+        return self._read(whole)
 
     def close(self) -> list[Event]:
         """Return the pending event of a stream that ended without its final blank line."""
-        return self._read([*b"".join(self._line).split(b"\n"), b""])
+        return self._read(b"".join([*self._held, _BLANK_LINE]))
 
     def _with_newlines(self, chunk: bytes) -> bytes:
         if self._after_cr and chunk:
@@ -64,21 +66,20 @@ class SSEParser:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return chunk
 
-    def _read(self, lines: list[bytes]) -> list[Event]:
+    def _hold(self, piece: bytes) -> None:
+        """Keep a piece of an event that has not ended; they are joined when it does."""
+        self._size += len(piece)
+        if self._size > LARGEST_EVENT:
+            raise EventTooLargeError
+        if piece:
+            self._held.append(piece)
+
+    def _read(self, whole: bytes) -> list[Event]:
+        """Decode whole events."""
         if self._at_start:
-            lines[0] = lines[0].removeprefix(_BOM)
+            whole = whole.removeprefix(_BOM)
             self._at_start = False
-        payloads: list[bytes] = []
-        data = self._data
-        for line in lines:
-            if line[:5] == b"data:":
-                data.append(line[5:])  # a space that may follow is white space of the JSON as well
-            elif data and not line:
-                payloads.append(b"\n".join(data))
-                data.clear()
-        if not data:
-            self._held = sum(map(len, self._line))
-        return [] if self.done else self._decode(payloads)
+        return [] if self.done else self._decode(_payloads(whole))
 
     def _decode(self, payloads: list[bytes]) -> list[Event]:
         events: list[Event] = []
@@ -98,6 +99,20 @@ class SSEParser:
             else:
                 self.skipped += 1
         return events
+
+
+def _payloads(whole: bytes) -> list[bytes]:
+    """Join the data lines of each event. Nearly always it has one, just before the blank line."""
+    lines = b"\n" + whole
+    payloads = _ONLY_DATA.findall(lines)
+    if len(payloads) == lines.count(b"\ndata:"):
+        return payloads
+    return [b"\n".join(data) for event in whole.split(_BLANK_LINE) if (data := _data_lines(event))]
+
+
+def _data_lines(event: bytes) -> list[bytes]:
+    """A space that may follow the colon is white space of the JSON as well."""
+    return [line[5:] for line in event.split(b"\n") if line[:5] == b"data:"]
 
 
 def _decode_odd(payload: bytes) -> Any:
