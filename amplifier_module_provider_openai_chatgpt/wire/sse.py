@@ -41,21 +41,28 @@ class SSEParser:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events completed by ``chunk``. Raises EventTooLargeError."""
+        return self._decode(_payloads(self._cut(chunk)))
+
+    def close(self) -> list[Event]:
+        """Return the pending event of a stream that ended without its final blank line."""
+        return self.feed(_BLANK_LINE)
+
+    def _cut(self, chunk: bytes) -> bytes:
+        """Return what is there up to the last blank line, behind a newline, and hold the rest."""
         chunk = self._with_newlines(chunk)
         last = self._held[-1][-1:] if self._held else b""
         blank = (last + chunk).rfind(_BLANK_LINE)
         if blank < 0:
             self._hold(chunk)
-            return []
+            return b""
         end = blank + len(_BLANK_LINE) - len(last)
-        whole = b"".join([*self._held, chunk[:end]])
+        whole = b"".join([b"\n", *self._held, chunk[:end]])
         self._held, self._size = [], 0
         self._hold(chunk[end:])
-        return self._read(whole)
-
-    def close(self) -> list[Event]:
-        """Return the pending event of a stream that ended without its final blank line."""
-        return self._read(b"".join([*self._held, _BLANK_LINE]))
+        if self._at_start:
+            whole = b"\n" + whole.removeprefix(b"\n" + _BOM)
+            self._at_start = False
+        return whole
 
     def _with_newlines(self, chunk: bytes) -> bytes:
         if self._after_cr and chunk:
@@ -74,15 +81,10 @@ class SSEParser:
         if piece:
             self._held.append(piece)
 
-    def _read(self, whole: bytes) -> list[Event]:
-        """Decode whole events."""
-        if self._at_start:
-            whole = whole.removeprefix(_BOM)
-            self._at_start = False
-        return [] if self.done else self._decode(_payloads(whole))
-
     def _decode(self, payloads: list[bytes]) -> list[Event]:
         events: list[Event] = []
+        if self.done:
+            return events
         for payload in payloads:
             try:  # keys come again in every event, values hardly: caching these would only cost time
                 event = from_json(payload, cache_strings="keys")
@@ -103,9 +105,8 @@ class SSEParser:
 
 def _payloads(whole: bytes) -> list[bytes]:
     """Join the data lines of each event. Nearly always it has one, just before the blank line."""
-    lines = b"\n" + whole
-    payloads = _ONLY_DATA.findall(lines)
-    if len(payloads) == lines.count(b"\ndata:"):
+    payloads = _ONLY_DATA.findall(whole)
+    if len(payloads) == whole.count(b"\ndata:"):
         return payloads
     return [b"\n".join(data) for event in whole.split(_BLANK_LINE) if (data := _data_lines(event))]
 
