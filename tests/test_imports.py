@@ -9,7 +9,7 @@ import pytest
 PACKAGE = "amplifier_module_provider_openai_chatgpt"
 COSTLY = {"click", "filelock", "httpcore", "httpx", "rich", "ssl", "starlette", "uvicorn"}
 MOUNT = f"""
-import asyncio, json, sys
+import asyncio, json, os, sys
 import amplifier_core
 from amplifier_core.testing import MockCoordinator
 before = set(sys.modules)
@@ -19,7 +19,8 @@ async def main():
     await mount(MockCoordinator(), {{"login_on_mount": LOGIN}})
 
 asyncio.run(main())
-print(json.dumps(sorted(set(sys.modules) - before)))
+print(json.dumps(sorted(set(sys.modules) - before)), flush=True)
+os._exit(0)  # amplifier-core's native threads may crash an interpreter that finalizes
 """
 HELP = f"""
 import json, sys

@@ -5,6 +5,7 @@ Writes the characters of the answer and how far the peak of its memory grew mean
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -34,3 +35,5 @@ async def main(base_url, token_file):
 
 if __name__ == "__main__":
     asyncio.run(main(*sys.argv[1:]))
+    sys.stdout.flush()
+    os._exit(0)  # amplifier-core's native threads may crash an interpreter that finalizes

@@ -13,11 +13,8 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
-OPENING = {
-    "type": "response.output_item.added",
-    "output_index": 0,
-    "item": {"type": "message", "id": "msg_1", "role": "assistant", "content": []},
-}
+ITEM = {"type": "message", "id": "msg_1", "role": "assistant"}
+OPENING = {"type": "response.output_item.added", "output_index": 0, "item": {**ITEM, "content": []}}
 
 
 def frame(event):
@@ -30,7 +27,7 @@ def delta(text):
 
 
 def closing(text):
-    item = {**OPENING["item"], "content": [{"type": "output_text", "text": text}]}
+    item = {**ITEM, "content": [{"type": "output_text", "text": text}]}
     usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
     return [
         {"type": "response.output_item.done", "output_index": 0, "item": item},
@@ -72,8 +69,8 @@ class RawBackend:
         self.connections += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-                await reader.readexactly(int(length[1]))
+                (length,) = re.findall(rb"content-length: *(\d+)", head, re.IGNORECASE)
+                await reader.readexactly(int(length))
                 writer.write(HEAD)
                 await self._answer(Line(reader, writer))
                 await writer.drain()
