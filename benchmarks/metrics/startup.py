@@ -47,7 +47,7 @@ COMMANDS = {
 
 
 def measure(bench: Bench) -> Report:
-    rounds = 5 if bench.quick else 20
+    rounds = 3 if bench.quick else 20
     scripts = {"mount": MOUNT, "loop": LOOP}
     inside: dict[str, list[float]] = {name: [] for name in scripts}
     outside: dict[str, list[float]] = {name: [] for name in COMMANDS}
