@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .rows import Curve, Report, Row
 
-WIDTH, LEFT, BAR, MARGIN = 720, 190, 18, 16
+WIDTH, LEFT, BAR, MARGIN = 780, 190, 18, 16
 COLOURS = {"ours": "#0a7f5a", "httpx-sse": "#8a8f98", "OpenAI SDK": "#c2c6cc", "floor": "#3b5ba5"}
 LINES = ("#0a7f5a", "#3b5ba5", "#b4552d", "#7a4fa3", "#8a8f98", "#c59a1b")
 PLOT = 220
