@@ -83,15 +83,15 @@ class SSEParser:
 
     def _decode(self, payloads: list[bytes]) -> list[Event]:
         events: list[Event] = []
-        if self.done:
-            return events
-        for payload in payloads:
+        payloads.reverse()
+        while payloads and not self.done:
+            payload = payloads.pop()  # and let go: the last events of an answer each repeat all of its text
             try:  # keys come again in every event, values hardly: caching these would only cost time
                 event = from_json(payload, cache_strings="keys")
             except ValueError:
                 if payload.strip() == b"[DONE]":
                     self.done = True
-                    break
+                    continue
                 event = _decode_odd(payload)
             if isinstance(event, dict) and isinstance(event.get("type"), str):
                 events.append(event)
