@@ -11,6 +11,7 @@ from amplifier_core.models import ModelInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+LATEST = "latest"
 FAST_SUFFIX = "-fast"
 FAST_TIER = "priority"
 

@@ -6,7 +6,6 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .events import EVENTS
 from .provider import ChatGPTProvider
 from .settings import LOGIN_COMMAND, PROVIDER
 
@@ -28,7 +27,7 @@ async def mount_provider(coordinator: Any, config: Mapping[str, Any] | None) -> 
     await coordinator.mount("providers", provider, name=PROVIDER)
     register = getattr(coordinator, "register_contributor", None)
     if callable(register):
-        register("observability.events", f"provider-{PROVIDER}", lambda: list(EVENTS))
+        register("observability.events", f"provider-{PROVIDER}", _event_names)
     if _may_sign_in(provider, coordinator):
         await _sign_in(provider)
 
@@ -36,6 +35,12 @@ async def mount_provider(coordinator: Any, config: Mapping[str, Any] | None) -> 
         await provider.close()
 
     return cleanup
+
+
+def _event_names() -> list[str]:
+    from .events import EVENTS
+
+    return list(EVENTS)
 
 
 def _may_sign_in(provider: ChatGPTProvider, coordinator: Any) -> bool:

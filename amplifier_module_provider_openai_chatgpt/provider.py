@@ -1,37 +1,34 @@
-"""ChatGPTProvider: what amplifier-core and its hosts ask of a provider."""
+"""ChatGPTProvider: what amplifier-core and its hosts ask of a provider.
+
+Sessions mount far more providers than they call: what only a call needs is imported with the first one.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
 from .auth.credentials import Credentials, shared_credentials
-from .auth.device import sign_in_by_device_code
 from .auth.tokens import Tokens
 from .catalogue import shared_catalogue
-from .corrections import Lane
-from .events import Emitter
 from .http import new_client
-from .models import model_infos, split_fast
+from .models import LATEST, model_infos, split_fast
 from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
-from .turn import Cancellation, Turn
-from .wire.client import Client
-from .wire.request import build_call, requested_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .auth.device import DeviceCode
-    from .events import Exchange
-    from .wire.request import Call
+    from .corrections import Lane
+    from .wire.client import Client
 
 DISPLAY_NAME = "OpenAI ChatGPT"
 CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
-LATEST = "latest"
 LOGIN_SILENCE = 30.0
 
 # Learnt once for all sessions of a process: every sub-agent mounts a provider of its own.
@@ -72,11 +69,10 @@ class ChatGPTProvider:
         self.raw = self.settings.raw
         self.timeout = self.settings.timeout
         self.credentials = self._sign_in(tokens)
-        self.client = Client(self.settings, self.credentials, self._known_models)
-        self.catalogue = shared_catalogue(self.settings, self.client.get, self._account_id)
-        self._lanes = _lanes.setdefault(self.settings.base_url, {})
-        self._throttled: set[Any] = set()
-        self._warned: set[str] = set()
+        self.catalogue = shared_catalogue(self.settings, self._get, self.account_id)
+        self.lanes = _lanes.setdefault(self.settings.base_url, {})
+        self.throttled: set[Any] = set()
+        self.warned: set[str] = set()
 
     def _sign_in(self, tokens: Mapping[str, Any] | None) -> Credentials:
         path, auth_url = self.settings.token_file_path, self.settings.auth_url
@@ -84,7 +80,18 @@ class ChatGPTProvider:
             return shared_credentials(path, auth_url)
         return Credentials(path, auth_url, tokens=Tokens.from_dict(tokens))
 
-    def _account_id(self) -> str:
+    @cached_property
+    def client(self) -> Client:
+        """The HTTP client of the backend."""
+        from .wire.client import Client
+
+        return Client(self.settings, self.credentials, self._known_models)
+
+    async def _get(self, path: str, params: Mapping[str, str]) -> tuple[Any, Mapping[str, str]]:
+        return await self.client.get(path, params)
+
+    def account_id(self) -> str:
+        """Return the account that is signed in, empty when nobody is; offline."""
         tokens = self.credentials.peek()
         return tokens.account_id if tokens else ""
 
@@ -145,49 +152,9 @@ class ChatGPTProvider:
         ``kwargs`` that hosts pass (model, reasoning_effort, extended_thinking, tool_choice,
         response_format, timeout …) count before the request; unknown ones are ignored.
         """
-        cancellation = Cancellation(self.coordinator)
-        exchange = Emitter(self.coordinator).exchange(
-            requested_model(request, kwargs, self.default_model),
-            len(request.messages),
-            raw=self.raw,
-            streaming=self.settings.use_streaming,
-        )
-        async with exchange as events:
-            self.check()
-            call = await cancellation.guard(self._build(request, kwargs))
-            await events.request(call)
-            await events.repaired(call)
-            events.response = await cancellation.guard(self._turn(call, events, cancellation).run())
-        return events.response
+        from .completion import complete
 
-    async def _build(self, request: ChatRequest, kwargs: Mapping[str, Any]) -> Call:
-        model = requested_model(request, kwargs, self.default_model)
-        if model == LATEST:
-            model = await self.catalogue.latest()
-        call = build_call(
-            request,
-            kwargs,
-            self.settings,
-            model=model,
-            find=self.catalogue.find,
-            knows=self.catalogue.knows,
-            account_id=self._account_id(),
-            session_id=_session_id(self.coordinator),
-            warned=self._warned,
-        )
-        return self._lanes.get(call.model, Lane()).call(call)
-
-    def _turn(self, call: Call, exchange: Exchange, cancellation: Cancellation) -> Turn:
-        return Turn(
-            call,
-            client=self.client,
-            exchange=exchange,
-            catalogue=self.catalogue,
-            settings=self.settings,
-            cancellation=cancellation,
-            lanes=self._lanes,
-            throttled=self._throttled,
-        )
+        return await complete(self, request, kwargs)
 
     def parse_tool_calls(self, response: ChatResponse) -> list[ToolCall]:
         """Return the tool calls of a response, as a list of its own."""
@@ -202,6 +169,8 @@ class ChatGPTProvider:
 
         Returns True once the tokens are stored. Raises a kernel error that says why it failed.
         """
+        from .auth.device import sign_in_by_device_code
+
         self.check()
         on_line = print_fn or _to_stderr
 
@@ -218,12 +187,8 @@ class ChatGPTProvider:
 
     async def close(self) -> None:
         """Release the connections of the running loop; the provider works again afterwards."""
-        await self.client.close()
-
-
-def _session_id(coordinator: Any) -> str | None:
-    session_id = getattr(coordinator, "session_id", None)
-    return session_id if isinstance(session_id, str) and session_id else None
+        if "client" in vars(self):
+            await self.client.close()
 
 
 def _to_stderr(line: str) -> None:

@@ -38,7 +38,7 @@ def main() -> int:
     except WrongAnswerError as wrong:
         print(wrong, file=sys.stderr)
         return 1
-    print(as_json(report) if options.json else f"{machine()}\n\n{table(report.rows)}")
+    print(as_json(report) if options.json else f"Measured on {machine()}.\n\n{table(report.rows)}")
     if options.chart:
         options.chart.write_text(draw(report, machine()))
     return 0

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.request import urlopen
@@ -19,6 +19,7 @@ from .streams import prepare
 from .worker import digest
 
 ROOT = Path(__file__).parent.parent
+WARM_UP = "small-5"
 Result = dict[str, Any]
 
 
@@ -91,6 +92,8 @@ class Bench:
         self._environment = {
             "SSL_CERT_FILE": str(trust_store(folder)),
             "HOME": str(folder),
+            "PYTHONDONTWRITEBYTECODE": "",  # an installed package is compiled once
+            "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
             "OPENAI_CHATGPT_TOKEN_FILE": str(_sign_in(folder)),
             "OPENAI_CHATGPT_AUTH_URL": "http://127.0.0.1:9",
         }
@@ -118,22 +121,18 @@ class Bench:
         return {**os.environ, **self._environment}
 
     def run(self, job: Job, *, fresh: bool = False) -> Result:
-        """Do a job once, in the client's interpreter or in a fresh one, and judge its result."""
-        options = dict(job.options)
-        if job.stream:
-            options["url"] = f"{job.scheme}://127.0.0.1:{self.ports[job.scheme]}/{job.stream}"
-        question = {"name": job.name, "options": options}
+        """Do a job once and judge its result; ``fresh`` in a new interpreter that has only warmed up."""
         if fresh:
-            program = Program("benchmarks.worker", job.client, environment=self._environment)
-            program.ask(
-                {**question, "options": {**options, "url": options["url"].replace(job.stream, "small-5")}}
-            )
-            result = program.ask(question)
-            program.end()
-        else:
-            result = self._client(job.client).ask(question)
+            self._end(job.client)
+            self.run(replace(job, stream=WARM_UP))
+        result = self._client(job.client).ask({"name": job.name, "options": self._options(job)})
         _judge(job, result)
         return dict(result)
+
+    def _options(self, job: Job) -> dict[str, Any]:
+        if not job.stream:
+            return dict(job.options)
+        return {**job.options, "url": f"{job.scheme}://127.0.0.1:{self.ports[job.scheme]}/{job.stream}"}
 
     def race(self, jobs: Mapping[str, Job], rounds: int) -> dict[str, Least]:
         """Do all jobs by turns, after one round that does not count."""
@@ -144,6 +143,10 @@ class Bench:
                 if number:
                     results[name].append(result)
         return {name: _least(rounds) for name, rounds in results.items()}
+
+    def _end(self, name: str) -> None:
+        if name in self._clients:
+            self._clients.pop(name).end()
 
     def _client(self, name: str) -> Program:
         if name not in self._clients:
@@ -184,5 +187,5 @@ def _sign_in(folder: Path) -> Path:
     return path
 
 
-def _part(value: dict[str, Any]) -> str:
+def _part(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()

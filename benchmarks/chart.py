@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .rows import Curve, Report, Row
 
-WIDTH, LEFT, BAR, MARGIN = 720, 190, 18, 16
+WIDTH, LEFT, BAR, MARGIN = 780, 190, 18, 16
 COLOURS = {"ours": "#0a7f5a", "httpx-sse": "#8a8f98", "OpenAI SDK": "#c2c6cc", "floor": "#3b5ba5"}
 LINES = ("#0a7f5a", "#3b5ba5", "#b4552d", "#7a4fa3", "#8a8f98", "#c59a1b")
 PLOT = 220
@@ -25,7 +25,7 @@ def draw(report: Report, machine: str) -> str:
     for row in compared:
         bars = list(_bars(row, height))
         parts += bars
-        height += 40 + (len(row.peers) + 2) * (BAR + 6)
+        height += 40 + (len(row.peers) + 1) * (BAR + 6)
     if report.curves:
         parts += _growth(report.curves, height)
         height += PLOT + 70
@@ -37,7 +37,7 @@ def draw(report: Report, machine: str) -> str:
 
 def _bars(row: Row, top: int) -> Iterator[str]:
     """One bar for each client, in multiples of the floor, on a logarithmic scale."""
-    values = {"floor": 1.0, "ours": row.value, **dict(sorted(row.peers.items(), key=lambda peer: peer[1]))}
+    values = dict(sorted({"ours": row.value, **row.peers}.items(), key=lambda bar: bar[1]))
     yield _text(MARGIN, top + 12, f"{row.metric}: multiples of the floor, logarithmic", "head")
     room = WIDTH - LEFT - 80
     most = math.log(max(values.values()) * 2)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-HEADINGS = ("metric", "ours", "OpenAI SDK", "httpx-sse", "yardstick", "goal", "met")
+OTHERS = ("OpenAI SDK", "httpx-sse", "floor")
+HEADINGS = ("metric", "ours", *OTHERS, "measured in", "goal", "met")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,12 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """The row as texts, under HEADINGS."""
-        peers = [self._shown(self.peers.get(name)) for name in HEADINGS[2:4]]
+        peers = [self._shown(self.peers.get(name)) for name in OTHERS]
+        measure = f"× {self.yardstick}" if self.unit == "×" else f"{self.unit} {self.yardstick}".strip()
         sign = "≥" if self.at_least else "≤"
         goal = "" if self.goal is None else f"{sign} {self._shown(self.goal)}"
         met = {None: "", True: "yes", False: "**no**"}[self.met]
-        return (self.metric, self._shown(self.value), *peers, self.yardstick, goal, met)
+        return (self.metric, self._shown(self.value), *peers, measure, goal, met)
 
     def to_dict(self) -> dict[str, Any]:
         """The row for a program; ``absolute`` holds seconds of CPU, which mean little elsewhere."""
@@ -51,7 +53,7 @@ class Row:
         if value is None:
             return ""
         digits = 0 if value >= 100 else 1 if value >= 10 else 2
-        return f"{value:.{digits}f}".removesuffix(".00").removesuffix(".0") + f" {self.unit}"
+        return f"{value:.{digits}f}".removesuffix(".00").removesuffix(".0")
 
 
 @dataclass(frozen=True)

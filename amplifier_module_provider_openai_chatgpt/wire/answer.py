@@ -48,13 +48,15 @@ class Answer:
         self.failure: Event | None = None
         self._by_key: dict[int | str, Block] = {}
         self._growing: Block | None = None
+        self._place: object = None
         self._steps: list[Step] = []
         self._stop = StopFilter(call.stop)
 
     def feed(self, events: Iterable[Event]) -> list[Step]:
         """Take the events of one read; return what began, grew and ended, deltas of a block merged."""
+        handlers = self._HANDLERS
         for event in events:
-            handler = self._HANDLERS.get(event["type"])
+            handler = handlers.get(event["type"])
             if handler is not None:
                 handler(self, event)
                 if self.finished:
@@ -133,27 +135,30 @@ class Answer:
             metadata={**self.call.metadata(), **{key: name for key, name in names.items() if name}},
         )
 
-    def _text_delta(self, event: Event) -> None:
-        delta = event.get("delta")
-        if isinstance(delta, str):
-            block = self._block_of(event) or self._unannounced(event, "text")
-            if not block.ended:
-                self._grow(block, delta)
+    def _text_delta(self, event: Event, kind: Kind = "text") -> None:
+        delta, place = event.get("delta"), event.get("output_index")
+        if not isinstance(delta, str):
+            return
+        if place is None or place != self._place:
+            block = self._block_of(event) or self._unannounced(event, kind)
+            self._turn_to(None if block.ended else block, place)
+        if self._growing is not None:
+            self._growing.fragments.append(delta)
 
     def _summary_delta(self, event: Event) -> None:
         block, delta, section = self._thought(event), event.get("delta"), event.get("summary_index")
         if block is None or not isinstance(delta, str):
             return
         if block.section is not None and block.section != section:
-            delta = "\n\n" + delta
+            event = {**event, "delta": "\n\n" + delta}
         block.section = section
-        self._grow(block, delta)
+        self._text_delta(event, "thinking")
 
     def _raw_reasoning_delta(self, event: Event) -> None:
         """Raw reasoning is shown only where there is no summary of it."""
-        block, delta = self._thought(event), event.get("delta")
-        if block is not None and isinstance(delta, str) and block.section is None:
-            self._grow(block, delta)
+        block = self._thought(event)
+        if block is not None and block.section is None:
+            self._text_delta(event, "thinking")
 
     def _thought(self, event: Event) -> Block | None:
         block = self._block_of(event) or self._unannounced(event, "thinking")
@@ -247,14 +252,13 @@ class Answer:
         name = _word(item.get("name"))
         return self.call.tool_names.get(name, name)
 
-    def _grow(self, block: Block, text: str) -> None:
-        if block is not self._growing:
-            self._flush()
-            self._growing = block
-        block.fragments.append(text)
+    def _turn_to(self, block: Block | None, place: object) -> None:
+        """Let the deltas of one place in the output grow a block, or none."""
+        self._flush()
+        self._growing, self._place = block, place
 
     def _flush(self) -> None:
-        block, self._growing = self._growing, None
+        block, self._growing, self._place = self._growing, None, None
         if block is not None:
             text = block.take_fragments()
             self._show(block, self._stop.feed(text) if block.kind == "text" else text)

@@ -70,24 +70,22 @@ def uuid7() -> str:
 
 def reasoning_refused_before(messages: list[Message]) -> int:
     """Find the newest answer that was given only after all reasoning before it was left out; else 0."""
-    for place in range(len(messages) - 1, -1, -1):
-        metadata = messages[place].metadata
-        if metadata and _state(metadata).get("reasoning") == "refused":
-            return place
-    return 0
+    refused = (place for place, state in _states(messages) if state.get("reasoning") == "refused")
+    return max(refused, default=0)
 
 
 def _in_history(messages: list[Message], of: str) -> str | None:
-    for message in reversed(messages):
-        state = _state(message.metadata) if message.metadata else {}
+    for _, state in reversed(_states(messages)):
         if state.get("of") == of and _is_uuid7(state.get("id")):
             return str(state["id"])
     return None
 
 
-def _state(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    state = metadata.get(METADATA_KEY)
-    return state if isinstance(state, Mapping) else {}
+def _states(messages: list[Message]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Find what responses left in the metadata of their messages, with the places of those."""
+    noted = [(place, message.metadata) for place, message in enumerate(messages) if message.metadata]
+    states = [(place, metadata.get(METADATA_KEY)) for place, metadata in noted]
+    return [(place, state) for place, state in states if isinstance(state, Mapping)]
 
 
 def _is_uuid7(value: object) -> bool:

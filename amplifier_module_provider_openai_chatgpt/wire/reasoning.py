@@ -79,6 +79,7 @@ def _state(content: object) -> Mapping[str, Any] | None:
 
 def _texts(summary: object) -> list[str]:
     """Texts of a summary, from wire parts or from our own list of texts."""
-    parts = summary if isinstance(summary, list) else ()
-    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    if not isinstance(summary, list) or not summary:
+        return []
+    texts = [part.get("text") if isinstance(part, dict) else part for part in summary]
     return [text for text in texts if isinstance(text, str)]

@@ -7,6 +7,7 @@ U+0085, which the backend sends raw inside JSON strings (docs/backend.md, Event 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeAlias
 
 from pydantic_core import from_json
@@ -15,6 +16,8 @@ Event: TypeAlias = dict[str, Any]
 
 LARGEST_EVENT = 64 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
+_BLANK_LINE = b"\n\n"
+_ONLY_DATA = re.compile(rb"\ndata:(.*)\n(?=\n)")
 
 
 class EventTooLargeError(ValueError):
@@ -31,29 +34,35 @@ class SSEParser:
     def __init__(self) -> None:
         self.skipped = 0
         self.done = False
-        self._line: list[bytes] = []
-        self._data: list[bytes] = []
-        self._held = 0
+        self._held: list[bytes] = []
+        self._size = 0
         self._after_cr = False
         self._at_start = True
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events completed by ``chunk``. Raises EventTooLargeError."""
-        chunk = self._with_newlines(chunk)
-        lines, newline, rest = chunk.rpartition(b"\n")
-        self._held += len(chunk)
-        if self._held > LARGEST_EVENT:
-            raise EventTooLargeError
-        if not newline:
-            self._line.append(rest)
-            return []
-        whole = b"".join([*self._line, lines])
-        self._line = [rest] if rest else []
-        return self._read(whole.split(b"\n"))
+        return self._decode(_payloads(self._cut(chunk)))
 
     def close(self) -> list[Event]:
         """Return the pending event of a stream that ended without its final blank line."""
-        return self._read([*b"".join(self._line).split(b"\n"), b""])
+        return self.feed(_BLANK_LINE)
+
+    def _cut(self, chunk: bytes) -> bytes:
+        """Return what is there up to the last blank line, behind a newline, and hold the rest."""
+        chunk = self._with_newlines(chunk)
+        last = self._held[-1][-1:] if self._held else b""
+        blank = (last + chunk).rfind(_BLANK_LINE)
+        if blank < 0:
+            self._hold(chunk)
+            return b""
+        end = blank + len(_BLANK_LINE) - len(last)
+        whole = b"".join([b"\n", *self._held, chunk[:end]])
+        self._held, self._size = [], 0
+        self._hold(chunk[end:])
+        if self._at_start:
+            whole = b"\n" + whole.removeprefix(b"\n" + _BOM)
+            self._at_start = False
+        return whole
 
     def _with_newlines(self, chunk: bytes) -> bytes:
         if self._after_cr and chunk:
@@ -64,45 +73,52 @@ class SSEParser:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return chunk
 
-    def _read(self, lines: list[bytes]) -> list[Event]:
-        if self._at_start:
-            lines[0] = lines[0].removeprefix(_BOM)
-            self._at_start = False
+    def _hold(self, piece: bytes) -> None:
+        """Keep a piece of an event that has not ended; they are joined when it does."""
+        self._size += len(piece)
+        if self._size > LARGEST_EVENT:
+            raise EventTooLargeError
+        if piece:
+            self._held.append(piece)
+
+    def _decode(self, payloads: list[bytes]) -> list[Event]:
         events: list[Event] = []
-        data = self._data
-        for line in lines:
-            if line[:5] == b"data:":
-                data.append(line[5:])  # a space that may follow is white space of the JSON as well
-            elif data and not line:
-                event = self._decode(b"\n".join(data))
-                data.clear()
-                if event is not None:
-                    events.append(event)
-        if not data:
-            self._held = sum(map(len, self._line))
+        payloads.reverse()
+        while payloads and not self.done:
+            payload = payloads.pop()  # and let go: the last events of an answer each repeat all of its text
+            try:  # keys come again in every event, values hardly: caching these would only cost time
+                event = from_json(payload, cache_strings="keys")
+            except ValueError:
+                if payload.strip() == b"[DONE]":
+                    self.done = True
+                    continue
+                event = _decode_odd(payload)
+            if isinstance(event, dict) and isinstance(event.get("type"), str):
+                events.append(event)
+            elif isinstance(event, dict) and "error" in event:
+                # A failure that a proxy wrote without the Responses API's envelope.
+                events.append({**event, "type": "error"})
+            else:
+                self.skipped += 1
         return events
 
-    def _decode(self, payload: bytes) -> Event | None:
-        if self.done:
-            return None
-        try:  # keys come again in every event, values hardly: caching these would only cost time
-            event = from_json(payload, cache_strings="keys")
-        except ValueError:
-            event = self._decode_odd(payload)
-        if isinstance(event, dict):
-            if isinstance(event.get("type"), str):
-                return event
-            if "error" in event:  # a failure that a proxy wrote without the Responses API's envelope
-                return {**event, "type": "error"}
-        self.skipped += not self.done
-        return None
 
-    def _decode_odd(self, payload: bytes) -> Any:
-        """Recognise the end; the slower stdlib decoder takes half a surrogate pair, cut by the server."""
-        if payload.strip() == b"[DONE]":
-            self.done = True
-            return None
-        try:
-            return json.loads(payload)
-        except (ValueError, RecursionError):
-            return None
+def _payloads(whole: bytes) -> list[bytes]:
+    """Join the data lines of each event. Nearly always it has one, just before the blank line."""
+    payloads = _ONLY_DATA.findall(whole)
+    if len(payloads) == whole.count(b"\ndata:"):
+        return payloads
+    return [b"\n".join(data) for event in whole.split(_BLANK_LINE) if (data := _data_lines(event))]
+
+
+def _data_lines(event: bytes) -> list[bytes]:
+    """A space that may follow the colon is white space of the JSON as well."""
+    return [line[5:] for line in event.split(b"\n") if line[:5] == b"data:"]
+
+
+def _decode_odd(payload: bytes) -> Any:
+    """Decode with the slower stdlib, which takes half a surrogate pair, cut by the server."""
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        return None

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from amplifier_core.message_models import ChatRequest, ToolSpec
+from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from pydantic_core import to_json
 
 from amplifier_module_provider_openai_chatgpt.models import BUILT_IN, Model
 from amplifier_module_provider_openai_chatgpt.settings import Settings
+from amplifier_module_provider_openai_chatgpt.wire import reasoning
 from amplifier_module_provider_openai_chatgpt.wire.request import Call, build_call
 
+MODEL = "gpt-5.5"
+ACCOUNT = "account"
 MODELS: dict[str, Model] = {model.slug: model for model in BUILT_IN}
 
 
 @lru_cache(maxsize=32)
-def conversation(messages: int, length: int = 0, tools: int = 0) -> ChatRequest:
+def conversation(messages: int, length: int = 0, tools: int = 0, *, brief: bool = False) -> ChatRequest:
     """A request, talk and a tool call, its result, an answer, again and again; one question of ``length``."""
-    turns = [message for number in range(messages // 4) for message in _turn(number)]
+    turns = [message for number in range(messages // 4) for message in _turn(number, brief=brief)]
     question = [{"role": "user", "content": "word " * (length // 5)}] if length else []
     specs = [_tool(number) for number in range(tools)]
     return ChatRequest(messages=turns + question or [{"role": "user", "content": "hi"}], tools=specs or None)
 
 
-def _turn(number: int) -> list[dict[str, Any]]:
+def _turn(number: int, *, brief: bool) -> list[dict[str, Any]]:
+    """Four messages. In life an answer thinks, as ours do, and a result is some lines of a file."""
     call = {"type": "tool_call", "id": f"call_{number}", "name": "look", "input": {"at": number}}
     talk = [{"type": "text", "text": "I shall look that up. " * 5}, call]
+    lines = 20 if brief else 100
     return [
         {"role": "user", "content": f"{number} " + "What does this file say, please? " * 8},
-        {"role": "assistant", "content": talk},
-        {"role": "tool", "tool_call_id": f"call_{number}", "content": "One line of a result.\n" * 20},
+        {"role": "assistant", "content": talk if brief else [_thought(), *talk]},
+        {"role": "tool", "tool_call_id": f"call_{number}", "content": "One line of a result.\n" * lines},
         {"role": "assistant", "content": [{"type": "text", "text": "The answer is written there. " * 5}]},
     ]
+
+
+def _thought() -> dict[str, Any]:
+    item = {"type": "reasoning", "encrypted_content": "gAAAA" * 400, "summary": []}
+    state = reasoning.to_block_content(item, MODEL, ACCOUNT)
+    return {"type": "thinking", "thinking": "", "content": state}
 
 
 def _tool(number: int) -> ToolSpec:
@@ -46,10 +58,10 @@ def _call(request: ChatRequest) -> Call:
         request,
         {},
         Settings(),
-        model="gpt-5.5",
+        model=MODEL,
         find=MODELS.__getitem__,
         knows=MODELS.__contains__,
-        account_id="account",
+        account_id=ACCOUNT,
         session_id="session",
         remembered={},
     )
@@ -58,6 +70,32 @@ def _call(request: ChatRequest) -> Call:
 async def build(**shape: int) -> dict[str, Any]:
     """Make the body of a request from the host's objects."""
     return {"bytes": len(_call(conversation(**shape)).body())}
+
+
+async def floor(**shape: int) -> dict[str, Any]:
+    """Write the same items without any care, and encode them: nothing is cleaned, paired or left out."""
+    items = [item for message in conversation(**shape).messages for item in _items(message)]
+    return {"bytes": len(to_json({"model": MODEL, "input": items}))}
+
+
+def _items(message: Message) -> Iterator[dict[str, Any]]:
+    role, content = message.role, message.content
+    if role == "tool":
+        yield {"type": "function_call_output", "call_id": message.tool_call_id, "output": content}
+    elif role == "user":
+        yield {"type": "message", "role": role, "content": [{"type": "input_text", "text": content}]}
+    else:
+        for block in content:
+            kind = block.type
+            if kind == "text":
+                part = {"type": "output_text", "text": block.text}
+                yield {"type": "message", "role": role, "content": [part]}
+            elif kind == "tool_call":
+                call = {"type": "function_call", "name": block.name, "call_id": block.id}
+                yield {**call, "arguments": to_json(block.input).decode()}
+            else:
+                state = block.content[0]["encrypted_content"]
+                yield {"type": "reasoning", "summary": [], "encrypted_content": state}
 
 
 async def encode(**shape: int) -> dict[str, Any]:

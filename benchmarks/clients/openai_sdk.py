@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import openai
 
-_clients: dict[str, openai.AsyncOpenAI] = {}
+
+@lru_cache(maxsize=8)
+def shared(url: str) -> openai.AsyncOpenAI:
+    """The one client of this process for a backend."""
+    return openai.AsyncOpenAI(base_url=f"{url}/codex", api_key="none", max_retries=0)
 
 
 async def stream(url: str) -> dict[str, Any]:
     """Read an answer and join its text."""
-    client = _clients.setdefault(
-        url, openai.AsyncOpenAI(base_url=f"{url}/codex", api_key="none", max_retries=0)
-    )
     words: list[str] = []
     tokens = 0
-    events = await client.responses.create(model="gpt-5.5", input="hi", stream=True)
+    events = await shared(url).responses.create(model="gpt-5.5", input="hi", stream=True)
     async for event in events:
         if event.type == "response.output_text.delta":
             words.append(event.delta)

@@ -103,7 +103,7 @@ async def emits(count: int, size: int) -> dict[str, Any]:
 
 async def first_delta(url: str) -> dict[str, Any]:
     """Seconds from the server's writing of the first delta to the hook that hears it."""
-    coordinator, delays = MockCoordinator(), []
+    coordinator, delays = MockCoordinator(), list[float]()
 
     async def listen(_: str, data: dict[str, Any]) -> HookResult:
         if not delays:

@@ -7,8 +7,24 @@ from ..rows import Report, Row
 
 
 def measure(bench: Bench) -> Report:
-    shape = {"messages": 4000}
-    jobs = {name: Job("bodies", name, shape) for name in ("build", "encode")}
-    cpu = {name: least.cpu for name, least in bench.race(jobs, 8 if bench.quick else 25).items()}
-    ratio = cpu["build"] / cpu["encode"]
-    return Report([Row("body of 4,000 messages", ratio, "JSON encoding alone", goal=3, absolute=cpu)])
+    rounds = 8 if bench.quick else 25
+    usual, brief = (_race(bench, rounds, brief=brief) for brief in (False, True))
+    least = usual["build"] / usual["floor"]
+    return Report(
+        [
+            _row("body of 4,000 messages", usual, goal=3),
+            Row("the same", least, "items made without care", absolute=usual),
+            _row("body of 4,000 brief messages", brief),
+        ]
+    )
+
+
+def _race(bench: Bench, rounds: int, *, brief: bool) -> dict[str, float]:
+    shape = {"messages": 4000, "brief": brief}
+    jobs = {name: Job("bodies", name, shape) for name in ("build", "encode", "floor")}
+    return {name: least.cpu for name, least in bench.race(jobs, rounds).items()}
+
+
+def _row(name: str, cpu: dict[str, float], goal: float | None = None) -> Row:
+    peers = {"floor": cpu["floor"] / cpu["encode"]}
+    return Row(name, cpu["build"] / cpu["encode"], "JSON encoding", peers=peers, goal=goal, absolute=cpu)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from ..bench import Bench, Job
 from ..rows import Report, Row
 
@@ -11,7 +13,7 @@ CALLS = 30
 
 def measure(bench: Bench) -> Report:
     if not bench.has_tls:
-        print("No openssl program, so no certificate: calls over TLS are left out.")
+        print("No openssl program, so no certificate: calls over TLS are left out.", file=sys.stderr)
         return Report()
     jobs = {
         "ours": _job("ours"),
@@ -25,7 +27,7 @@ def measure(bench: Bench) -> Report:
     used = bench.connections() - before
     cpu = {name: least.cpu for name, least in bench.race(jobs, 2 if bench.quick else 6).items()}
     fresh = cpu["client per call"]
-    peers = {name: fresh / cpu[name] for name in ("OpenAI SDK", "httpx-sse")}
+    peers = {name: fresh / cpu[name] for name in ("OpenAI SDK", "httpx-sse", "floor")}
     saved = fresh / cpu["ours"]
     return Report(
         [

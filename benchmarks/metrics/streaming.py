@@ -20,7 +20,7 @@ def _unheard(bench: Bench) -> list[Row]:
     times = bench.race(pair | peers, 1 if bench.quick else 5)
     times |= bench.race(pair, 8 if bench.quick else 40)
     cpu = {name: least.cpu for name, least in times.items()}
-    beside = {name: cpu[name] / cpu["floor"] for name in PEERS}
+    beside = {name: cpu[name] / cpu["floor"] for name in (*PEERS, "floor")}
     ratio = cpu["ours"] / cpu["floor"]
     sdk = cpu["OpenAI SDK"] / cpu["ours"]
     httpx_sse = {"httpx-sse": cpu["httpx-sse"] / cpu["ours"]}

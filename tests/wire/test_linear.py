@@ -1,0 +1,117 @@
+"""Reading an answer costs what its length says: counted work, the same on every machine."""
+
+import asyncio
+import sys
+import tracemalloc
+from functools import partial
+
+import pytest
+from amplifier_core import HookResult
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt.wire.answer import Answer
+from amplifier_module_provider_openai_chatgpt.wire.sse import SSEParser
+
+from .conversations import call_for
+from .raw_backend import OPENING, closing, delta, frame, provider_for, question, raw_backend
+
+PACKET = 1400
+EVENTS_PER_READ = 16
+DELTA = "llm:stream_block_delta"
+
+
+def packets(wire):
+    return [wire[at : at + PACKET] for at in range(0, len(wire), PACKET)]
+
+
+def count(work):
+    """Count the calls of Python and of C functions in ``work``, and among these the decodings."""
+    calls = {"all": 0, "from_json": 0}
+
+    def note(_frame, event, function):
+        if event in {"call", "c_call"}:
+            calls["all"] += 1
+            calls["from_json"] += event == "c_call" and function.__name__ == "from_json"
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def bytes_made(parser, pieces):
+    """Add up how far each piece made the memory grow: every copy of what is held shows here."""
+    made = 0
+    tracemalloc.start()
+    try:
+        for piece in pieces:
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            parser.feed(piece)
+            made += tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    return made
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_one_event_of_8_mb_in_packets_is_copied_a_few_times_and_not_with_every_packet(line_end):
+    wire = frame({"type": "a", "text": "0123456789abcdef" * 2**19}).replace(b"\n", line_end)
+
+    assert bytes_made(SSEParser(), packets(wire)) < 8 * len(wire)
+
+
+def test_a_packet_of_a_large_event_costs_a_few_steps():
+    pieces = packets(frame({"type": "a", "text": "0123456789abcdef" * 2**19}))
+    parser = SSEParser()
+
+    assert count(lambda: [parser.feed(piece) for piece in pieces])["all"] < 16 * len(pieces)
+
+
+def stream(deltas):
+    events = [OPENING, *(delta(f"word {number} ") for number in range(deltas))]
+    pieces = [events[at : at + EVENTS_PER_READ] for at in range(0, len(events), EVENTS_PER_READ)]
+    return [b"".join(map(frame, piece)) for piece in pieces]
+
+
+def read(pieces):
+    parser, answer = SSEParser(), Answer(call_for(question()))
+    for piece in pieces:
+        answer.feed(parser.feed(piece))
+
+
+def test_a_delta_is_decoded_once_and_costs_a_few_steps_however_many_there_are():
+    short, long = (count(partial(read, stream(size))) for size in (2_000, 20_000))
+
+    assert long["from_json"] - short["from_json"] == 18_000
+    assert long["all"] < 10.5 * short["all"]
+    assert long["all"] < 15 * 20_000
+
+
+async def test_the_deltas_of_one_read_are_one_emit_and_no_read_waits_for_the_next(config):
+    words = [[f"{read}.{place} " for place in range(EVENTS_PER_READ)] for read in range(50)]
+    heard, coordinator, news = [], MockCoordinator(), asyncio.Event()
+
+    async def listen(_event, data):
+        heard.append(data["text"])
+        news.set()
+        return HookResult()
+
+    async def answer(line):
+        line.send(OPENING)
+        for number, read_ in enumerate(words):
+            line.send(*map(delta, read_))
+            async with asyncio.timeout(5):
+                while len(heard) <= number:
+                    news.clear()
+                    await news.wait()
+        line.send(*closing("".join(map("".join, words))))
+        line.end()
+
+    coordinator.hooks.register(DELTA, listen, name="test")
+    async with raw_backend(answer) as backend, provider_for(backend, config, coordinator) as provider:
+        await provider.complete(question())
+
+    assert heard == ["".join(read_) for read_ in words]
