@@ -176,6 +176,7 @@ async def converse(
 async def show(prompt: str, out: Console, notes: Console) -> None:
     """Run the demo: the conversation goes to ``out``, what happens around it to ``notes``."""
     with Simulator() as simulator, tempfile.TemporaryDirectory() as folder:
+        simulator.device.pending = 0
         config = {
             "base_url": simulator.base_url,
             "auth_url": simulator.auth_url,

@@ -5,12 +5,17 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from tests.leaks import surround, watch
 
 DEAD = "http://127.0.0.1:9"
+
+# The same examples in every run: a gate must not fail by chance.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 def pytest_configure(config):

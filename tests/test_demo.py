@@ -22,6 +22,7 @@ def test_the_demo_streams_calls_a_tool_and_prints_usage():
     assert "SIMULATED" in done.stderr
 
 
+@pytest.mark.long
 def test_the_demo_answers_a_prompt_of_ones_own():
     done = run("Tell me about owls.")
     assert done.returncode == 0, done.stderr

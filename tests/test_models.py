@@ -156,7 +156,7 @@ _entries = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=40)
 @given(st.lists(_entries, max_size=3))
 def test_no_list_of_entries_raises_and_what_is_read_survives_the_disk(entries):
     models = parse_models({"models": entries})

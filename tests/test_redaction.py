@@ -220,7 +220,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150)
 @given(value=VALUES)
 def test_every_copy_is_strict_json(value):
     for copied in (redact(value), for_events({"v": value})):

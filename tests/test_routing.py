@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.demo import new_session
@@ -174,13 +174,11 @@ _slugs = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(PATTERNS), st.one_of(_slugs, st.text(max_size=20)))
 def test_no_pattern_can_match_a_fast_twin(pattern, slug):
     assert not fnmatch(f"{slug}-fast".lower(), pattern.lower())
 
 
-@settings(deadline=None)
 @given(st.lists(_slugs.filter(lambda slug: not re.search(r"f..t$|-.?t$", slug)), min_size=1, max_size=6))
 def test_any_catalogue_that_has_a_model_at_all_serves_every_role(slugs):
     ids = with_twins(*slugs)

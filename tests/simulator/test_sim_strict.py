@@ -285,7 +285,7 @@ NEAR = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(body=ANY_JSON, near=NEAR, field=st.sampled_from([*sorted(classic()), "tools", "text", "tool_choice"]))
 def test_no_json_value_makes_it_raise(body, near, field):
     assert refuse(body, JSON, RULES) is not None

@@ -96,7 +96,7 @@ class Numbered:
 
 
 conversations = st.lists(message, max_size=12).map(lambda some: Numbered([user(f"start {MARK}"), *some]))
-quick = settings(deadline=None, max_examples=80)
+quick = settings(max_examples=50)
 
 
 @quick
@@ -166,5 +166,5 @@ def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter(conversation
     ],
 )
 def test_each_rule_holds_for_many_more_conversations(rule):
-    much = settings(deadline=None, max_examples=800)
+    much = settings(max_examples=800)
     much(given(conversations)(rule.hypothesis.inner_test))()

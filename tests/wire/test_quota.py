@@ -257,7 +257,7 @@ def test_a_plan_is_called_as_people_call_it_and_an_unknown_one_as_it_is(plan, na
 ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 @given(
     values=st.lists(ODD, min_size=9, max_size=9),
     usage=st.recursive(

@@ -295,13 +295,13 @@ HEADERS = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(body=st.binary(max_size=200) | JSONS.map(lambda value: json.dumps(value).encode()), headers=HEADERS)
 def test_no_answer_whatever_cannot_be_read(body, headers):
     assert isinstance(read_refusal(500, headers, body, now=NOW), Refusal)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100)
 @given(
     event=st.dictionaries(
         st.sampled_from(["error", "response", "status", "status_code", "headers", "code", "message"]),

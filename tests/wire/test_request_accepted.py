@@ -70,7 +70,7 @@ conversations = st.lists(messages, max_size=10).map(lambda some: [*some, user("a
 tools = st.lists(
     st.builds(lambda n, w: {"name": n, "parameters": {}, "description": w}, names, words), max_size=3
 )
-quick = settings(deadline=None, max_examples=120)
+quick = settings(max_examples=80)
 
 
 def refusal(call: Call):
@@ -99,7 +99,7 @@ def test_any_conversation_is_answered_over_the_socket(sim, config, token_file):
     thought = assistant(thinking(seal("so", RULES, "gpt-5.5")))
     with asyncio.Runner() as runner:
 
-        @settings(deadline=None, max_examples=25)
+        @settings(max_examples=25)
         @given(conversations, tools)
         def answers(conversation, specs):
             asked = ChatRequest(messages=[user(), thought, *conversation], tools=specs)

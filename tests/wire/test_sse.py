@@ -104,7 +104,7 @@ def test_many_small_events_are_not_one_large_event():
     assert count > sse.LARGEST_EVENT // len(one)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(["x", "delta"]), st.text() | st.integers() | st.none()), max_size=8
@@ -123,7 +123,7 @@ def test_any_events_in_any_pieces_arrive_intact(bodies, newline, cutter):
     assert parse(*pieces) == events
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=60), max_size=20))
 def test_no_bytes_make_the_parser_raise(pieces):
     assert all(isinstance(event["type"], str) for event in parse(*pieces))
