@@ -11,7 +11,7 @@ from amplifier_core import AmplifierSession
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from amplifier_core.models import HookResult
 
-from amplifier_module_provider_openai_chatgpt.demo import Context
+from amplifier_module_provider_openai_chatgpt.cli.demo import Context
 from amplifier_module_provider_openai_chatgpt.events import EVENTS
 
 MODULE = "provider-openai-chatgpt"

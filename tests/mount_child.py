@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from amplifier_module_provider_openai_chatgpt.demo import new_session
+from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 
 
 async def main(config):

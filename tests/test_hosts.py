@@ -19,7 +19,7 @@ from amplifier_core.models import ModelInfo, ProviderInfo
 from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, mount
-from amplifier_module_provider_openai_chatgpt.demo import new_session
+from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.simulator import Reply
 
 MODULE = "provider-openai-chatgpt"

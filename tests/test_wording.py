@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from amplifier_module_provider_openai_chatgpt.cli import cli
-from amplifier_module_provider_openai_chatgpt.demo import new_session
+from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import DEAD, write_tokens
 from tests.hearing import RESPONSES

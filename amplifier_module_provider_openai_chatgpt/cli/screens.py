@@ -6,10 +6,10 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .models import FAST_SUFFIX, FAST_TIER
-from .settings import LOGIN_COMMAND
+from ..models import FAST_SUFFIX, FAST_TIER
+from ..settings import LOGIN_COMMAND
+from ..wire.quota import USAGE_PAGE, plan_name, read_usage, reset_phrase, span
 from .terminal import printable
-from .wire.quota import USAGE_PAGE, plan_name, read_usage, reset_phrase, span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from .provider import ChatGPTProvider
-    from .wire.quota import Quota, Window
+    from ..provider import ChatGPTProvider
+    from ..wire.quota import Quota, Window
 
 _WIDE, _BAR, _SHORT_BAR = 80, 18, 12
 _TIERS = {FAST_TIER: "fast"}

@@ -18,8 +18,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
+    from ..provider import ChatGPTProvider
     from .console import Screen
-    from .provider import ChatGPTProvider
 
 Result = TypeVar("Result")
 
@@ -93,15 +93,15 @@ def models(*, as_json: bool) -> None:
 
 def _model_ids(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     """Complete a model id from what is known offline."""
-    from .models import model_infos
-    from .provider import ChatGPTProvider
+    from ..models import model_infos
+    from ..provider import ChatGPTProvider
 
     infos = model_infos(ChatGPTProvider().catalogue.known())
     return [info.id for info in infos if info.id.startswith(begun)]
 
 
 def _efforts(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
-    from .settings import EFFORTS
+    from ..settings import EFFORTS
 
     return [effort for effort in EFFORTS if effort.startswith(begun)]
 
@@ -219,7 +219,7 @@ def simulate(port: int) -> None:
     It prints how to use it and runs until Ctrl-C.
     """
     with _simulator_needed():
-        from .simulator import serve
+        from ..simulator import serve
 
     try:
         serve(port, click.echo)
@@ -253,7 +253,7 @@ def _provider() -> ChatGPTProvider:
     """Build the provider as the environment configures it."""
     from amplifier_core.llm_errors import ConfigurationError
 
-    from .provider import ChatGPTProvider
+    from ..provider import ChatGPTProvider
 
     provider = ChatGPTProvider()
     try:

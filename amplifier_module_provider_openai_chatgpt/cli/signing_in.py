@@ -9,10 +9,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from .auth.browser import sign_in_by_browser
-from .auth.device import sign_in_by_device_code
-from .http import new_client
-from .provider import LOGIN_SILENCE
+from ..auth.browser import sign_in_by_browser
+from ..auth.device import sign_in_by_device_code
+from ..http import new_client
+from ..provider import LOGIN_SILENCE
 from .terminal import printable
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from .auth.device import DeviceCode
-    from .auth.tokens import Tokens
-    from .provider import ChatGPTProvider
+    from ..auth.device import DeviceCode
+    from ..auth.tokens import Tokens
+    from ..provider import ChatGPTProvider
 
 _TEXT_BROWSERS = frozenset({"www-browser", "links", "elinks", "lynx", "w3m"})
 

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, Message
 
-from .auth import token_file
-from .catalogue import CLIENT_VERSIONS
-from .http import new_client
-from .provider import ChatGPTProvider
+from ..auth import token_file
+from ..catalogue import CLIENT_VERSIONS
+from ..http import new_client
+from ..provider import ChatGPTProvider
+from ..settings import LOGIN_COMMAND
+from ..wire.errors import Phase, translated
+from ..wire.quota import plan_name, span
 from .screens import masked
-from .settings import LOGIN_COMMAND
 from .terminal import printable
-from .wire.errors import Phase, translated
-from .wire.quota import plan_name, span
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from .provider import ChatGPTProvider
+    from ..provider import ChatGPTProvider
 
 _SIGNATURES = (
     (b"\x89PNG\r\n", "image/png"),

@@ -16,8 +16,8 @@ Outcome = Literal["installed", "replaced", "unchanged", "kept"]
 
 def packaged() -> bytes:
     """Return the matrix of this version: inside an installed package, beside it in a checkout."""
-    here = Path(__file__).parent
-    places = [folder / "routing" / f"{NAME}.yaml" for folder in (here, here.parent)]
+    package = Path(__file__).parents[1]
+    places = [folder / "routing" / f"{NAME}.yaml" for folder in (package, package.parent)]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise FileNotFoundError(f"The routing matrix is missing from this installation: {places[0]}")
