@@ -128,6 +128,7 @@ def test_a_browser_that_the_person_chose_signs_in(sim, path, tmp_path, terminal)
     assert path.exists()
 
 
+@pytest.mark.long
 def test_a_pasted_address_signs_in_and_no_browser_takes_over_the_terminal(sim, path, tmp_path, terminal):
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -184,6 +185,7 @@ def test_a_program_reads_the_status_as_json(sim, path, run):
     assert tokens["account_id"] not in out.stdout
 
 
+@pytest.mark.long
 def test_without_a_terminal_there_is_a_prompt_but_no_countdown_and_no_colour(sim, run):
     sim.device.pending = 0
     out = run("login")

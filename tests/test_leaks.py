@@ -35,6 +35,7 @@ CLOCK = ToolSpec(
 )
 
 
+@pytest.mark.long
 def test_a_run_in_which_something_leaks_fails_and_names_the_test():
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(LEAKY)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -107,6 +107,7 @@ async def test_where_it_could_not_be_stored_a_sign_in_does_not_begin(sim, provid
     assert not sim.requests
 
 
+@pytest.mark.long
 async def test_a_new_sign_in_takes_the_place_of_the_old_one(sim, config, in_use, token_file):
     sim.device.pending = 0
     provider = in_use(config)

@@ -158,6 +158,7 @@ _entries = st.fixed_dictionaries(
 
 @settings(max_examples=40)
 @given(st.lists(_entries, max_size=3))
+@pytest.mark.long
 def test_no_list_of_entries_raises_and_what_is_read_survives_the_disk(entries):
     models = parse_models({"models": entries})
     assert parse_models(from_json(to_json([to_entry(model) for model in models]))) == models

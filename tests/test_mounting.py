@@ -164,6 +164,7 @@ async def test_an_expired_token_that_cannot_be_renewed_is_asked_for_again(mounte
     assert provider.auth_status() == "authenticated"
 
 
+@pytest.mark.long
 async def test_after_a_failed_sign_in_it_is_mounted_and_nobody_is_asked_twice(
     mounted, sim, signed_out, desk, caplog, tmp_path
 ):

@@ -235,6 +235,7 @@ async def test_another_sign_in_that_holds_the_port_is_asked_to_end(sim, person):
     assert "localhost:1455" in person.shown[0]
 
 
+@pytest.mark.long
 async def test_a_port_that_stays_taken_is_given_up_for_the_second(sim, person):
     with taken(PORTS[0]) as listener:
         tokens = await person.sign_in(Browser())

@@ -185,6 +185,7 @@ def test_what_would_steer_the_terminal_is_not_passed_on(service, monkeypatch):
     assert in_pipe("ask", "hi").stdout == "a]0;titleb [bold]c[/] :smile:\n"
 
 
+@pytest.mark.long
 def test_a_retry_is_told_and_voids_what_was_shown(service, monkeypatch):
     service.misbehave("/codex/responses", Fault(cut_after_event=8))
     screen = at_terminal(monkeypatch, 120, "ask", "hi")

@@ -67,11 +67,13 @@ async def test_silence_ends_a_call_and_tells_where_it_began(service, settings, r
         ]
     ),
 )
+@pytest.mark.long
 async def test_a_backend_that_falls_silent_once_is_asked_again(service, settings, row):
     run = await run_healed(service, settings, row)
     assert ("llm:stream_aborted" in run.names()) is (row.name == "after text")
 
 
+@pytest.mark.long
 async def test_a_stream_may_take_far_longer_than_timeout_as_long_as_it_goes_on(service, settings):
     """Two dozen events 50 ms apart, each in time for a bound of 0.6 s."""
     row = Row(name="slow drip", fault=Fault(pace=0.05), config={"timeout": 0.6, "max_retries": 0})
