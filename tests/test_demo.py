@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,4 +32,7 @@ def test_the_demo_answers_a_prompt_of_ones_own():
 
 @pytest.mark.long
 def test_the_demo_ends_cleanly_thirty_times_in_a_row():
-    assert [run("What time is it in Tokyo?").returncode for _ in range(30)] == [0] * 30
+    """Two at a time, which is less kind to it than one."""
+    with ThreadPoolExecutor(2) as rows:
+        ended = list(rows.map(run, ["What time is it in Tokyo?"] * 30))
+    assert [done.returncode for done in ended] == [0] * 30
