@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .blocks import KINDS, Block, BlockDelta, BlockEnd, BlockStart, item_text
 from .response import ChatGPTResponse, Totals, build_response
 from .stop import StopFilter
-from .text import clean_json, clean_text
+from .text import clean_text, clean_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -182,7 +182,7 @@ class Answer:
         """Close a block with its item; a call whose arguments were cut stays open and is never run."""
         if block.kind == "tool_use" and item.get("status") == "incomplete":
             return
-        block.item = item = clean_json(item)
+        block.item = item = clean_value(item)
         if block.kind == "tool_use":
             block.name = self._tool_name(item) or block.name
         else:
