@@ -23,7 +23,7 @@ from .wire.answer import Answer
 from .wire.quota import read_headers, throttles
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, MutableMapping
+    from collections.abc import Coroutine, MutableMapping
 
     from .catalogue import Catalogue
     from .corrections import Lane
@@ -62,19 +62,26 @@ class Cancellation:
         """True when the running call is to be broken off."""
         return getattr(self._token, "is_immediate", False) is True
 
-    async def guard(self, work: Awaitable[Result]) -> Result:
+    async def guard(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Await ``work``; break it off and raise AbortError once the session is told to stop now."""
-        task = asyncio.ensure_future(work)
+        if self.is_immediate:
+            work.close()
+            raise _aborted()
+        task, watch = asyncio.create_task(work), asyncio.create_task(self._stop_asked())
         try:
-            while not task.done():
-                if self.is_immediate:
-                    raise AbortError("The call was cancelled.", provider=PROVIDER)
-                await asyncio.wait({task}, timeout=CANCEL_POLL)
+            await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _aborted()
             return task.result()
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            task.cancel()
+            watch.cancel()
+            await asyncio.gather(task, watch, return_exceptions=True)
+
+    async def _stop_asked(self) -> None:
+        """End once the session is told to stop now; nothing but the flag tells."""
+        while not self.is_immediate:  # noqa: ASYNC110
+            await asyncio.sleep(CANCEL_POLL)
 
     async def pause(self, seconds: float) -> None:
         """Sleep, but no longer than until a graceful stop is asked for; ``guard`` sees to the other."""
@@ -218,6 +225,10 @@ class Turn:
         if attempt >= self._settings.max_retries or self._cancellation.is_asked:
             return None
         return retry_delay(error, attempt, self._settings, spread=random.uniform(0.75, 1.25))  # noqa: S311
+
+
+def _aborted() -> AbortError:
+    return AbortError("The call was cancelled.", provider=PROVIDER)
 
 
 def retry_delay(error: LLMError, attempt: int, settings: Settings, *, spread: float) -> float | None:

@@ -384,10 +384,14 @@ async def test_after_a_graceful_stop_an_answer_that_was_cut_is_not_continued(sim
 
 
 async def test_a_call_that_is_done_is_not_held_until_the_next_look_at_the_flag():
-    work = asyncio.get_running_loop().create_future()
-    guarded = asyncio.create_task(Cancellation(None).guard(work))
+    done = asyncio.get_running_loop().create_future()
+
+    async def work():
+        return await done
+
+    guarded = asyncio.create_task(Cancellation(None).guard(work()))
     await asyncio.sleep(0)
-    work.set_result("done")
-    for _ in range(5):
+    done.set_result("done")
+    for _ in range(10):
         await asyncio.sleep(0)
     assert guarded.done()

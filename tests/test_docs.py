@@ -117,6 +117,12 @@ def test_relative_links_lead_somewhere(name):
             assert anchor in anchors(place.read_text(encoding="utf-8")), target
 
 
+def test_the_files_that_contributing_names_exist():
+    named = re.findall(r"`([\w./-]+(?:\.py|\.yaml|\.md|/))`", TEXTS["CONTRIBUTING.md"])
+    assert len(named) > 60
+    assert [path for path in named if not (ROOT / path).exists() and not (SOURCE / path).exists()] == []
+
+
 # Settings
 
 

@@ -205,7 +205,7 @@ async def test_cancelling_ends_a_mount_that_waits_for_a_person(mounted, sim, sig
 def test_a_session_in_a_real_terminal_signs_in_and_works(sim, signed_out):
     sim.device.approve_manually = True
     with Terminal([sys.executable, str(CHILD), json.dumps(signed_out)]) as terminal:
-        terminal.show("they want your account.")
+        terminal.show("is after your account.")
         (code,) = sim.user_codes
         assert f"\n    {code}\n" in terminal.screen.text
         sim.device.approve()

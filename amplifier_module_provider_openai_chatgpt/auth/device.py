@@ -59,8 +59,8 @@ class DeviceCode:
             'If the page refuses the code, switch on "Enable device code authorization\n'
             'for Codex" in ChatGPT under Settings, Security (in a workspace, an admin\n'
             "does), then enter the code again.\n\n"
-            "Continue only if you started this sign-in yourself. If a website or another\n"
-            "person gave you the code, cancel: they want your account."
+            "Cancel if it was not you who began this: whoever sends you a code, a person or\n"
+            "a website, is after your account."
         )
 
 
