@@ -59,8 +59,8 @@ class DeviceCode:
             'If the page refuses the code, switch on "Enable device code authorization\n'
             'for Codex" in ChatGPT under Settings, Security (in a workspace, an admin\n'
             "does), then enter the code again.\n\n"
-            "Cancel if it was not you who began this: whoever sends you a code, a person or\n"
-            "a website, is after your account."
+            "If it was not you who began this, cancel: whoever sends you a code, be it a\n"
+            "person or a website, is after your account."
         )
 
 
