@@ -14,9 +14,6 @@ from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 from .terminal import COMMAND, in_own_process, in_pipe
 
-ROOT = Path(__file__).parents[1]
-WIDTHS = (60, 80, 120)
-SHOWN = ("status", "usage", "models", "doctor")
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )

@@ -1,6 +1,5 @@
 """How the routing matrix gets to where Amplifier looks for it."""
 
-import base64
 import os
 import subprocess
 import sys
@@ -13,12 +12,6 @@ from amplifier_module_provider_openai_chatgpt.cli.matrix import packaged
 from .terminal import COMMAND, in_own_process, in_pipe
 
 ROOT = Path(__file__).parents[2]
-WIDTHS = (60, 80, 120)
-SHOWN = ("status", "usage", "models", "doctor")
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
-LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
 
 
 def test_install_routing_puts_the_matrix_where_amplifier_looks(home):

@@ -1,6 +1,5 @@
 """What the commands show at a terminal, wide or narrow, with colour or without."""
 
-import base64
 import os
 import time
 from pathlib import Path
@@ -13,12 +12,8 @@ from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 
 from .terminal import at_terminal, in_own_process, in_pipe
 
-ROOT = Path(__file__).parents[1]
 WIDTHS = (60, 80, 120)
 SHOWN = ("status", "usage", "models", "doctor")
-PNG = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
 
 
