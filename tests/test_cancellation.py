@@ -96,9 +96,9 @@ async def begin(config):
 class Kind:
     """One kind of call that never ends by itself, and when it is stopped.
 
-    ``faults`` and ``replies`` are given a source of chance. The call is stopped at the n-th event that
-    listeners hear, with n below ``heard``, or some turns of the loop after ``heard`` names an event or,
-    as None, after the simulator fell silent.
+    ``faults`` and ``replies`` are given a source of chance. The call is stopped when listeners have heard
+    n events and characters, with n below ``heard``, or some turns of the loop after ``heard`` names an
+    event or, as None, after the simulator fell silent.
     """
 
     faults: Callable[[Random], list[tuple[str, Fault]]] = lambda _: [(RESPONSES, ALL_BUT_THE_LAST)]
@@ -114,10 +114,10 @@ def _stalls(path, **fault):
     return lambda _: [(path, Fault(**fault))]
 
 
-LONG = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "word " * 300}]}
+LONG = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "word " * 3000}]}
 KINDS = {
     "a short answer": Kind(heard=7),
-    "a long stream": Kind(replies=[Reply(items=[LONG])], heard=150),
+    "a long stream": Kind(replies=[Reply(items=[LONG])], heard=15_000),
     "no head yet": Kind(faults=_stalls(RESPONSES, stall_before_headers=True)),
     "silence in the stream": Kind(
         faults=lambda chance: [(RESPONSES, Fault(stall_after_event=chance.randint(1, 12)))]
@@ -201,9 +201,10 @@ class Stage:
         self._stop()
 
     def _react(self, event, data):
-        if self._countdown == 0:
+        before = self._countdown
+        self._countdown -= len(data.get("text", "."))
+        if before >= 0 > self._countdown:
             self._stop()
-        self._countdown -= 1
 
     def _stop(self):
         self.stopped_at = time.monotonic()

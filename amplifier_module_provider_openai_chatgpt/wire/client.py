@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pydantic_core import from_json
 
 from ..http import new_client
 from . import errors
+from .inflow import Inflow
 from .sse import EventTooLargeError, SSEParser
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ class Client:
         try:
             if response.status_code != 200 or not _may_be_stream(response):
                 raise await self._refusal(response, call.model)
-            yield ResponseStream(response, call.model, silence)
+            async with aclosing(ResponseStream(response, call.model, silence)) as stream:
+                yield stream
         finally:
             await response.aclose()
 
@@ -213,12 +215,12 @@ class ResponseStream:
 
     def __init__(self, response: httpx.Response, model: str, silence: float) -> None:
         self.headers: Mapping[str, str] = response.headers
-        self._chunks = response.aiter_bytes()
+        self._inflow = Inflow(cast("AsyncGenerator[bytes, None]", response.aiter_bytes()))
         self._model = model
         self._silence = silence
 
     async def reads(self) -> AsyncGenerator[list[Event]]:
-        """Yield the events of each network read that brought any.
+        """Yield the events of all that has arrived, whenever that brought any.
 
         Ends at the end of the stream, which need not be the end of an answer. Raises LLMTimeoutError
         after ``silence`` seconds without an event (comments that keep a connection alive are none)
@@ -228,8 +230,8 @@ class ResponseStream:
         phase = errors.Phase.WAITING
         last = time.monotonic()
         try:
-            async for chunk in self._chunks:
-                events = parser.feed(chunk)
+            while piece := await self._inflow.take():
+                events = parser.feed(piece)
                 if events:
                     phase = errors.Phase.ANSWERING
                     yield events
@@ -258,8 +260,12 @@ class ResponseStream:
         """
         with suppress(TimeoutError, *errors.transport_failures()):
             async with asyncio.timeout(LINGER):
-                async for _ in self._chunks:
+                while await self._inflow.take():
                     pass
+
+    async def aclose(self) -> None:
+        """Stop reading, wherever it is."""
+        await self._inflow.close()
 
 
 def _call_headers(call: Call) -> dict[str, str]:

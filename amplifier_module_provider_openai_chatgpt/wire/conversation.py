@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Iterator, MutableMapping
 
     from amplifier_core.message_models import ChatRequest, Message
 
@@ -70,22 +70,23 @@ def uuid7() -> str:
 
 def reasoning_refused_before(messages: list[Message]) -> int:
     """Find the newest answer that was given only after all reasoning before it was left out; else 0."""
-    refused = (place for place, state in _states(messages) if state.get("reasoning") == "refused")
-    return max(refused, default=0)
+    refused = (place for place, state in _newest_states(messages) if state.get("reasoning") == "refused")
+    return next(refused, 0)
 
 
 def _in_history(messages: list[Message], of: str) -> str | None:
-    for _, state in reversed(_states(messages)):
+    for _, state in _newest_states(messages):
         if state.get("of") == of and _is_uuid7(state.get("id")):
             return str(state["id"])
     return None
 
 
-def _states(messages: list[Message]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Find what responses left in the metadata of their messages, with the places of those."""
-    noted = [(place, message.metadata) for place, message in enumerate(messages) if message.metadata]
-    states = [(place, metadata.get(METADATA_KEY)) for place, metadata in noted]
-    return [(place, state) for place, state in states if isinstance(state, Mapping)]
+def _newest_states(messages: list[Message]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Give what responses left in the metadata of their messages, with their places, the newest first."""
+    for place in range(len(messages) - 1, -1, -1):
+        metadata = messages[place].metadata
+        if metadata and isinstance(state := metadata.get(METADATA_KEY), Mapping):
+            yield place, state
 
 
 def _is_uuid7(value: object) -> bool:

@@ -90,28 +90,72 @@ def test_a_delta_is_decoded_once_and_costs_a_few_steps_however_many_there_are():
     assert long["all"] < 15 * 20_000
 
 
-async def test_the_deltas_of_one_read_are_one_emit_and_no_read_waits_for_the_next(config):
-    words = [[f"{read}.{place} " for place in range(EVENTS_PER_READ)] for read in range(50)]
-    heard, coordinator, news = [], MockCoordinator(), asyncio.Event()
+class Listener:
+    """Hears deltas; ``news`` is set with each."""
 
-    async def listen(_event, data):
-        heard.append(data["text"])
-        news.set()
+    def __init__(self):
+        self.coordinator, self.texts, self.news = MockCoordinator(), [], asyncio.Event()
+        self.free = asyncio.Event()
+        self.free.set()
+        self.coordinator.hooks.register(DELTA, self._hear, name="test")
+
+    async def _hear(self, _event, data):
+        self.texts.append(data["text"])
+        self.news.set()
+        await self.free.wait()
         return HookResult()
+
+    async def has_heard(self, count):
+        async with asyncio.timeout(5):
+            while len(self.texts) < count:
+                self.news.clear()
+                await self.news.wait()
+
+
+async def hear(answer, config, listener):
+    async with (
+        raw_backend(answer) as backend,
+        provider_for(backend, config, listener.coordinator) as provider,
+    ):
+        return await provider.complete(question())
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one chunk", "each in a chunk of HTTP"])
+async def test_what_arrives_together_is_one_emit_and_nothing_waits_for_what_follows(config, apart):
+    words = [[f"{read}.{place} " for place in range(EVENTS_PER_READ)] for read in range(50)]
+    listener = Listener()
 
     async def answer(line):
         line.send(OPENING)
         for number, read_ in enumerate(words):
-            line.send(*map(delta, read_))
-            async with asyncio.timeout(5):
-                while len(heard) <= number:
-                    news.clear()
-                    await news.wait()
+            for piece in read_ if apart else [read_]:
+                line.send(*map(delta, [piece] if apart else piece))
+            await listener.has_heard(number + 1)
         line.send(*closing("".join(map("".join, words))))
         line.end()
 
-    coordinator.hooks.register(DELTA, listen, name="test")
-    async with raw_backend(answer) as backend, provider_for(backend, config, coordinator) as provider:
-        await provider.complete(question())
+    await hear(answer, config, listener)
 
-    assert heard == ["".join(read_) for read_ in words]
+    assert listener.texts == ["".join(read_) for read_ in words]
+
+
+async def test_what_arrives_while_a_listener_is_busy_is_told_at_once_after_it(config):
+    words = [f"{number} " for number in range(100)]
+    listener = Listener()
+
+    async def answer(line):
+        listener.free.clear()
+        line.send(OPENING, delta("first "))
+        await listener.has_heard(1)
+        for word in words:
+            line.send(delta(word))
+            await line.writer.drain()
+            await asyncio.sleep(0)
+        listener.free.set()
+        line.send(*closing("first " + "".join(words)))
+        line.end()
+
+    await hear(answer, config, listener)
+
+    assert "".join(listener.texts) == "first " + "".join(words)
+    assert len(listener.texts) <= 4, "the last words may come a moment later"
