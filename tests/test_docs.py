@@ -39,6 +39,7 @@ NOT_RUN = {
     "amplifier provider add openai-chatgpt": "needs the Amplifier CLI",
     "amplifier routing use openai-chatgpt": "needs the Amplifier CLI",
     "uv run amplifier-openai-chatgpt simulate": "runs until Ctrl-C; tests/cli does so",
+    "uv run --group bench python -m benchmarks": "takes minutes; the gate runs it with --quick",
 }
 
 

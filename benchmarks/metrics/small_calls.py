@@ -25,7 +25,7 @@ def measure(bench: Bench) -> Report:
     before = bench.connections()
     bench.run(jobs["ours"])
     used = bench.connections() - before
-    cpu = {name: least.cpu for name, least in bench.race(jobs, 2 if bench.quick else 6).items()}
+    cpu = {name: least.cpu for name, least in bench.race(jobs, 1 if bench.quick else 6).items()}
     fresh = cpu["client per call"]
     peers = {name: fresh / cpu[name] for name in ("OpenAI SDK", "httpx-sse", "floor")}
     saved = fresh / cpu["ours"]
