@@ -49,13 +49,15 @@ def to_item(content: object, model: str, account: str) -> Item | None:
     models refuse each other's. State without a stamp, as other plugins wrote it (``[ciphertext]``,
     ``[ciphertext, id]``), may be anybody's and would cost a refused call.
     """
-    state = _state(content)
-    if state is None:
-        return None
-    if state.get("model") != model or state.get("account") != account:
-        logger.debug("Reasoning of another model or account is not sent to %s", model)
-        return None
-    return replayed(state)
+    for state in content if isinstance(content, list) else ():
+        if isinstance(state, dict) and state.get("type") == "reasoning":
+            if state.get("model") == model and state.get("account") == account:
+                return replayed(state)
+            logger.debug("Reasoning of another model or account is not sent to %s", model)
+            return None
+    if content:
+        logger.debug("Reasoning without a stamp is not sent")
+    return None
 
 
 def replayed(item: Mapping[str, Any]) -> Item | None:
@@ -64,17 +66,6 @@ def replayed(item: Mapping[str, Any]) -> Item | None:
     if not isinstance(ciphertext, str) or not ciphertext:
         return None
     return items.reasoning(ciphertext, _texts(item.get("summary")))
-
-
-def _state(content: object) -> Mapping[str, Any] | None:
-    """Find the stamped state; anything else a block may carry there is left out."""
-    if not isinstance(content, list) or not content:
-        return None
-    for entry in content:
-        if isinstance(entry, dict) and entry.get("type") == "reasoning":
-            return entry
-    logger.debug("Reasoning without a stamp is not sent")
-    return None
 
 
 def _texts(summary: object) -> list[str]:

@@ -16,10 +16,9 @@ _SUSPECT = (_ESCAPED_NUL, b"NaN", b"Infinity")
 
 def clean_text(text: str) -> str:
     """Replace NUL and lone surrogates by U+FFFD; two halves of a pair become their character."""
-    if "\0" in text:
-        text = text.replace("\0", REPLACEMENT)
-    if text.isascii():
+    if text.isascii() and "\0" not in text:
         return text
+    text = text.replace("\0", REPLACEMENT)
     try:
         text.encode()
     except UnicodeEncodeError:
