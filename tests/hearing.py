@@ -77,19 +77,27 @@ def assert_coherent(log):
     assert names.count("llm:request") == names.count("llm:response") == 1
     assert (names[0], names[-1]) == ("llm:request", "llm:response")
     assert len({data["request_id"] for _, data in log}) == 1
-    stage = _Stage()
-    for event, data in log:
-        stage.play(event, data)
+    stage = _played(log)
     stage.assert_complete()
     assert log[-1][1]["status"] == "ok" or not stage.deltas, "what was shown of a failed call is void"
 
 
+def blocks(log):
+    """Return kind and text of each block that still counts, in order."""
+    stage = _played(log)
+    return [(kind, stage.texts.get(index, "")) for index, kind in enumerate(stage.started)]
+
+
 def shown(log):
-    """Return the text of each block that still counts, by its index."""
+    """Return the text of each block that still counts and has any, by its index."""
+    return _played(log).texts
+
+
+def _played(log):
     stage = _Stage()
     for event, data in log:
         stage.play(event, data)
-    return stage.texts
+    return stage
 
 
 class _Stage:
@@ -99,22 +107,20 @@ class _Stage:
         self.clear()
 
     def clear(self):
-        self.started, self.ended = [], []
+        self.started, self.ended = [], set()
         self.deltas, self.texts = {}, {}
 
     def play(self, event, data):
         index = data.get("block_index")
         if event == STREAM_START:
             assert index == len(self.started), "blocks are numbered in order"
-            self.started.append(index)
+            self.started.append(data["block_type"])
         elif event == STREAM_END:
-            assert index in self.started
-            assert index not in self.ended
-            self.ended.append(index)
+            self.assert_open(index)
+            self.ended.add(index)
         elif event == STREAM_DELTA:
             assert data["text"], "no empty delta"
-            assert index in self.started
-            assert index not in self.ended
+            self.assert_open(index)
             assert data["sequence"] == self.deltas.get(index, 0)
             self.deltas[index] = data["sequence"] + 1
             self.texts[index] = self.texts.get(index, "") + data["text"]
@@ -122,6 +128,14 @@ class _Stage:
             assert self.deltas, "nothing was shown that could be void"
             self.assert_complete()
             self.clear()
+        elif event == "provider:retry":
+            assert not self.deltas, "what was shown of a failed attempt is void"
+            self.assert_complete()
+            self.clear()
+
+    def assert_open(self, index):
+        assert index < len(self.started)
+        assert index not in self.ended
 
     def assert_complete(self):
-        assert sorted(self.ended) == self.started, "every block that began ended"
+        assert len(self.ended) == len(self.started), "every block that began ended"

@@ -7,24 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from amplifier_core import HookResult
 from amplifier_core.llm_errors import LLMError
-from amplifier_core.message_models import ChatRequest, Message
-from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.events import (
-    EVENTS,
-    STREAM_ABORTED,
-    STREAM_DELTA,
-    STREAM_END,
-    STREAM_START,
-)
+from amplifier_module_provider_openai_chatgpt.events import STREAM_ABORTED, STREAM_DELTA
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events as script
+from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, blocks
 
-RESPONSES = "/codex/responses"
 MODEL = "gpt-5.5"
+QUESTION = "How is the weather?"
 TEXT = "It is 14 °C in Zürich. 🌧"
 ITEMS = [
     {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Looking at the sky"}]},
@@ -102,48 +94,31 @@ def rows(table, *, long=()):
 class Run:
     """One call at a simulator, everything it emitted, and what came of it."""
 
-    def __init__(self, sim, config, *, released=False):
+    def __init__(self, sim, config, react=None):
         self.sim = sim
-        self.log: list[tuple[str, dict[str, Any]]] = []
-        self.coordinator = MockCoordinator()
-        for event in EVENTS:
-            self.coordinator.hooks.register(event, self._listen, name=f"record:{event}")
+        self.hearing = Hearing(react)
+        self.log: list[tuple[str, dict[str, Any]]] = self.hearing.log
         settings = {"max_retries": 1, "min_retry_delay": 0, "login_on_mount": False, **config}
-        self.provider = ChatGPTProvider(settings, self.coordinator)
+        self.provider = ChatGPTProvider(settings, self.hearing.coordinator)
         self.response: Any = None
         self.error: LLMError | None = None
-        self._released = released
-
-    async def _listen(self, event, data):
-        self.log.append((event, data))
-        if self._released and event == STREAM_DELTA:
-            self.sim.release()
-        return HookResult()
-
-    @staticmethod
-    def request(text="How is the weather?", **fields):
-        return ChatRequest(messages=[Message(role="user", content=text)], **fields)
 
     def pool(self) -> list[Any]:
         """The connections that the provider holds at the moment."""
         client = self.provider.client._clients.get(asyncio.get_running_loop())
         return list(getattr(client._transport, "_pool").connections) if client else []  # noqa: B009
 
-    async def call(self, text="How is the weather?", **fields):
-        """Complete one request; only kernel errors are taken."""
+    async def call(self, request=None):
+        """Complete one request, by default about the weather; only kernel errors are taken."""
         already = len(self.sim.requests_to(RESPONSES))
         try:
-            self.response = await self.provider.complete(self.request(text, **fields))
+            self.response = await self.provider.complete(request or ask(QUESTION))
         except LLMError as error:
             self.error = error
         self.asked = self.sim.requests_to(RESPONSES)[already:]
         await self._assert_nothing_is_left()
         self._assert_events_are_whole()
         return self
-
-    def heard(self, name):
-        """Payloads of one event."""
-        return [data for event, data in self.log if event == name]
 
     def names(self):
         """Events in order, without the small ones of the stream."""
@@ -161,41 +136,11 @@ class Run:
         assert not others, others
 
     def _assert_events_are_whole(self):
-        assert [event for event, _ in self.log[:1]] == ["llm:request"]
-        assert self.log[-1][0] == "llm:response"
-        assert len(self.heard("llm:request")) == len(self.heard("llm:response")) == 1
-        assert len({data["request_id"] for _, data in self.log}) == 1
-        ended = self.heard("llm:response")[0]
+        assert_coherent(self.log)
+        ended = self.hearing.response
         assert ended["status"] == ("error" if self.error else "ok")
         if self.error is not None:
             assert (ended["error_type"], ended["error"]) == (type(self.error).__name__, str(self.error))
-        check_blocks(self.log, failed=self.error is not None)
-
-
-def check_blocks(log, *, failed=False):
-    """Hold the blocks of a stream to their contract; return (kind, text) of those that count in the end."""
-    blocks: list[list[str]] = []
-    opened: dict[int, int] = {}
-    for event, data in log:
-        index = data.get("block_index")
-        if event == STREAM_START:
-            assert index == len(blocks), "blocks are numbered without a gap, after an abort from 0"
-            blocks.append([data["block_type"], ""])
-            opened[index] = 0
-        elif event == STREAM_DELTA:
-            assert data["text"]
-            assert data["sequence"] == opened[index]
-            opened[index] += 1
-            blocks[index][1] += data["text"]
-        elif event == STREAM_END:
-            del opened[index]
-        elif event in {STREAM_ABORTED, "provider:retry", "llm:response"}:
-            assert not opened, "every block that began has ended"
-            if event != "llm:response" or failed:
-                shown = any(text for _, text in blocks)
-                assert shown is False or event == STREAM_ABORTED, "text that is void has been declared so"
-                blocks.clear()
-    return [tuple(block) for block in blocks]
 
 
 async def run_to_its_error(sim, config, row):
@@ -227,13 +172,13 @@ async def run_healed(sim, config, row):
     assert run.response.text == TEXT
     assert run.response.finish_reason == "stop"
     assert run.response.usage.total_tokens == 79
-    assert check_blocks(run.log) == [("thinking", "Looking at the sky"), ("text", TEXT)]
-    assert run.heard("llm:response")[0]["usage"]["input_tokens"] == 70
-    [retry] = run.heard("provider:retry")
+    assert blocks(run.log) == [("thinking", "Looking at the sky"), ("text", TEXT)]
+    assert run.hearing.of("llm:response")[0]["usage"]["input_tokens"] == 70
+    [retry] = run.hearing.of("provider:retry")
     hint = retry.pop("retry_after", None)
     said = retry.pop("error_message")
     assert row.says.fullmatch(said) if isinstance(row.says, re.Pattern) else said == row.says
-    request_id = run.heard("llm:request")[0]["request_id"]
+    request_id = run.hearing.of("llm:request")[0]["request_id"]
     assert {name: retry[name] for name in retry if name not in {"timestamp", "session_id", "parent_id"}} == {
         "provider": "openai-chatgpt",
         "model": MODEL,
@@ -243,7 +188,7 @@ async def run_healed(sim, config, row):
         "delay": hint or 0.0,
         "error_type": row.error.__name__,
     }
-    for aborted in run.heard(STREAM_ABORTED):
+    for aborted in run.hearing.of(STREAM_ABORTED):
         assert aborted["error"] == {"type": row.error.__name__, "msg": said}
     return run
 
@@ -253,7 +198,12 @@ async def _run(sim, config, row, times):
     for fault in row.before:
         sim.misbehave(RESPONSES, fault)
     sim.misbehave(RESPONSES, row.fault, times)
-    run = Run(sim, {**config, **row.config}, released=row.released)
+
+    def release(event, _):
+        if event == STREAM_DELTA:
+            sim.release()
+
+    run = Run(sim, {**config, **row.config}, release if row.released else None)
     try:
         return await run.call()
     finally:

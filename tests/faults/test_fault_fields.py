@@ -6,8 +6,9 @@ import pytest
 from amplifier_core.llm_errors import LLMError, StreamError
 
 from amplifier_module_provider_openai_chatgpt.simulator.stream import events as script
+from tests.hearing import RESPONSES, blocks
 
-from .harness import ANSWER, ITEMS, MODEL, RESPONSES, USAGE, Run, check_blocks, streamed
+from .harness import ANSWER, ITEMS, MODEL, USAGE, Run, streamed
 
 MISSING = "(missing)"
 JUNK = (None, True, 7, 1e300, "", [None, 7], {"text": 7})
@@ -142,7 +143,7 @@ async def told(service, settings, fault):
     if run.error is not None:
         return run.error
     response = run.response
-    shown = check_blocks(run.log)
+    shown = blocks(run.log)
     kinds = [{"tool_call": "tool_use"}.get(block.type, block.type) for block in response.content]
     assert [kind for kind, _ in shown] == kinds
     assert len(response.content_blocks) == len(kinds)

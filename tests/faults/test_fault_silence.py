@@ -5,6 +5,7 @@ from amplifier_core.llm_errors import LLMTimeoutError, ProviderUnavailableError
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
+from tests.hearing import ask
 
 from .harness import ANSWER, Row, Run, rows, run_healed, run_to_its_error
 
@@ -78,11 +79,11 @@ async def test_a_stream_may_take_far_longer_than_timeout_as_long_as_it_goes_on(s
     """Two dozen events 50 ms apart, each in time for a bound of 0.6 s."""
     row = Row(name="slow drip", fault=Fault(pace=0.05), config={"timeout": 0.6, "max_retries": 0})
     run = await run_to_its_error(service, settings, row)
-    assert run.heard("llm:response")[0]["duration_ms"] > 1000
+    assert run.hearing.response["duration_ms"] > 1000
 
 
 async def test_the_timeout_of_a_request_counts_before_the_setting(service, settings):
     service.misbehave("/codex/responses", Fault(stall_before_headers=True))
     run = Run(service, {**settings, "timeout": 300, "max_retries": 0})
-    await run.call(timeout=0.05)
+    await run.call(ask(timeout=0.05))
     assert str(run.error) == NOTHING

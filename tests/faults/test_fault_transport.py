@@ -14,8 +14,9 @@ from amplifier_core.llm_errors import (
 )
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.hearing import RESPONSES, ask
 
-from .harness import GOOD, RESPONSES, TEXT, Row, Run, rows, run_healed, run_to_its_error
+from .harness import GOOD, QUESTION, TEXT, Row, Run, rows, run_healed, run_to_its_error
 
 HUNG_UP = "The server hung up before an answer came: try again."
 BROKE = "The connection to ChatGPT broke before an answer came: try again."
@@ -132,7 +133,7 @@ async def test_what_is_no_http_is_told_as_a_broken_connection(service, settings,
         await run.call()
     assert type(run.error) is error
     assert re.fullmatch(says, str(run.error)), run.error
-    assert len(run.heard("provider:retry")) == 1
+    assert len(run.hearing.of("provider:retry")) == 1
 
 
 async def test_a_refused_connection_names_the_address_and_the_proxy(service, settings):
@@ -142,7 +143,7 @@ async def test_a_refused_connection_names_the_address_and_the_proxy(service, set
     await run.call()
     assert type(run.error) is NetworkError
     assert str(run.error) == "The server refuses connections: check base_url and any proxy."
-    assert len(run.heard("provider:retry")) == 1
+    assert len(run.hearing.of("provider:retry")) == 1
 
 
 async def test_a_server_without_tls_is_no_secure_connection(service, settings):
@@ -170,14 +171,14 @@ async def test_a_connection_that_is_never_accepted_ends_after_connect_timeout(se
             one.close()
     assert type(run.error) is LLMTimeoutError
     assert str(run.error) == "No connection to ChatGPT in time: check the network, or raise connect_timeout."
-    assert len(run.heard("provider:retry")) == 1
+    assert len(run.hearing.of("provider:retry")) == 1
 
 
 async def test_a_request_that_nobody_takes_in_ends_after_timeout(service, settings):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         run = Run(service, {**settings, "base_url": base_url, "timeout": 0.1, "max_retries": 0})
-        await run.call("long " * 4_000_000)
+        await run.call(ask("long " * 4_000_000))
     assert type(run.error) is LLMTimeoutError
     assert str(run.error) == "ChatGPT stopped taking in the request: try again."
 
@@ -189,16 +190,16 @@ async def test_a_stored_token_that_fits_no_header_is_renewed_unseen(service, set
     run = Run(service, settings)
     await run.call()
     assert run.error is None
-    assert run.heard("provider:retry") == []
+    assert run.hearing.of("provider:retry") == []
     assert len(service.requests_to("/oauth/token")) == 1
 
 
 async def test_a_connection_closed_while_idle_is_replaced_unseen(service, settings):
     service.reply_with(GOOD, GOOD)
     run = Run(service, settings)
-    await run.provider.complete(run.request())
+    await run.provider.complete(ask(QUESTION))
     service.misbehave(RESPONSES, Fault(drop_connection=True))
-    again = await run.provider.complete(run.request())
+    again = await run.provider.complete(ask(QUESTION))
     await run.provider.close()
     assert again.text == TEXT
-    assert len(run.heard("provider:retry")) == 1
+    assert len(run.hearing.of("provider:retry")) == 1
