@@ -58,7 +58,7 @@ def logout() -> None:
 def status(*, as_json: bool) -> None:
     """Show who is signed in.
 
-    Asks nobody: it tells what this machine knows. The exit code is 1 when a sign-in is needed.
+    Uses no network: it tells what this machine knows. The exit code is 1 when a sign-in is needed.
     """
     from .screens import show_status, status_of
 
@@ -123,8 +123,8 @@ def ask(
 ) -> None:
     """Ask one question and see the answer.
 
-    PROMPT `-`, or none, is read from stdin. A terminal sees the thinking and the answer as they come; a
-    pipe or a file gets the answer alone, once it is whole.
+    Without PROMPT, or with `-`, it is read from stdin. A terminal sees the thinking and the answer as they
+    come; a pipe or a file gets the answer alone, once it is whole.
     """
     from .asking import Question, ask_once, show_answer
     from .console import waiting
@@ -167,7 +167,7 @@ def doctor(*, as_json: bool) -> None:
 
 
 @cli.command("install-routing")
-@click.option("--force", is_flag=True, help="Replace a matrix that differs without asking.")
+@click.option("--force", is_flag=True, help="Replace a differing matrix without asking.")
 def install_routing(*, force: bool) -> None:
     """Install the routing matrix.
 
@@ -224,7 +224,8 @@ def simulate(port: int) -> None:
     try:
         serve(port, click.echo)
     except OSError as error:
-        raise Failure(f"Port {port} on 127.0.0.1 cannot be used: {error.strerror}.") from error
+        reason = os.strerror(error.errno) if error.errno else error
+        raise Failure(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from error
 
 
 def main() -> None:
@@ -249,6 +250,12 @@ class Failure(click.ClickException):
         _screen(stderr=True).print(Text.assemble(("Error: ", "red"), self.format_message()))
 
 
+class Misuse(Failure):
+    """The same for what was not even tried, with exit code 2."""
+
+    exit_code = 2
+
+
 def _provider() -> ChatGPTProvider:
     """Build the provider as the environment configures it."""
     from amplifier_core.llm_errors import ConfigurationError
@@ -259,7 +266,7 @@ def _provider() -> ChatGPTProvider:
     try:
         provider.check()
     except ConfigurationError as error:
-        raise click.UsageError(str(error)) from error
+        raise Misuse(str(error)) from error
     return provider
 
 

@@ -110,13 +110,14 @@ async def _make(
 
 def show_findings(findings: list[Finding], out: Console) -> None:
     """Show a line for each check, with advice under the failed ones, and how it went in all."""
+    from rich.text import Text
+
     marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
     for finding in findings:
-        mark, style = marks[finding.ok]
-        out.print(mark, style=style, end=" ")
-        out.print(printable(f"{finding.check}: {finding.found}"), markup=False, soft_wrap=True)
+        found = Text.assemble(marks[finding.ok], " ", printable(f"{finding.check}: {finding.found}"))
+        out.print(found)
         if finding.advice:
-            out.print(printable(f"  → {finding.advice}"), markup=False, soft_wrap=True)
+            out.print(Text(printable(f"  → {finding.advice}")))
     failed = sum(finding.ok is False for finding in findings)
     skipped = sum(finding.ok is None for finding in findings)
     left_out = f", {skipped} could not be made" if skipped else ""
@@ -221,7 +222,7 @@ async def _token(visit: Visit) -> str:
         visit.require("issuer")
     tokens = await visit.provider.credentials.current()
     left = (tokens.expires_at - datetime.now(UTC)).total_seconds() if tokens.expires_at else None
-    holds = f"holds for {span(left)}" if left else "holds"
+    holds = f"by its date it holds for {span(left)}" if left else "it holds"
     return f"{holds}, {'renews itself' if tokens.can_refresh else 'cannot be renewed'}"
 
 

@@ -176,9 +176,9 @@ def show_models(listing: Mapping[str, Any], out: Console) -> None:
 
 def _origin(listing: Mapping[str, Any]) -> str:
     if listing["fetched_at"] is None:
-        return "A built-in list, for ChatGPT could not be asked"
+        return "A built-in list, because ChatGPT could not be asked"
     age = time.time() - datetime.fromisoformat(listing["fetched_at"]).timestamp()
     if listing["source"] == "live" and age < 60:
         return "ChatGPT's own list, fetched just now"
-    kept = "; this machine's copy, for ChatGPT could not be asked" if listing["source"] == "disk" else ""
+    kept = "; this machine's copy, because ChatGPT could not be asked" if listing["source"] == "disk" else ""
     return f"ChatGPT's own list, fetched {span(max(1.0, age))} ago{kept}"

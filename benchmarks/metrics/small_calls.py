@@ -35,7 +35,7 @@ def measure(bench: Bench) -> Report:
             Row(
                 "times cheaper over TLS",
                 saved,
-                "a client a call",
+                "a new client for each call",
                 peers=peers,
                 goal=10,
                 at_least=True,

@@ -110,14 +110,16 @@ def test_models_is_a_table_that_says_where_it_came_from(service, monkeypatch):
 
 def test_models_says_how_old_a_copy_is_and_when_the_list_is_built_in(service, monkeypatch):
     service.misbehave("/codex/models", Fault(status=503), times=None)
-    assert "A built-in list, for ChatGPT could not be asked." in at_terminal(monkeypatch, 120, "models").text
+    assert (
+        "A built-in list, because ChatGPT could not be asked." in at_terminal(monkeypatch, 120, "models").text
+    )
     store(
         place_of(Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"]), service.account_id, service.base_url),
         Listing((Model("gpt-9"),), "live", time.time() - 7200 + 59),
     )
     screen = at_terminal(monkeypatch, 120, "models")
     assert (
-        "ChatGPT's own list, fetched 2 h ago; this machine's copy, for ChatGPT could not be asked."
+        "ChatGPT's own list, fetched 2 h ago; this machine's copy, because ChatGPT could not be asked."
         in screen.text
     )
     assert any(line.startswith("gpt-9 ") for line in screen.lines)
