@@ -98,7 +98,7 @@ class Transcript:
         self.usage: Mapping[str, Any] | None = None
         self._flow = Flow(console)
         self._on_output = on_output
-        self._thought = False
+        self._thought = self._called = False
         self._scenes: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             STREAM_START: self._start,
             STREAM_DELTA: self._delta,
@@ -115,6 +115,7 @@ class Transcript:
 
     def _start(self, data: Mapping[str, Any]) -> None:
         if data["block_type"] == "tool_use":
+            self._called = True
             self._line(f"→ calls {data.get('name', 'a tool')}", style="cyan")
 
     def _delta(self, data: Mapping[str, Any]) -> None:
@@ -140,6 +141,10 @@ class Transcript:
         )
 
     def _response(self, data: Mapping[str, Any]) -> None:
+        """Add up the usage; an empty line sets calls apart from what comes of them."""
+        if self._called:
+            self._flow.write("\n")
+        self._called = False
         usage = data.get("usage")
         if usage:
             self.usage = _sum(self.usage, usage)
