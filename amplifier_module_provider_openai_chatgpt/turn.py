@@ -18,6 +18,7 @@ from amplifier_core.llm_errors import AbortError, LLMError
 
 from .corrections import Corrections
 from .settings import PROVIDER
+from .tasks import ended
 from .wire import errors
 from .wire.answer import Answer
 from .wire.quota import read_headers, throttles
@@ -76,7 +77,7 @@ class Cancellation:
         finally:
             task.cancel()
             watch.cancel()
-            await asyncio.gather(task, watch, return_exceptions=True)
+            await ended(task, watch)
 
     async def _stop_asked(self) -> None:
         """End once the session is told to stop now; nothing but the flag tells."""

@@ -64,6 +64,16 @@ async def stalled(sim):
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
 
 
+def busy_connections(provider):
+    """Connections that serve a call, or that one left behind."""
+    return [
+        connection
+        for client in provider.client._clients.values()
+        for connection in client._transport._pool.connections
+        if not connection.is_idle()
+    ]
+
+
 async def eventually(holds, seconds=10):
     """Wait until something holds that tells nobody when it begins to."""
     async with asyncio.timeout(seconds):

@@ -20,7 +20,7 @@ from amplifier_module_provider_openai_chatgpt.events import STREAM_ABORTED, STRE
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.turn import Cancellation
 from tests.conftest import write_tokens
-from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, eventually, stalled
+from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, busy_connections, eventually, stalled
 
 TOKEN = "/oauth/token"
 ALL_BUT_THE_LAST = Fault(stall_after_event=-1)
@@ -212,15 +212,6 @@ class Stage:
             self.hearing.coordinator.cancellation.request_immediate()
         else:
             self._call.cancel()
-
-
-def busy_connections(provider):
-    return [
-        connection
-        for client in provider.client._clients.values()
-        for connection in client._transport._pool.connections
-        if not connection.is_idle()
-    ]
 
 
 def open_files():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic_core import from_json
 
@@ -102,13 +102,10 @@ class Client:
                 content=call.body(),
                 silence=silence,
             )
-        try:
-            if response.status_code != 200 or not _may_be_stream(response):
-                raise await self._refusal(response, call.model)
-            async with aclosing(ResponseStream(response, call.model, silence)) as stream:
-                yield stream
-        finally:
-            await response.aclose()
+        if response.status_code != 200 or not _may_be_stream(response):
+            raise await self._refusal(response, call.model)
+        async with aclosing(ResponseStream(response, call.model, silence)) as stream:
+            yield stream
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> tuple[Any, Mapping[str, str]]:
         """Fetch a JSON document with its headers, on a connection of its own.
@@ -173,7 +170,7 @@ class Client:
             response = await client.send(request, stream=True)
             if response.status_code != 401 or len(tried) > RESCUES:
                 return response
-            await response.aclose()
+            await Inflow(response).aclose()
             tried.append(await self._sign_in.renew(*tried))
 
     def _identity_headers(self, identity: Identity) -> dict[str, str]:
@@ -215,7 +212,7 @@ class ResponseStream:
 
     def __init__(self, response: httpx.Response, model: str, silence: float) -> None:
         self.headers: Mapping[str, str] = response.headers
-        self._inflow = Inflow(cast("AsyncGenerator[bytes, None]", response.aiter_bytes()))
+        self._inflow = Inflow(response)
         self._model = model
         self._silence = silence
 
@@ -265,7 +262,7 @@ class ResponseStream:
 
     async def aclose(self) -> None:
         """Stop reading, wherever it is."""
-        await self._inflow.close()
+        await self._inflow.aclose()
 
 
 def _call_headers(call: Call) -> dict[str, str]:
@@ -295,8 +292,7 @@ def _may_be_stream(response: httpx.Response) -> bool:
 
 async def _read_at_most(response: httpx.Response, limit: int, *, into: bytearray) -> None:
     """Read a body, or as much of it as ``limit`` bytes; what came before a failure is kept."""
-    async for chunk in response.aiter_bytes():
-        into += chunk
-        if len(into) >= limit:
-            del into[limit:]
-            return
+    async with aclosing(Inflow(response)) as inflow:
+        while len(into) < limit and (piece := await inflow.take()):
+            into += piece
+    del into[limit:]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
+
+from ..tasks import ended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 # Bytes that may wait to be taken before reading pauses; then the server feels a slow listener.
 MOST_WAITING = 64 * 1024
@@ -19,15 +21,33 @@ MOST_WAITING = 64 * 1024
 MOMENT = 0.01
 
 
-class Inflow:
-    """Reads a body in a task of its own, which ``close`` ends. Belongs to one event loop."""
+class Response(Protocol):
+    """What is needed of ``httpx.Response``."""
 
-    def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
+    @property
+    def is_closed(self) -> bool:
+        """True once the connection is being put back or closed, as the end of the body does."""
+        ...
+
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Hand out the body chunk by chunk."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up the rest of the body, and with it the connection."""
+        ...
+
+
+class Inflow:
+    """Reads a body, and closes its response, in a task of its own. Belongs to one event loop."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
         self._arrived: list[bytes] = []
         self._size = 0
         self._news = asyncio.Event()  # set while there is something to take, or nothing more will come
         self._room = asyncio.Event()
-        self._reading = asyncio.create_task(self._read(chunks))
+        self._reading = asyncio.create_task(self._read())
 
     async def take(self) -> bytes:
         """Return all that is there, waiting only where that is nothing; ``b""`` at the end.
@@ -46,21 +66,22 @@ class Inflow:
             self._news.clear()
         return taken
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Stop reading; what was not taken is lost, and an error with it.
 
-        A body that has just ended is let finish: httpcore, cancelled while it puts a connection back,
-        would keep it in its pool for ever.
+        A body that has just ended is let finish, so that its connection serves the next call.
         """
         try:
             await asyncio.wait({self._reading}, timeout=MOMENT)
         finally:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
+            if not self._response.is_closed:  # else its connection is being put back at this moment
+                self._reading.cancel()
+            await ended(self._reading)
 
-    async def _read(self, chunks: AsyncGenerator[bytes, None]) -> None:
+    async def _read(self) -> None:
+        chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
         try:
-            async with aclosing(chunks):
+            async with aclosing(self._response), aclosing(chunks):
                 async for chunk in chunks:
                     self._arrived.append(chunk)
                     self._size += len(chunk)

@@ -60,10 +60,11 @@ class Line:
 class RawBackend:
     """Serves each request by ``answer(line)``."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, head):
         self.connections = 0
         self.url = ""
         self._answer = answer
+        self._head = head
 
     async def serve(self, reader, writer):
         self.connections += 1
@@ -71,7 +72,7 @@ class RawBackend:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 (length,) = re.findall(rb"content-length: *(\d+)", head, re.IGNORECASE)
                 await reader.readexactly(int(length))
-                writer.write(HEAD)
+                writer.write(self._head)
                 await self._answer(Line(reader, writer))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -81,9 +82,9 @@ class RawBackend:
 
 
 @asynccontextmanager
-async def raw_backend(answer):
+async def raw_backend(answer, head=HEAD):
     """Run a backend on a free port of this machine."""
-    backend = RawBackend(answer)
+    backend = RawBackend(answer, head)
     server = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
     backend.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

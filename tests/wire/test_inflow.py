@@ -9,14 +9,15 @@ from amplifier_module_provider_openai_chatgpt.wire.inflow import MOST_WAITING, I
 
 
 class Source:
-    """A body: bytes come at once, None is a moment in which nothing is there, an error ends it."""
+    """A response: bytes come at once, None is a moment in which nothing is there, an error ends it."""
 
     def __init__(self, *script):
         self.script = script
         self.given = 0
-        self.left = False
+        self.leaving = asyncio.Event()
+        self.left = self.is_closed = False
 
-    async def __aiter__(self):
+    async def aiter_bytes(self):
         try:
             for step in self.script:
                 if step is None:
@@ -27,7 +28,12 @@ class Source:
                     self.given += len(step)
                     yield step
         finally:
+            self.leaving.set()
+            await idle()
             self.left = True
+
+    async def aclose(self):
+        self.is_closed = True
 
 
 async def idle():
@@ -44,27 +50,27 @@ async def take_all(inflow):
 
 
 async def test_what_came_without_waiting_is_one_piece_and_the_rest_another():
-    inflow = Inflow(aiter(Source(b"a", b"b", None, None, None, b"c", b"d")))
+    inflow = Inflow(Source(b"a", b"b", None, None, None, b"c", b"d"))
 
     assert await take_all(inflow) == [b"ab", b"cd"]
 
 
 @given(st.lists(st.none() | st.binary(min_size=1, max_size=5)))
 async def test_the_pieces_are_the_body_in_its_order(script):
-    inflow = Inflow(aiter(Source(*script)))
+    inflow = Inflow(Source(*script))
 
     assert b"".join(await take_all(inflow)) == b"".join(filter(None, script))
 
 
 async def test_the_end_is_told_again_to_those_who_ask_again():
-    inflow = Inflow(aiter(Source(b"a")))
+    inflow = Inflow(Source(b"a"))
 
     assert [await inflow.take() for _ in range(3)] == [b"a", b"", b""]
 
 
 async def test_reading_pauses_when_much_waits_and_goes_on_once_it_is_taken():
     source = Source(*[bytes(1000)] * 1000)
-    inflow = Inflow(aiter(source))
+    inflow = Inflow(source)
 
     await idle()
     assert MOST_WAITING <= source.given < MOST_WAITING + 1000
@@ -76,7 +82,7 @@ async def test_reading_pauses_when_much_waits_and_goes_on_once_it_is_taken():
 
 
 async def test_what_came_before_an_error_is_taken_before_it_is_raised():
-    inflow = Inflow(aiter(Source(b"a", b"b", OSError("gone"))))
+    inflow = Inflow(Source(b"a", b"b", OSError("gone")))
 
     assert await inflow.take() == b"ab"
     for _ in range(2):
@@ -95,10 +101,26 @@ async def test_what_came_before_an_error_is_taken_before_it_is_raised():
 )
 async def test_closing_leaves_the_body_and_no_task_behind(script):
     source, before = Source(*script), asyncio.all_tasks()
-    inflow = Inflow(aiter(source))
+    inflow = Inflow(source)
     await idle()
 
-    await inflow.close()
+    await inflow.aclose()
 
     assert source.left
+    assert source.is_closed
     assert asyncio.all_tasks() == before
+
+
+async def test_reading_is_left_alone_while_it_cleans_up():
+    source = Source(b"a", *[None] * 100_000)
+    inflow = Inflow(source)
+    closing = asyncio.create_task(inflow.aclose())
+
+    await source.leaving.wait()
+    for _ in range(3):
+        closing.cancel()
+        await asyncio.sleep(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert source.left
