@@ -86,7 +86,8 @@ class Inflow:
                     self._arrived.append(chunk)
                     self._size += len(chunk)
                     self._news.set()
-                    if self._size >= MOST_WAITING:
+                    # A decoder may hand out its last piece after the end, when there is nothing to hold back.
+                    if self._size >= MOST_WAITING and not self._response.is_closed:
                         self._room.clear()
                         await self._room.wait()
         finally:

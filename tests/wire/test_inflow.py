@@ -124,3 +124,14 @@ async def test_reading_is_left_alone_while_it_cleans_up():
     with pytest.raises(asyncio.CancelledError):
         await closing
     assert source.left
+
+
+async def test_a_last_piece_that_comes_once_the_response_is_closed_waits_for_nobody():
+    """As a decoder's, which is flushed after the end of the network's bytes."""
+    source = Source(bytes(MOST_WAITING))
+    source.is_closed = True
+    inflow = Inflow(source)
+    await idle()
+
+    async with asyncio.timeout(5):
+        await inflow.aclose()
