@@ -114,8 +114,7 @@ def show_findings(findings: list[Finding], out: Console) -> None:
 
     marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
     for finding in findings:
-        found = Text.assemble(marks[finding.ok], " ", printable(f"{finding.check}: {finding.found}"))
-        out.print(found)
+        out.print(Text.assemble(marks[finding.ok], " ", printable(f"{finding.check}: {finding.found}")))
         if finding.advice:
             out.print(Text(printable(f"  → {finding.advice}")))
     failed = sum(finding.ok is False for finding in findings)

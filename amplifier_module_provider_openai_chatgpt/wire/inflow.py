@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from ..tasks import ended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
+
+    import httpx
 
 # Bytes that may wait to be taken before reading pauses; then the server feels a slow listener.
 MOST_WAITING = 64 * 1024
@@ -21,27 +23,10 @@ MOST_WAITING = 64 * 1024
 MOMENT = 0.01
 
 
-class Response(Protocol):
-    """What is needed of ``httpx.Response``."""
-
-    @property
-    def is_closed(self) -> bool:
-        """True once the connection is being put back or closed, as the end of the body does."""
-        ...
-
-    def aiter_bytes(self) -> AsyncIterator[bytes]:
-        """Hand out the body chunk by chunk."""
-        ...
-
-    async def aclose(self) -> None:
-        """Give up the rest of the body, and with it the connection."""
-        ...
-
-
 class Inflow:
     """Reads a body, and closes its response, in a task of its own. Belongs to one event loop."""
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._arrived: list[bytes] = []
         self._size = 0

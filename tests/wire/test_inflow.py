@@ -1,7 +1,9 @@
 """A body is taken as it comes: all that is there at once, never more than is bounded, nothing lost."""
 
 import asyncio
+from typing import cast
 
+import httpx
 import pytest
 from hypothesis import given, strategies as st
 
@@ -36,6 +38,10 @@ class Source:
         self.is_closed = True
 
 
+def reading(source):
+    return Inflow(cast("httpx.Response", source))
+
+
 async def idle():
     """Let everything run that can run."""
     for _ in range(20):
@@ -50,27 +56,27 @@ async def take_all(inflow):
 
 
 async def test_what_came_without_waiting_is_one_piece_and_the_rest_another():
-    inflow = Inflow(Source(b"a", b"b", None, None, None, b"c", b"d"))
+    inflow = reading(Source(b"a", b"b", None, None, None, b"c", b"d"))
 
     assert await take_all(inflow) == [b"ab", b"cd"]
 
 
 @given(st.lists(st.none() | st.binary(min_size=1, max_size=5)))
 async def test_the_pieces_are_the_body_in_its_order(script):
-    inflow = Inflow(Source(*script))
+    inflow = reading(Source(*script))
 
     assert b"".join(await take_all(inflow)) == b"".join(filter(None, script))
 
 
 async def test_the_end_is_told_again_to_those_who_ask_again():
-    inflow = Inflow(Source(b"a"))
+    inflow = reading(Source(b"a"))
 
     assert [await inflow.take() for _ in range(3)] == [b"a", b"", b""]
 
 
 async def test_reading_pauses_when_much_waits_and_goes_on_once_it_is_taken():
     source = Source(*[bytes(1000)] * 1000)
-    inflow = Inflow(source)
+    inflow = reading(source)
 
     await idle()
     assert MOST_WAITING <= source.given < MOST_WAITING + 1000
@@ -82,7 +88,7 @@ async def test_reading_pauses_when_much_waits_and_goes_on_once_it_is_taken():
 
 
 async def test_what_came_before_an_error_is_taken_before_it_is_raised():
-    inflow = Inflow(Source(b"a", b"b", OSError("gone")))
+    inflow = reading(Source(b"a", b"b", OSError("gone")))
 
     assert await inflow.take() == b"ab"
     for _ in range(2):
@@ -101,7 +107,7 @@ async def test_what_came_before_an_error_is_taken_before_it_is_raised():
 )
 async def test_closing_leaves_the_body_and_no_task_behind(script):
     source, before = Source(*script), asyncio.all_tasks()
-    inflow = Inflow(source)
+    inflow = reading(source)
     await idle()
 
     await inflow.aclose()
@@ -113,7 +119,7 @@ async def test_closing_leaves_the_body_and_no_task_behind(script):
 
 async def test_reading_is_left_alone_while_it_cleans_up():
     source = Source(b"a", *[None] * 100_000)
-    inflow = Inflow(source)
+    inflow = reading(source)
     closing = asyncio.create_task(inflow.aclose())
 
     await source.leaving.wait()
@@ -130,7 +136,7 @@ async def test_a_last_piece_that_comes_once_the_response_is_closed_waits_for_nob
     """As a decoder's, which is flushed after the end of the network's bytes."""
     source = Source(bytes(MOST_WAITING))
     source.is_closed = True
-    inflow = Inflow(source)
+    inflow = reading(source)
     await idle()
 
     async with asyncio.timeout(5):

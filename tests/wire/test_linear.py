@@ -7,17 +7,17 @@ from functools import partial
 
 import pytest
 from amplifier_core import HookResult
-from amplifier_core.testing import MockCoordinator
 
+from amplifier_module_provider_openai_chatgpt.events import STREAM_DELTA
 from amplifier_module_provider_openai_chatgpt.wire.answer import Answer
 from amplifier_module_provider_openai_chatgpt.wire.sse import SSEParser
+from tests.hearing import Hearing
 
 from .conversations import call_for
 from .raw_backend import OPENING, closing, delta, frame, provider_for, question, raw_backend
 
 PACKET = 1400
 EVENTS_PER_READ = 16
-DELTA = "llm:stream_block_delta"
 
 
 def packets(wire):
@@ -90,72 +90,51 @@ def test_a_delta_is_decoded_once_and_costs_a_few_steps_however_many_there_are():
     assert long["all"] < 15 * 20_000
 
 
-class Listener:
-    """Hears deltas; ``news`` is set with each."""
-
-    def __init__(self):
-        self.coordinator, self.texts, self.news = MockCoordinator(), [], asyncio.Event()
-        self.free = asyncio.Event()
-        self.free.set()
-        self.coordinator.hooks.register(DELTA, self._hear, name="test")
-
-    async def _hear(self, _event, data):
-        self.texts.append(data["text"])
-        self.news.set()
-        await self.free.wait()
-        return HookResult()
-
-    async def has_heard(self, count):
-        async with asyncio.timeout(5):
-            while len(self.texts) < count:
-                self.news.clear()
-                await self.news.wait()
-
-
-async def hear(answer, config, listener):
-    async with (
-        raw_backend(answer) as backend,
-        provider_for(backend, config, listener.coordinator) as provider,
-    ):
-        return await provider.complete(question())
+async def hear(answer, config, hearing):
+    """Complete a call and return the texts of its deltas."""
+    async with raw_backend(answer) as backend, provider_for(backend, config, hearing.coordinator) as provider:
+        await provider.complete(question())
+    return [data["text"] for data in hearing.of(STREAM_DELTA)]
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one chunk", "each in a chunk of HTTP"])
 async def test_what_arrives_together_is_one_emit_and_nothing_waits_for_what_follows(config, apart):
     words = [[f"{read}.{place} " for place in range(EVENTS_PER_READ)] for read in range(50)]
-    listener = Listener()
+    hearing = Hearing()
 
     async def answer(line):
         line.send(OPENING)
         for number, read_ in enumerate(words):
             for piece in read_ if apart else [read_]:
                 line.send(*map(delta, [piece] if apart else piece))
-            await listener.has_heard(number + 1)
+            await hearing.heard(STREAM_DELTA, number + 1)
         line.send(*closing("".join(map("".join, words))))
         line.end()
 
-    await hear(answer, config, listener)
-
-    assert listener.texts == ["".join(read_) for read_ in words]
+    assert await hear(answer, config, hearing) == ["".join(read_) for read_ in words]
 
 
 async def test_what_arrives_while_a_listener_is_busy_is_told_at_once_after_it(config):
     words = [f"{number} " for number in range(100)]
-    listener = Listener()
+    hearing, free = Hearing(), asyncio.Event()
+
+    async def be_busy(_event, _data):
+        await free.wait()
+        return HookResult()
 
     async def answer(line):
-        listener.free.clear()
         line.send(OPENING, delta("first "))
-        await listener.has_heard(1)
+        await hearing.heard(STREAM_DELTA)
         for word in words:
             line.send(delta(word))
             await line.writer.drain()
             await asyncio.sleep(0)
-        listener.free.set()
+        free.set()
         line.send(*closing("first " + "".join(words)))
         line.end()
 
-    await hear(answer, config, listener)
+    hearing.coordinator.hooks.register(STREAM_DELTA, be_busy, name="busy")
+    texts = await hear(answer, config, hearing)
 
-    assert "".join(listener.texts) == "first " + "".join(words)
-    assert len(listener.texts) <= 4, "the last words may come a moment later"
+    assert "".join(texts) == "first " + "".join(words)
+    assert len(texts) <= 4, "the last words may come a moment later"
