@@ -38,7 +38,7 @@ async def mount_provider(coordinator: Any, config: Mapping[str, Any] | None) -> 
 
 
 def _event_names() -> list[str]:
-    from .events import EVENTS
+    from .call.events import EVENTS
 
     return list(EVENTS)
 

@@ -15,17 +15,17 @@ from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
 from .auth.credentials import Credentials, shared_credentials
 from .auth.tokens import Tokens
-from .catalogue import shared_catalogue
 from .http import new_client
-from .models import LATEST, model_infos, split_fast
+from .models.catalogue import shared_catalogue
+from .models.model import LATEST, model_infos, split_fast
 from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .auth.device import DeviceCode
-    from .corrections import Lane
-    from .wire.client import Client
+    from .call.fallbacks import Lane
+    from .transport.http_sse import Client
 
 DISPLAY_NAME = "OpenAI ChatGPT"
 CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
@@ -83,7 +83,7 @@ class ChatGPTProvider:
     @cached_property
     def client(self) -> Client:
         """The HTTP client of the backend."""
-        from .wire.client import Client
+        from .transport.http_sse import Client
 
         return Client(self.settings, self.credentials, self._known_models)
 
@@ -152,7 +152,7 @@ class ChatGPTProvider:
         ``kwargs`` that hosts pass (model, reasoning_effort, extended_thinking, tool_choice,
         response_format, timeout …) count before the request; unknown ones are ignored.
         """
-        from .completion import complete
+        from .call.completion import complete
 
         return await complete(self, request, kwargs)
 

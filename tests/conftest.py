@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
-from tests.leaks import surround, watch
+from tests.secret_leaks import surround, watch
 
 DEAD = "http://127.0.0.1:9"
 

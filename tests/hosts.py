@@ -11,8 +11,8 @@ from amplifier_core import AmplifierSession
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from amplifier_core.models import HookResult
 
+from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.cli.demo import Context
-from amplifier_module_provider_openai_chatgpt.events import EVENTS
 
 MODULE = "provider-openai-chatgpt"
 ASKING = "provider:request"

@@ -15,7 +15,7 @@ import sys
 import termios
 import time
 
-from tests.leaks import watch
+from tests.secret_leaks import watch
 
 WIDTH, HEIGHT = 80, 40
 CTRL_C, CTRL_D = "\x03", "\x04"

@@ -15,9 +15,9 @@ from amplifier_core.testing import MockCoordinator
 
 import amplifier_module_provider_openai_chatgpt as package
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.cli import cli
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
-from amplifier_module_provider_openai_chatgpt.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 

@@ -15,17 +15,17 @@ from amplifier_core.llm_errors import LLMError
 from amplifier_core.message_models import ChatRequest, ToolSpec
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.models import Model
+from amplifier_module_provider_openai_chatgpt.errors import kernel as errors
+from amplifier_module_provider_openai_chatgpt.models.model import Model
+from amplifier_module_provider_openai_chatgpt.protocol.blocks import BlockEnd, BlockStart
 from amplifier_module_provider_openai_chatgpt.redaction import for_events, redact
+from amplifier_module_provider_openai_chatgpt.request.build import build_call
+from amplifier_module_provider_openai_chatgpt.response.accumulator import Answer
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from amplifier_module_provider_openai_chatgpt.wire import errors
-from amplifier_module_provider_openai_chatgpt.wire.answer import Answer
-from amplifier_module_provider_openai_chatgpt.wire.blocks import BlockEnd, BlockStart
-from amplifier_module_provider_openai_chatgpt.wire.request import build_call
-from amplifier_module_provider_openai_chatgpt.wire.sse import SSEParser
-from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, shown
-from tests.mutations import CALL, CUSTOM, MESSAGE, REASONING, dumps, error_body, stream
+from amplifier_module_provider_openai_chatgpt.transport.sse import SSEParser
+from tests.event_recorder import RESPONSES, Hearing, ask, assert_coherent, shown
+from tests.stream_mutations import CALL, CUSTOM, MESSAGE, REASONING, dumps, error_body, stream
 
 STATUSES = (400, 401, 403, 404, 413, 422, 429, 500, 503, 529, 200)
 LOOK = ToolSpec(name="look", parameters={"type": "object"})

@@ -11,13 +11,13 @@ from amplifier_core.llm_errors import LLMError
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from amplifier_core.testing import MockCoordinator
 
-from amplifier_module_provider_openai_chatgpt.events import EVENTS
+from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import write_tokens
-from tests.leaks import Watch, watch
+from tests.secret_leaks import Watch, watch
 
-LEAKY = Path(__file__).with_name("leaky.py")
+LEAKY = Path(__file__).with_name("leaking_program.py")
 PLANTED = {
     "test_logs_an_argument": "log",
     "test_logs_in_a_thread_and_with_a_traceback": "log",

@@ -16,8 +16,8 @@ from amplifier_core.message_models import ChatRequest, Message
 from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, mount
+from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
-from amplifier_module_provider_openai_chatgpt.events import EVENTS
 from tests.conftest import write_tokens
 from tests.pty_terminal import Terminal
 

@@ -10,9 +10,9 @@ from amplifier_core.message_models import ChatRequest
 from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.events import EVENTS
+from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.simulator import HARMLESS, Fault, Reply
-from amplifier_module_provider_openai_chatgpt.simulator.mangle import no_deltas, no_finished_items
+from amplifier_module_provider_openai_chatgpt.simulator.framings import no_deltas, no_finished_items
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events
 
 RESPONSES = "/codex/responses"

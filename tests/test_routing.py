@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
-from amplifier_module_provider_openai_chatgpt.models import BUILT_IN, Model, model_infos
+from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model, model_infos
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS, PROVIDER
 
 ROOT = Path(__file__).parents[1]

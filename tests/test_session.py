@@ -8,8 +8,8 @@ from amplifier_core import HookResult
 from amplifier_core.events import ALL_EVENTS
 from amplifier_core.module_sources import ModuleNotFoundError as SourceNotFoundError
 
+from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
-from amplifier_module_provider_openai_chatgpt.events import EVENTS
 
 MODULE = "provider-openai-chatgpt"
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ from amplifier_core.llm_errors import LLMError
 from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.events import STREAM_DELTA
+from amplifier_module_provider_openai_chatgpt.call.events import STREAM_DELTA
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from tests.hearing import RESPONSES, ask, eventually
+from tests.event_recorder import RESPONSES, ask, eventually
 
 AT_A_TIME = 20
 IN_FEW_PIECES = Fault(piece_size=4000)

@@ -7,20 +7,24 @@ from pathlib import Path
 import httpx
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.wire import errors, outages, verdicts
-from amplifier_module_provider_openai_chatgpt.wire.errors import Phase
-from amplifier_module_provider_openai_chatgpt.wire.quota import USAGE_PAGE
+from amplifier_module_provider_openai_chatgpt.errors import (
+    kernel as errors,
+    table as verdicts,
+    transport as outages,
+)
+from amplifier_module_provider_openai_chatgpt.errors.kernel import Phase
+from amplifier_module_provider_openai_chatgpt.quota import USAGE_PAGE
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "amplifier_module_provider_openai_chatgpt"
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 SPEAKERS = (
     "settings.py",
-    "events.py",
-    "turn.py",
-    "wire/verdicts.py",
-    "wire/outages.py",
-    "wire/errors.py",
+    "call/events.py",
+    "call/turn.py",
+    "errors/table.py",
+    "errors/transport.py",
+    "errors/kernel.py",
     "auth/*.py",
 )
 ANYTHING = "\0"

@@ -13,7 +13,7 @@ from amplifier_module_provider_openai_chatgpt.cli import cli
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import DEAD, write_tokens
-from tests.hearing import RESPONSES
+from tests.event_recorder import RESPONSES
 
 VARIES = {
     "CLOCK": r"(?:on \d+ \w{3}(?: \d{4})? )?at \d\d:\d\d",

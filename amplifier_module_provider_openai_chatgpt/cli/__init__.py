@@ -93,7 +93,7 @@ def models(*, as_json: bool) -> None:
 
 def _model_ids(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
     """Complete a model id from what is known offline."""
-    from ..models import model_infos
+    from ..models.model import model_infos
     from ..provider import ChatGPTProvider
 
     infos = model_infos(ChatGPTProvider().catalogue.known())

@@ -19,7 +19,7 @@ from amplifier_core import AmplifierSession
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from amplifier_core.models import HookResult, ToolResult
 
-from ..events import EVENTS
+from ..call.events import EVENTS
 from ..provider import ChatGPTProvider
 from ..settings import PROVIDER
 from ..simulator import Simulator

@@ -16,12 +16,12 @@ from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, Co
 from amplifier_core.message_models import ChatRequest, Message
 
 from ..auth import token_file
-from ..catalogue import CLIENT_VERSIONS
+from ..errors.kernel import Phase, translated
 from ..http import new_client
+from ..models.catalogue import CLIENT_VERSIONS
 from ..provider import ChatGPTProvider
+from ..quota import plan_name, span
 from ..settings import LOGIN_COMMAND
-from ..wire.errors import Phase, translated
-from ..wire.quota import plan_name, span
 from .screens import masked
 from .terminal import printable
 

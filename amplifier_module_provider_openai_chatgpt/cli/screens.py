@@ -6,9 +6,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..models import FAST_SUFFIX, FAST_TIER
+from ..models.model import FAST_SUFFIX, FAST_TIER
+from ..quota import USAGE_PAGE, plan_name, read_usage, reset_phrase, span
 from ..settings import LOGIN_COMMAND
-from ..wire.quota import USAGE_PAGE, plan_name, read_usage, reset_phrase, span
 from .terminal import printable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ..provider import ChatGPTProvider
-    from ..wire.quota import Quota, Window
+    from ..quota import Quota, Window
 
 _WIDE, _BAR, _SHORT_BAR = 80, 18, 12
 _TIERS = {FAST_TIER: "fast"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from amplifier_core.events import LLM_RESPONSE, PROVIDER_RETRY
 from rich.cells import cell_len
 
-from ..events import STREAM_ABORTED, STREAM_DELTA, STREAM_END, STREAM_START
+from ..call.events import STREAM_ABORTED, STREAM_DELTA, STREAM_END, STREAM_START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

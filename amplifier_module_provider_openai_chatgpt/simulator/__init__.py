@@ -5,8 +5,8 @@ when told to. It needs the extra ``simulator``.
 """
 
 from .faults import Fault
-from .mangle import HARMLESS
-from .program import Simulator, serve
-from .world import Recorded, Reply
+from .framings import HARMLESS
+from .simulator import Simulator, serve
+from .state import Recorded, Reply
 
 __all__ = ["HARMLESS", "Fault", "Recorded", "Reply", "Simulator", "serve"]

@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import stream
-from .mind import cut_short, think
+from .model import cut_short, think
 from .rules import as_list, seal
-from .strict import refuse
 from .usage import usage
+from .validation.request import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .accounts import Grant
     from .rules import Rules
-    from .world import Reply, World
+    from .state import Reply, World
 
 Json = dict[str, Any]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from .world import World
+    from .state import World
 
 Json = dict[str, Any]
 

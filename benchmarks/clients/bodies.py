@@ -10,10 +10,10 @@ from typing import Any
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from pydantic_core import to_json
 
-from amplifier_module_provider_openai_chatgpt.models import BUILT_IN, Model
+from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model
+from amplifier_module_provider_openai_chatgpt.protocol import reasoning
+from amplifier_module_provider_openai_chatgpt.request.build import Call, build_call
 from amplifier_module_provider_openai_chatgpt.settings import Settings
-from amplifier_module_provider_openai_chatgpt.wire import reasoning
-from amplifier_module_provider_openai_chatgpt.wire.request import Call, build_call
 
 MODEL = "gpt-5.5"
 ACCOUNT = "account"

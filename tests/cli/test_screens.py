@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.listing import Listing, place_of, store
-from amplifier_module_provider_openai_chatgpt.models import Model
+from amplifier_module_provider_openai_chatgpt.models.cache import Listing, place_of, store
+from amplifier_module_provider_openai_chatgpt.models.model import Model
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 
 from .terminal import at_terminal, in_own_process, in_pipe

@@ -10,10 +10,10 @@ import pytest
 from amplifier_core.llm_errors import LLMError
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.events import STREAM_ABORTED, STREAM_DELTA
+from amplifier_module_provider_openai_chatgpt.call.events import STREAM_ABORTED, STREAM_DELTA
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events as script
-from tests.hearing import RESPONSES, Hearing, ask, assert_coherent, blocks
+from tests.event_recorder import RESPONSES, Hearing, ask, assert_coherent, blocks
 
 MODEL = "gpt-5.5"
 QUESTION = "How is the weather?"

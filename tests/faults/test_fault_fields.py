@@ -6,7 +6,7 @@ import pytest
 from amplifier_core.llm_errors import LLMError, StreamError
 
 from amplifier_module_provider_openai_chatgpt.simulator.stream import events as script
-from tests.hearing import RESPONSES, blocks
+from tests.event_recorder import RESPONSES, blocks
 
 from .harness import ANSWER, ITEMS, MODEL, USAGE, Run, streamed
 

@@ -5,7 +5,7 @@ from amplifier_core.llm_errors import LLMTimeoutError, ProviderUnavailableError
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
-from tests.hearing import ask
+from tests.event_recorder import ask
 
 from .harness import ANSWER, Row, Run, rows, run_healed, run_to_its_error
 

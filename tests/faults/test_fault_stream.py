@@ -19,7 +19,7 @@ from amplifier_core.llm_errors import (
 )
 
 from amplifier_module_provider_openai_chatgpt.simulator import HARMLESS, Fault
-from amplifier_module_provider_openai_chatgpt.simulator.mangle import no_deltas
+from amplifier_module_provider_openai_chatgpt.simulator.framings import no_deltas
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
 
 from .harness import ANSWER, TEXT, Row, rows, run_healed, run_to_its_error, streamed

@@ -14,7 +14,7 @@ from amplifier_core.llm_errors import (
 )
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from tests.hearing import RESPONSES, ask
+from tests.event_recorder import RESPONSES, ask
 
 from .harness import GOOD, QUESTION, TEXT, Row, Run, rows, run_healed, run_to_its_error
 

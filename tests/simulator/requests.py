@@ -5,7 +5,7 @@ from typing import Any
 
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER
-from amplifier_module_provider_openai_chatgpt.simulator.strict import Rules
+from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Rules
 
 SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 JSON = {"Content-Type": "application/json"}

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.models import BUILT_IN, parse_models
+from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, parse_models
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models, served_models
 
 BEFORE, AFTER = datetime(2026, 8, 30, tzinfo=UTC), datetime(2026, 9, 1, tzinfo=UTC)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from amplifier_module_provider_openai_chatgpt.simulator.strict import Rules, opens, refuse, seal
+from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Rules, opens, refuse, seal
 
 from .requests import (
     ABSENT,

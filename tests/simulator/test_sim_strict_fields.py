@@ -2,7 +2,7 @@
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.simulator.strict import refuse
+from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
 
 from .requests import CLOSED, JSON, OPEN_INSIDE, PIXEL, RULES, TOOL, call, classic, image, result, says
 

@@ -1,0 +1,1 @@
+"""Drives one ``complete()``: attempts, fallbacks, continuations, cancellation, events."""

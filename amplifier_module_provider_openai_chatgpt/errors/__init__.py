@@ -1,0 +1,1 @@
+"""Every failure in Amplifier's vocabulary. Pure."""

@@ -1,0 +1,287 @@
+"""What the backend said when it refused, read from an answer of any shape. No I/O, no judgement.
+
+An error may come as an HTTP answer (JSON of several shapes, a web page, plain text, nothing) or as an
+event in the middle of a stream; both become a ``Refusal``, bounded, printable and free of secrets
+(docs/backend.md, Failures).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from ..quota import Quota, after, limit_headers, moment, number, read_headers
+from ..redaction import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONGEST_MESSAGE = 300
+_LARGEST_BODY = 256 * 1024
+_LARGEST_TEXT = 8 * 1024
+_LONGEST_WAIT = 366 * 86400.0
+_WORDS = ("message", "msg", "error_description", "description", "reason", "detail", "error")
+_TAG = r"</?[a-zA-Z!][^<>]*>"
+_CHALLENGE_TITLES = (
+    "just a moment",
+    "checking if the site connection is secure",
+    "attention required! | cloudflare",
+)
+_CHALLENGE_SCRIPTS = ("cf-chl", "challenge-platform")
+_DELAY = r"(\d{1,9}(?:\.\d{1,9})?)\s{0,3}(ms|milli|s|m|h|d)[a-z]{0,11}"
+_TRY_AGAIN = rf"(?i)try again in\s{{0,9}}((?:{_DELAY}[\s,]{{0,3}}){{1,4}})"
+_UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_JSON_STARTS = frozenset('{["')
+_CODE = r"[a-zA-Z0-9_.-]{1,100}"
+_UNSUPPORTED = r"(?i)\b(?:unsupported|unknown) parameter:?\s{0,3}['\"`]?([\w.\[\]-]{1,100})"
+_LANE = r"(?i)^model not found\b|responses[-_ ]lite"
+_TIER = r"(?i)service[_ ]tier"
+_STALE = r"Item with id '?rs_|encrypted content .{0,200}could not be (?:verified|decrypted)"
+
+
+@dataclass(eq=False, kw_only=True, repr=False)
+class Refusal(Exception):  # noqa: N818 - not raised on its own: it is the cause of a kernel error
+    """One refusal of the backend. Kept as ``__cause__`` of the kernel error it becomes.
+
+    ``code`` and ``kind`` (the server's ``error.type``) are lower-cased and empty when absent;
+    ``message`` is the server's own words, cleaned and cut. ``cloudflare``: a challenge page, which
+    repeating the request will not get past. ``retry_after`` is in seconds,
+    ``resets_at`` in Unix seconds.
+    """
+
+    status: int | None = None
+    code: str = ""
+    kind: str = ""
+    param: str | None = None
+    message: str = ""
+    request_id: str | None = None
+    cf_ray: str | None = None
+    retry_after: float | None = None
+    resets_at: float | None = None
+    plan: str | None = None
+    quota: Quota | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    html: bool = False
+    cloudflare: bool = False
+
+    def __str__(self) -> str:
+        parts = (f"HTTP {self.status}" if self.status else "", self.code or self.kind, self.message)
+        return ": ".join(part for part in parts if part) or "no reason given"
+
+    def __repr__(self) -> str:
+        return f"Refusal({str(self)!r})"
+
+
+def read_refusal(status: int, headers: Mapping[str, Any], body: bytes, *, now: float) -> Refusal:
+    """Read an HTTP answer that is no event stream. Takes any body; never raises."""
+    known = {str(name).lower(): value for name, value in headers.items()}
+    text = body[:_LARGEST_BODY].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    html = _is_html(known, text)
+    data = None if html else _load(text) if text[:1] in _JSON_STARTS else text[:_LARGEST_TEXT]
+    refusal = _read(data, known, status, now)
+    refusal.html = html
+    refusal.cloudflare = _is_challenge(known, text.lower() if html else "", status)
+    return refusal
+
+
+def read_event_refusal(event: Mapping[str, Any], *, now: float) -> Refusal:
+    """Read ``response.failed`` or an ``error`` event, nested or flat. Takes anything; never raises."""
+    response = event.get("response")
+    inner = response if isinstance(response, dict) else {}
+    data = {**event, "type": None, "error": inner.get("error") or event.get("error")}
+    headers = event.get("headers") or inner.get("headers")
+    known = {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
+    status = number(event.get("status_code")) or number(event.get("status")) or 0
+    return _read(data, known, int(status) if 300 <= status < 1000 else None, now)
+
+
+def clean(value: Any, longest: int = LONGEST_MESSAGE) -> str:
+    """Reduce server text to one printable line without markup or secrets, cut to ``longest``."""
+    if not isinstance(value, str):
+        return ""
+    text = re.sub(_TAG, " ", value[:_LARGEST_TEXT])
+    text = " ".join(
+        "".join(char if char.isprintable() and char != "\ufffd" else " " for char in text).split()
+    )
+    text = without_secrets(text)
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def unsupported_parameter(refusal: Refusal) -> str | None:
+    """Name the body field that the backend does not take, if that is what it says."""
+    found = re.search(_UNSUPPORTED, refusal.message)
+    if found:
+        return found[1].rstrip(".")
+    return refusal.param if refusal.code in {"unsupported_parameter", "unknown_parameter"} else None
+
+
+def is_stale_reasoning(refusal: Refusal) -> bool:
+    """True when the replayed reasoning is at fault: the call may work without it."""
+    if refusal.code == "invalid_encrypted_content" or re.search(_STALE, refusal.message):
+        return True
+    # Seen once in place of the code above.
+    return refusal.status == 400 and not refusal.code and refusal.message == "Request blocked."
+
+
+def is_version_gate(refusal: Refusal) -> bool:
+    """True when the model is kept from clients that name no version, or too old a one."""
+    return "requires a newer version" in refusal.message
+
+
+def is_lane_refusal(refusal: Refusal) -> bool:
+    """True when the model may still answer a request of the other shape (docs/backend.md, Lite)."""
+    return refusal.status in {400, 404} and bool(re.search(_LANE, refusal.message))
+
+
+def is_tier_refusal(refusal: Refusal) -> bool:
+    """True when the service tier is at fault: the call may work without it."""
+    if refusal.status not in {400, 422, None}:
+        return False
+    return refusal.param == "service_tier" or bool(re.search(_TIER, refusal.message))
+
+
+def _read(data: Any, headers: Mapping[str, Any], status: int | None, now: float) -> Refusal:
+    error = _error_object(data)
+    hidden = _error_object(_hidden_error(headers))
+    quota = read_headers(headers, now)
+    said = _sentence(error) or _sentence(data) or _sentence(hidden)
+    message = clean(said)
+    wait = _retry_after(headers, error, message, now)
+    return Refusal(
+        status=status,
+        code=_word(error.get("code")) or _word(hidden.get("code")),
+        kind=_word(error.get("type")) or _word(hidden.get("type")),
+        param=clean(error.get("param"), 100) or None,
+        message=message,
+        request_id=_identifier(headers, "x-request-id", "x-oai-request-id"),
+        cf_ray=_identifier(headers, "cf-ray"),
+        retry_after=None if wait is None else min(wait, _LONGEST_WAIT),
+        resets_at=moment(error.get("resets_at")) or after(error.get("resets_in_seconds"), now),
+        plan=clean(error.get("plan_type"), 60) or (quota.plan if quota else None),
+        quota=quota,
+        headers=limit_headers(headers),
+    )
+
+
+def _error_object(data: Any) -> Mapping[str, Any]:
+    """Find the object that carries code and message, wherever the answer keeps it."""
+    if not isinstance(data, dict):
+        return {}
+    for key in ("error", "detail"):
+        if isinstance(data.get(key), dict):
+            inner = data[key]
+            return _error_object(inner) if isinstance(inner.get("error"), dict) else inner
+    if isinstance(data.get("error"), str) and re.fullmatch(r"[a-zA-Z0-9_.-]{1,100}", data["error"]):
+        return {
+            "code": data["error"],
+            **data,
+            "message": data.get("error_description") or data.get("message"),
+        }
+    return data
+
+
+def _sentence(value: Any, depth: int = 5) -> str:
+    """Find the words meant for a reader in a value of any shape."""
+    if depth == 0:
+        return ""
+    if isinstance(value, str):
+        return _sentence(_load(value), depth - 1) if value.lstrip()[:1] in {"{", "["} else value
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_sentence(entry, depth - 1) for entry in value[:3])))
+    if not isinstance(value, dict):
+        return ""
+    words = next(filter(None, (_sentence(value.get(key), depth - 1) for key in _WORDS)), "")
+    place = value.get("loc")
+    if words and isinstance(place, list) and place:
+        return ".".join(str(part)[:60] for part in place[:6] if isinstance(part, str | int)) + f": {words}"
+    return words
+
+
+def _load(text: str) -> Any:
+    """Decode JSON, of a body that was cut what there is of it; None when it is no JSON."""
+    for partial in (False, "trailing-strings"):
+        try:
+            return from_json(text, allow_partial=partial)
+        except (ValueError, TypeError):  # the latter for half a surrogate pair
+            continue
+    try:
+        return json.loads(text)  # slower, but takes half a surrogate pair
+    except (ValueError, RecursionError):
+        return None
+
+
+def _hidden_error(headers: Mapping[str, Any]) -> Any:
+    """Read the error that some refusals of a token carry as base64 in a header."""
+    value = headers.get("x-error-json")
+    if not isinstance(value, str) or len(value) > _LARGEST_TEXT:
+        return None
+    try:
+        return _load(base64.b64decode(value + "=" * (-len(value) % 4)).decode("utf-8", "replace"))
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _word(value: Any) -> str:
+    """Read a code: one short lower-case word, empty for anything else."""
+    return clean(value, 100).lower() if isinstance(value, str) else ""
+
+
+def _identifier(headers: Mapping[str, Any], *names: str) -> str | None:
+    return next(filter(None, (clean(headers.get(name), 100) for name in names)), None)
+
+
+def _retry_after(
+    headers: Mapping[str, Any], error: Mapping[str, Any], message: str, now: float
+) -> float | None:
+    milliseconds = number(headers.get("retry-after-ms"))
+    if milliseconds is not None and milliseconds >= 0:
+        return milliseconds / 1000
+    for value in (headers.get("retry-after"), error.get("retry_after")):
+        seconds = number(value)
+        if seconds is not None and seconds >= 0:
+            return seconds
+        if isinstance(value, str) and (seconds := _until(value, now)) is not None:
+            return seconds
+    found = re.search(_TRY_AGAIN, message)
+    if not found:
+        return None
+    return sum(float(count) * _UNITS[unit.lower()] for count, unit in re.findall(f"(?i){_DELAY}", found[1]))
+
+
+def _until(date: str, now: float) -> float | None:
+    """Return the seconds from ``now`` to an HTTP date; a date in the past means at once."""
+    try:
+        moment_given = parsedate_to_datetime(date)
+        if moment_given.tzinfo is None:
+            moment_given = moment_given.replace(tzinfo=UTC)
+        return max(0.0, moment_given.timestamp() - now)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def _is_html(headers: Mapping[str, Any], text: str) -> bool:
+    if "html" in str(headers.get("content-type", "")).lower():
+        return text[:1] not in {"{", "["}
+    start = text[:2000].lower()
+    return start.startswith(("<!doctype html", "<html")) or (start.startswith("<") and "<head" in start)
+
+
+def _is_challenge(headers: Mapping[str, Any], page: str, status: int) -> bool:
+    """Tell a Cloudflare challenge, whose marks are few; any other web page is somebody else's."""
+    if "challenge" in str(headers.get("cf-mitigated", "")).lower():
+        return True
+    if status in {403, 429, 503} and any(mark in page for mark in _CHALLENGE_TITLES):
+        return True
+    if status != 403 or not page:
+        return False
+    by_cloudflare = "cloudflare" in str(headers.get("server", "")).lower()
+    blocked = "cloudflare" in page and "blocked" in page
+    return by_cloudflare or blocked or any(mark in page for mark in _CHALLENGE_SCRIPTS)

@@ -1,0 +1,287 @@
+"""What each refusal of the backend means: class, whether it may pass, and the sentence for a person.
+
+Codes decide first, then the server's words, last the HTTP status (docs/backend.md, Failures). A new
+refusal is a new row here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from amplifier_core.llm_errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ContentFilterError,
+    ContextLengthError,
+    InvalidRequestError,
+    LLMError,
+    LLMTimeoutError,
+    NotFoundError,
+    ProviderUnavailableError,
+    QuotaExceededError,
+    RateLimitError,
+)
+
+from ..quota import USAGE_PAGE
+from ..settings import LOGIN_COMMAND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .refusal import Refusal
+
+
+class Row(NamedTuple):
+    """How one kind of refusal is told. ``quote``: the server's own words may add something.
+
+    ``say`` may hold {model}, {status}, {account}, {choose}, {wait}; they are filled from the call.
+    """
+
+    error: type[LLMError]
+    say: str
+    retryable: bool = False
+    quote: bool = True
+
+
+_SIGN_IN = f"run `{LOGIN_COMMAND}` to sign in again."
+
+USAGE_LIMIT = Row(QuotaExceededError, "ChatGPT usage limit reached", quote=False)  # told by _usage_limit
+_CREDITS = Row(
+    QuotaExceededError,
+    f"The quota of this ChatGPT account is used up: check plan and billing at {USAGE_PAGE}.",
+)
+_NOT_INCLUDED = Row(
+    QuotaExceededError,
+    "{account} does not include Codex: a plan that does is needed, see https://chatgpt.com/explore/plus.",
+    quote=False,
+)
+_TOO_MANY = Row(
+    RateLimitError,
+    "Too many requests in a short time, which is not the usage limit: {wait}.",
+    retryable=True,
+)
+_AT_CAPACITY = Row(
+    ProviderUnavailableError,
+    "The model {model} is overloaded at the moment: try again in a few minutes or choose another model.",
+    retryable=True,
+)
+_SERVER = Row(
+    ProviderUnavailableError,
+    "The ChatGPT backend failed{status}: try again in a few minutes.",
+    retryable=True,
+)
+_CONTEXT = Row(
+    ContextLengthError,
+    "The conversation is too long for the model {model}: compact it, or start a new one.",
+)
+_POLICY = Row(
+    ContentFilterError,
+    "OpenAI's safety policy stopped this request: rephrase it, or start a new conversation.",
+)
+_PROMPT = Row(
+    InvalidRequestError, "The backend refuses this prompt: rephrase it, or start a new conversation."
+)
+_SIGNED_OUT = Row(AuthenticationError, f"The ChatGPT sign-in is no longer accepted: {_SIGN_IN}", quote=False)
+_ACCOUNT = Row(
+    AuthenticationError,
+    "This ChatGPT account or workspace is not active any more: sign in with another one.",
+)
+_NO_MODEL = Row(NotFoundError, "{account} does not offer the model {model}: {choose}.")
+_GATE = Row(
+    NotFoundError,
+    "OpenAI keeps the model {model} to newer clients: update this provider, or {choose}.",
+)
+_REGION = Row(
+    AccessDeniedError,
+    "OpenAI does not serve the country or region that this request came from: try without VPN or proxy.",
+)
+_INVALID = Row(
+    InvalidRequestError,
+    "The backend refuses the request as malformed{status}: start a new conversation, or report this.",
+)
+_PARAMETER = Row(
+    InvalidRequestError,
+    "The backend refuses a parameter of the request{status}: check extra_request_params, or report this.",
+)
+_REASONING = Row(
+    InvalidRequestError,
+    "The backend cannot read the reasoning kept from earlier in this conversation: start a new one.",
+)
+_PAIRS = Row(
+    InvalidRequestError,
+    "A tool call of this conversation lacks its result, or a result its call: start a new conversation.",
+)
+_IMAGE = Row(
+    InvalidRequestError, "An image of this conversation cannot be read: send it again as PNG or JPEG."
+)
+_CHALLENGE = Row(
+    ProviderUnavailableError,
+    "Cloudflare keeps this connection from ChatGPT{status}: try another network, without VPN or proxy.",
+    retryable=True,
+    quote=False,
+)
+_WEB_PAGE = Row(
+    AccessDeniedError,
+    "A web page came instead of an answer{status}: a proxy or firewall on the way probably blocks ChatGPT.",
+    quote=False,
+)
+
+# By the server's `code`, else its `type`, whatever the status (docs/backend.md, Failures).
+BY_CODE: dict[str, Row] = {
+    "usage_limit_reached": USAGE_LIMIT,
+    "usage_limit_exceeded": USAGE_LIMIT,
+    "insufficient_quota": _CREDITS,
+    "quota_exceeded": _CREDITS,
+    "billing_hard_limit_reached": _CREDITS,
+    "usage_not_included": _NOT_INCLUDED,
+    "rate_limit_exceeded": _TOO_MANY,
+    "rate_limit_error": _TOO_MANY,
+    "too_many_requests": _TOO_MANY,
+    "server_is_overloaded": _AT_CAPACITY,
+    "slow_down": _AT_CAPACITY,
+    "overloaded": _AT_CAPACITY,
+    "overloaded_error": _AT_CAPACITY,
+    "flex_unavailable": Row(
+        ProviderUnavailableError, "The flex tier has no room for the model {model}: ask without service_tier."
+    ),
+    "server_error": _SERVER,
+    "internal_server_error": _SERVER,
+    "context_length_exceeded": _CONTEXT,
+    "context_window_exceeded": _CONTEXT,
+    "request_too_large": _CONTEXT,
+    "cyber_policy": _POLICY,
+    "misalignment_policy_violation": _POLICY,
+    "bio_policy": _POLICY,
+    "content_filter": _POLICY,
+    "content_policy_violation": _POLICY,
+    "invalid_prompt": _PROMPT,
+    "invalid_encrypted_content": _REASONING,
+    "token_expired": _SIGNED_OUT,
+    "token_invalidated": _SIGNED_OUT,
+    "token_revoked": _SIGNED_OUT,
+    "invalid_token": _SIGNED_OUT,
+    "invalid_api_key": _SIGNED_OUT,
+    "authentication_error": _SIGNED_OUT,
+    "account_deactivated": _ACCOUNT,
+    "account_suspended": _ACCOUNT,
+    "deactivated_workspace": _ACCOUNT,
+    "model_not_found": _NO_MODEL,
+    "unsupported_country_region_territory": _REGION,
+    "unsupported_parameter": _PARAMETER,
+    "unknown_parameter": _PARAMETER,
+    "unsupported_value": _PARAMETER,
+    "invalid_image": _IMAGE,
+}
+
+_REQUEST = frozenset({400, 403, 404, 413, 422, None})
+_BUSY = frozenset({429, 500, 502, 503, 529, None})
+_LIMIT = frozenset({403, 404, 429, None})
+# By the server's words, where no code decides: (statuses, pattern, row), the first that fits.
+BY_WORDS: tuple[tuple[frozenset[int | None], str, Row], ...] = (
+    (_LIMIT, r"\busage limit\b", USAGE_LIMIT),
+    (_REQUEST, r"\b(?:unsupported|unknown) parameter\b", _PARAMETER),
+    (_REQUEST, r"requires a newer version", _GATE),
+    (
+        _REQUEST,
+        r"^model not found\b|\bmodel is not supported\b|\bmodel '?[^' ]{1,80}'? does not exist",
+        _NO_MODEL,
+    ),
+    (_REQUEST, r"\bcontext (?:length|window)\b|\bmaximum context\b|\btoo many tokens\b", _CONTEXT),
+    (_REQUEST, r"encrypted content .{0,200}could not be verified", _REASONING),
+    (_REQUEST, r"does not represent a valid image", _IMAGE),
+    (_REQUEST, r"no tool (?:output|call) found for|missing namespace for function_call", _PAIRS),
+    (_REQUEST, r"\bcontent[ _-]?filter|\bsafety\b|\bblocked\b", _POLICY),
+    (_BUSY, r"\bat capacity\b|\boverloaded\b", _AT_CAPACITY),
+    (frozenset({None}), r"\brate limit\b|\btoo many requests\b", _TOO_MANY),
+)
+
+_MOVED = Row(
+    ProviderUnavailableError,
+    "The backend answered with a redirect{status}: check base_url, and any proxy or login page on the way.",
+    quote=False,
+)
+_OTHER_REQUEST = Row(
+    InvalidRequestError, "The backend refuses the request{status}: update this provider, or report this."
+)
+BY_STATUS: dict[int, Row] = {
+    **dict.fromkeys(
+        range(200, 300),
+        Row(
+            ProviderUnavailableError,
+            "The backend sent no event stream{status}: try again, and check base_url if it stays so.",
+            retryable=True,
+        ),
+    ),
+    **dict.fromkeys(range(300, 400), _MOVED),
+    **dict.fromkeys(range(400, 500), _OTHER_REQUEST),
+    400: _INVALID,
+    401: _SIGNED_OUT._replace(quote=True),
+    402: Row(
+        QuotaExceededError, f"OpenAI asks for payment{{status}}: check plan and billing at {USAGE_PAGE}."
+    ),
+    403: Row(
+        AccessDeniedError,
+        "{account} may not do this{status}: a workspace rule may forbid it, ask its administrator.",
+    ),
+    404: Row(
+        NotFoundError,
+        "The backend does not find this{status}: check base_url and the model {model}, or {choose}.",
+    ),
+    405: Row(NotFoundError, "The backend does not take such a call at this address{status}: check base_url."),
+    407: Row(
+        AccessDeniedError,
+        "The proxy on the way asks for a sign-in{status}: put its user and password into HTTPS_PROXY.",
+    ),
+    408: Row(
+        LLMTimeoutError, "The backend gave up waiting for the request{status}: try again.", retryable=True
+    ),
+    409: Row(
+        ProviderUnavailableError,
+        "The request met another one at the backend{status}: try again.",
+        retryable=True,
+    ),
+    410: _NO_MODEL,
+    413: _CONTEXT,
+    422: _INVALID,
+    425: Row(
+        ProviderUnavailableError,
+        "The backend was not ready for the request{status}: try again.",
+        retryable=True,
+    ),
+    429: _TOO_MANY,
+    451: Row(
+        AccessDeniedError,
+        "OpenAI may not serve this for legal reasons{status}: nothing on this machine changes that.",
+    ),
+    **dict.fromkeys(range(500, 600), _SERVER),
+    529: _AT_CAPACITY,
+}
+_STRANGE = Row(
+    LLMError, "The backend answered in a way nobody knows{status}: check base_url and any proxy on the way."
+)
+
+
+def row_for(refusal: Refusal) -> Row:
+    """Return the row that a refusal falls under; without a status it came as an event of a stream."""
+    return next(row for row in _candidates(refusal) if row is not None)
+
+
+def _candidates(refusal: Refusal) -> Iterator[Row | None]:
+    by_code = BY_CODE.get(refusal.code), BY_CODE.get(refusal.kind)
+    if USAGE_LIMIT in by_code:
+        yield USAGE_LIMIT
+    if refusal.cloudflare:
+        yield _CHALLENGE
+    yield from by_code
+    if "rate_limit" in refusal.code:
+        yield _TOO_MANY
+    if refusal.html and refusal.status in {200, 403}:
+        yield _WEB_PAGE
+    for statuses, pattern, row in BY_WORDS:
+        if refusal.status in statuses and re.search(pattern, refusal.message, re.IGNORECASE):
+            yield row
+    if refusal.status is None:
+        yield _INVALID if refusal.kind == "invalid_request_error" else _SERVER
+    else:
+        yield BY_STATUS.get(refusal.status, _STRANGE)

@@ -1,0 +1,1 @@
+"""Which models there are, what is known of each, and where that knowledge is kept."""

@@ -1,0 +1,133 @@
+"""One list of models with its origin, and the copy of it that is kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic_core import from_json, to_json
+
+from .model import BUILT_IN, Model, parse_models, to_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Source = Literal["live", "disk", "built-in"]
+
+KEPT_FOR = 7 * 24 * 3600.0
+_FILE_VERSION = 1
+_LARGEST_FILE = 1024 * 1024
+_LATEST = 1e11
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The models of one account; ``fetched_at`` (seconds since 1970) is None only for the built-in few."""
+
+    models: tuple[Model, ...]
+    source: Source
+    fetched_at: float | None = None
+    etag: str | None = None
+
+    @cached_property
+    def slugs(self) -> frozenset[str]:
+        """Return the slugs of this very list."""
+        return frozenset(model.slug for model in self.models)
+
+    @cached_property
+    def known(self) -> Mapping[str, Model]:
+        """Return the models by slug, with the built-in ones that this list lacks."""
+        return {model.slug: model for model in (*BUILT_IN, *self.models)}
+
+    def is_kept_at(self, now: float) -> bool:
+        """Return whether the backend's list is young enough to stand in for a new one."""
+        return self.fetched_at is not None and abs(now - self.fetched_at) <= KEPT_FOR
+
+
+BUILT_IN_LISTING = Listing(BUILT_IN, "built-in")
+
+
+@lru_cache(maxsize=32)
+def place_of(token_path: Path, account_id: str, base_url: str) -> Path:
+    """Return where an account's list is kept: beside its tokens, without telling the account's id."""
+    digest = hashlib.sha256(f"{account_id}\n{base_url}".encode()).hexdigest()[:24]
+    return token_path.with_name(f"openai-chatgpt-models-{digest}.json")
+
+
+def load(path: Path) -> Listing | None:
+    """Return the stored list; one that makes no sense is set aside as ``*.corrupt``, with a warning."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        logger.debug("The stored list of models cannot be read: %s", error)
+        return None
+    try:
+        return _parse(content)
+    except ValueError:
+        _set_aside(path)
+        return None
+
+
+def store(path: Path, listing: Listing) -> None:
+    """Replace the stored list in one step, readable by its owner only; failing to is no failure."""
+    document = {
+        "version": _FILE_VERSION,
+        "fetched_at": listing.fetched_at,
+        "etag": listing.etag,
+        "models": [to_entry(model) for model in listing.models],
+    }
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # mkstemp creates the file with mode 0600.
+        descriptor, name = tempfile.mkstemp(prefix=path.stem, suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(to_json(document))
+            Path(name).replace(path)
+        finally:
+            remove(Path(name))
+    except OSError as error:
+        logger.debug("The list of models cannot be stored: %s", error)
+
+
+def remove(path: Path) -> None:
+    """Remove a stored list, if there is one."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.debug("The stored list of models cannot be removed: %s", error)
+
+
+def _parse(content: bytes) -> Listing | None:
+    """None: another version's file. Raises ValueError for what no version can have written."""
+    if len(content) > _LARGEST_FILE:
+        raise ValueError("too large")
+    document = from_json(content, allow_inf_nan=False)
+    if not isinstance(document, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - the caller tells good from bad, not types
+    if document.get("version") != _FILE_VERSION:
+        return None
+    when, etag = document.get("fetched_at"), document.get("etag")
+    models = tuple(parse_models(document))
+    if not isinstance(when, int | float) or not 0 <= when < _LATEST or not any(m.is_listed for m in models):
+        raise ValueError("no time or no model")
+    return Listing(models, "disk", float(when), etag if isinstance(etag, str) else None)
+
+
+def _set_aside(path: Path) -> None:
+    logger.warning("The stored list of models %s is damaged; it is set aside and not used.", path)
+    try:
+        path.replace(path.with_suffix(".corrupt"))
+    except OSError as error:
+        logger.debug("It could not be renamed: %s", error)

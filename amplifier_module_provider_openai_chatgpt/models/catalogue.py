@@ -1,0 +1,244 @@
+"""Which models this subscription has: asked live, else the last good list on disk, else a built-in few.
+
+What is known is kept per account and shared by all catalogues of one sign-in and backend, since every
+sub-agent mounts a provider of its own. Looking a model up never waits and never uses the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, LLMError
+
+from ..settings import PROVIDER
+from .cache import BUILT_IN_LISTING, Listing, load, place_of, remove, store
+from .model import Model, listed, look_up, parse_models
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from ..settings import Settings
+    from .cache import Source
+
+    Fetch = Callable[[str], Awaitable[tuple[object, str | None]]]
+    Get = Callable[[str, Mapping[str, str]], Awaitable[tuple[Any, Mapping[str, str]]]]
+
+# The first asks for everything whatever the client; the second stands in should that ever be dropped.
+CLIENT_VERSIONS = ("0.0.0", "99.99.99")
+FETCH_LIMIT = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What is known for one account, for which the place of its disk copy stands.
+
+    ``checked_at`` is when the backend last confirmed the list; None: it must be asked again.
+    """
+
+    path: Path | None
+    listing: Listing
+    checked_at: float | None = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one process remembers. ``knowledge`` is only ever replaced as a whole: threads need no lock."""
+
+    knowledge: Knowledge | None = None
+    refetched_for: str | None = None
+    flights: dict[Any, asyncio.Task[Listing]] = field(default_factory=dict)
+
+
+class Catalogue:
+    """The models of whoever is signed in.
+
+    ``fetch(client_version)`` returns the backend's document and its ETag, or raises a kernel error.
+    ``cache_path()`` returns the disk copy's place for the account of this moment, None without one;
+    another path means another account, which never sees what was known of the first. ``ttl`` and
+    ``limit`` (of a whole fetch) are seconds; with ``ttl`` 0 every `list` asks the backend.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        *,
+        ttl: float,
+        cache_path: Callable[[], Path | None],
+        clock: Callable[[], float] = time.time,
+        limit: float = FETCH_LIMIT,
+        memory: Memory | None = None,
+    ) -> None:
+        self._fetch = fetch
+        self._ttl = ttl
+        self._cache_path = cache_path
+        self._clock = clock
+        self._limit = limit
+        self._memory = memory if memory is not None else Memory()
+        self._shown = BUILT_IN_LISTING
+
+    @property
+    def source(self) -> Source:
+        """Return where the list that `list` returned last came from."""
+        return self._shown.source
+
+    @property
+    def fetched_at(self) -> float | None:
+        """Return when that list was fetched (seconds since 1970); None for the built-in one."""
+        return self._shown.fetched_at
+
+    async def list(self) -> list[Model]:
+        """Return the models a person may choose, the preferred one first; never an empty list.
+
+        Raises AuthenticationError when signed out or refused, and ConfigurationError; every other
+        failure is answered from what was known before, and the next call asks again.
+        """
+        path = self._cache_path()
+        listing = await self._listing(path)
+        if self._cache_path() != path:
+            # Somebody else signed in meanwhile.
+            listing = await self._listing(self._cache_path())
+        self._shown = listing
+        return listed(listing.models)
+
+    async def latest(self) -> str:
+        """Return the slug that the backend prefers. Raises as `list` does."""
+        return (await self.list())[0].slug
+
+    def known(self) -> Sequence[Model]:
+        """Return at once the models a person may choose, as far as they are known."""
+        return listed(self._held(self._cache_path()).models)
+
+    def find(self, slug: str) -> Model:
+        """Return the best knowledge about a slug at once, a generic entry if there is none."""
+        return look_up(self._held(self._cache_path()).known, slug)
+
+    def knows(self, slug: str) -> bool:
+        """Return whether the backend itself listed exactly this slug for this account."""
+        listing = self._held(self._cache_path())
+        return listing.source != "built-in" and slug in listing.slugs
+
+    def notice_etag(self, etag: str | None) -> None:
+        """Hear the list's ETag from another answer: the same one keeps our list fresh, another ends it.
+
+        Each other ETag does so once, in case the two places never agree.
+        """
+        known = self._memory.knowledge
+        if not etag or known is None or known.listing.etag is None or known.checked_at is None:
+            return
+        if _bare(etag) == _bare(known.listing.etag):
+            self._memory.knowledge = replace(known, checked_at=self._clock())
+        elif etag != self._memory.refetched_for:
+            self._memory.refetched_for = etag
+            self._memory.knowledge = replace(known, checked_at=None)
+
+    async def _listing(self, path: Path | None) -> Listing:
+        known = self._memory.knowledge
+        if known is None or known.path != path or known.checked_at is None:
+            return await self._join_fetch(path)
+        # Below 0: the clock was set back, which must not keep a list for ever.
+        is_fresh = 0 <= self._clock() - known.checked_at < self._ttl
+        return known.listing if is_fresh else await self._join_fetch(path)
+
+    async def _join_fetch(self, path: Path | None) -> Listing:
+        """Wait for the fetch of this loop and account, begun by whoever came first."""
+        flights = self._memory.flights
+        key = (asyncio.get_running_loop(), path)
+        if key not in flights:
+            flights[key] = asyncio.create_task(self._fetch_or_fall_back(path))
+            flights[key].add_done_callback(lambda task: _landed(flights, key, task))
+        return await asyncio.shield(flights[key])
+
+    async def _fetch_or_fall_back(self, path: Path | None) -> Listing:
+        try:
+            async with asyncio.timeout(self._limit):
+                listing = await self._fetch_listing()
+        except AuthenticationError:
+            self._forget(path)
+            raise
+        except ConfigurationError:
+            raise
+        except (LLMError, TimeoutError) as error:
+            return self._last_good(path, str(error) or f"No answer within {self._limit:g} seconds.")
+        if self._cache_path() == path:
+            self._memory.knowledge = Knowledge(path, listing, self._clock())
+            if path is not None:
+                store(path, listing)
+        return listing
+
+    async def _fetch_listing(self) -> Listing:
+        """A list without one model to choose counts as a failure: a version gate answers like that."""
+        for version in CLIENT_VERSIONS:
+            payload, etag = await self._fetch(version)
+            models = tuple(parse_models(payload))
+            if any(model.is_listed for model in models):
+                return Listing(models, "live", self._clock(), etag)
+        raise LLMError("The backend's list names no model to choose.", provider=PROVIDER)
+
+    def _last_good(self, path: Path | None, reason: str) -> Listing:
+        held = self._held(path)
+        if held.source == "built-in":
+            # Another process may have stored a list since.
+            held = self._stored(path)
+        last = replace(held, source="disk") if held.is_kept_at(self._clock()) else BUILT_IN_LISTING
+        logger.warning("The list of models could not be fetched, the %s one is used: %s", last.source, reason)
+        return last
+
+    def _held(self, path: Path | None) -> Listing:
+        """What is known without the network; the disk is asked once per account."""
+        known = self._memory.knowledge
+        if known is None or known.path != path:
+            known = self._memory.knowledge = Knowledge(path, self._stored(path))
+        return known.listing
+
+    def _stored(self, path: Path | None) -> Listing:
+        listing = load(path) if path else None
+        return listing if listing and listing.is_kept_at(self._clock()) else BUILT_IN_LISTING
+
+    def _forget(self, path: Path | None) -> None:
+        """A refused account must not look as if it still had its models."""
+        known = self._memory.knowledge
+        if known and known.path == path:
+            self._memory.knowledge = None
+        if path is not None:
+            remove(path)
+
+
+def _landed(flights: dict[Any, asyncio.Task[Listing]], key: Any, task: asyncio.Task[Listing]) -> None:
+    flights.pop(key, None)
+    if not task.cancelled():
+        # Retrieved here too, for all who waited may have been cancelled.
+        task.exception()
+
+
+def _bare(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')
+
+
+_memories: dict[tuple[Path, str], Memory] = {}
+
+
+def shared_catalogue(settings: Settings, get: Get, account: Callable[[], str]) -> Catalogue:
+    """Return a catalogue that shares its memory with all others of this token file and backend.
+
+    ``get(path, params)`` fetches a JSON document with its headers as the signed-in person;
+    ``account()`` returns the account id of this moment, empty when signed out. It is asked at every
+    look-up, so it must be cheap.
+    """
+
+    async def fetch(client_version: str) -> tuple[object, str | None]:
+        document, headers = await get("/codex/models", {"client_version": client_version})
+        return document, headers.get("etag")
+
+    def cache_path() -> Path | None:
+        account_id = account()
+        return place_of(settings.token_file_path, account_id, settings.base_url) if account_id else None
+
+    memory = _memories.setdefault((settings.token_file_path, settings.base_url), Memory())
+    return Catalogue(fetch, ttl=settings.models_cache_ttl, cache_path=cache_path, memory=memory)

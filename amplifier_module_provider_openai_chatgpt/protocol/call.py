@@ -1,0 +1,177 @@
+"""One call to the backend, described once; its body is made from that in the classic or the Lite shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from . import items, reasoning
+from .blocks import item_text
+from .text import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..request.tool_pairing import Repair
+    from .conversation import Conversation
+    from .items import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Everything that decides a body, and what its answer needs to know of the request.
+
+    ``model`` is the slug as sent, ``requested_model`` what was asked for. ``lite`` and ``version``
+    are the lane in which the model wants to be asked. ``tool_names`` leads from the wire's tool names
+    to Amplifier's where they differ. ``stop`` is applied to the answer; ``timeout`` is in seconds.
+    """
+
+    model: str
+    requested_model: str
+    conversation: Conversation
+    account_id: str = field(repr=False)
+    instructions: str = field(repr=False)
+    items: tuple[Item, ...] = field(repr=False)
+    tools: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool = True
+    effort: str | None = None
+    summary: str | None = None
+    service_tier: str | None = None
+    verbosity: str | None = None
+    text_format: Mapping[str, Any] | None = field(default=None, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    lite: bool = False
+    version: str | None = None
+    stop: tuple[str, ...] = ()
+    timeout: float | None = None
+    message_count: int = 0
+    repairs: tuple[Repair, ...] = ()
+    tool_names: Mapping[str, str] = field(default_factory=dict)
+    streaming: bool = True
+    has_instructions: bool = False
+    reasoning_refused: bool = False
+
+    @property
+    def conversation_id(self) -> str:
+        """The UUIDv7 of the conversation."""
+        return self.conversation.id
+
+    @property
+    def fast(self) -> bool:
+        """True when the fast tier is asked for."""
+        return self.service_tier is not None
+
+    @property
+    def reasoning_enabled(self) -> bool:
+        """True when the call asks for reasoning in some way."""
+        return self.effort != "none" and bool(self.effort or self.summary)
+
+    def metadata(self) -> dict[str, Any]:
+        """What the response carries for the next request of the conversation."""
+        return self.conversation.metadata(reasoning_refused=self.reasoning_refused)
+
+    def payload(self) -> dict[str, Any]:
+        """Return the body as a dictionary, exactly as it is sent."""
+        payload: dict[str, Any] = from_json(self.body())
+        return payload
+
+    def body(self) -> bytes:
+        """Encode the body, in the backend's own order of fields; the same call gives the same bytes."""
+        fields = _given(
+            {
+                "model": self.model,
+                **(self._lite_shape() if self.lite else self._classic_shape()),
+                "store": False,
+                "stream": True,
+                "include": ["reasoning.encrypted_content"],
+                "service_tier": self.service_tier,
+                "prompt_cache_key": self.conversation_id,
+                "text": _given({"verbosity": self.verbosity, "format": self.text_format}) or None,
+            }
+        )
+        return encode(_merged(fields, self.extra))
+
+    def _classic_shape(self) -> dict[str, Any]:
+        return {
+            "instructions": self.instructions,
+            "input": self.items,
+            "tools": list(self.tools) or None,
+            "tool_choice": self.tool_choice,
+            "parallel_tool_calls": self.parallel_tool_calls if self.tools else None,
+            "reasoning": _given({"effort": self.effort, "summary": self.summary}) or None,
+        }
+
+    def _lite_shape(self) -> dict[str, Any]:
+        """The shape without instructions and tools: both lead the input (docs/backend.md, Lite)."""
+        functions = [tool for tool in self.tools if tool["type"] == "function"]
+        space = {"type": "namespace", "name": "functions", "description": "", "tools": functions}
+        tools = items.additional_tools([space] if functions else [])
+        instructions = items.message("developer", [items.text_part(self.instructions)])
+        return {
+            "input": (tools, instructions, *self.items),
+            "tool_choice": _lite_choice(self.tool_choice) if functions else None,
+            "parallel_tool_calls": False,
+            "reasoning": _given({"effort": self.effort, "summary": self.summary}) | {"context": "all_turns"},
+        }
+
+    @property
+    def replays_reasoning(self) -> bool:
+        """True when reasoning of earlier answers goes along."""
+        return any(item["type"] == "reasoning" for item in self.items)
+
+    def without_reasoning(self) -> Call:
+        """Leave out all reasoning of earlier answers, which the backend could no longer read."""
+        kept = tuple(item for item in self.items if item["type"] != "reasoning")
+        return replace(self, items=kept, reasoning_refused=True)
+
+    def without_tier(self) -> Call:
+        """Ask for the usual service tier."""
+        return replace(self, service_tier=None)
+
+    def as_lite(self) -> Call:
+        """Ask in the Lite shape."""
+        return replace(self, lite=True)
+
+    def with_version(self, version: str) -> Call:
+        """Ask with the client version that the model wants at least."""
+        return replace(self, version=version)
+
+    def continued(self, output: Sequence[Mapping[str, Any]]) -> Call:
+        """Put the answer's own output items behind the input, as the next turn will send them."""
+        sent = [item for item in map(_replayed, output) if item is not None]
+        return replace(self, items=(*self.items, *sent))
+
+
+def _replayed(item: Mapping[str, Any]) -> Item | None:
+    """Turn an output item into what the history makes of it; None for kinds that are not sent back."""
+    if item.get("type") == "reasoning":
+        return reasoning.replayed(item)
+    text = item_text(item, "text") if item.get("type") == "message" else ""
+    return items.answer(text, item.get("phase")) if text else None
+
+
+def _lite_choice(choice: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+    """Hosted tools, which are chosen by their type alone, do not exist in the Lite shape."""
+    return "auto" if isinstance(choice, dict) and "name" not in choice else choice
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _merged(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply a JSON merge patch (RFC 7396): objects merge, null removes, anything else replaces."""
+    merged = dict(body)
+    for key, value in extra.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping):
+            inner = merged.get(key)
+            merged[key] = _merged(dict(inner) if isinstance(inner, Mapping) else {}, value)
+        else:
+            merged[key] = value
+    return merged

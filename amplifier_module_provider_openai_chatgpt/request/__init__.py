@@ -1,0 +1,1 @@
+"""From Amplifier's request to a described call. Pure."""

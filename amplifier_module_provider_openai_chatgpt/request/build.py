@@ -1,0 +1,203 @@
+"""From Amplifier's request, its keyword arguments and the settings to one described call.
+
+Every field that is read is read here; docs/requests.md tells what becomes of each.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from amplifier_core.llm_errors import InvalidRequestError
+
+from ..models.model import FAST_TIER, split_fast
+from ..protocol.call import Call
+from ..protocol.conversation import REMEMBERED, find_conversation
+from ..protocol.items import message, text_part
+from ..protocol.text import clean_json, clean_text, encode
+from ..settings import PROVIDER
+from .effort import choose_effort
+from .history import Reader, read_history
+from .images import Images
+from .output_format import wire_format, wire_verbosity
+from .tools import ToolNames, forbids_parallel, wire_choice, wire_tools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping, MutableSet
+
+    from amplifier_core.message_models import ChatRequest
+
+    from ..models.model import Model
+    from ..protocol.items import Item
+    from ..settings import Settings
+
+__all__ = ["Call", "build_call", "requested_model"]
+
+DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
+
+# Each option and the names by which a keyword argument may give it; a field of the request has the first.
+OPTIONS = {
+    "model": ("model",),
+    "reasoning_effort": ("reasoning_effort", "effort"),
+    "extended_thinking": ("extended_thinking",),
+    "tool_choice": ("tool_choice",),
+    "parallel_tool_calls": ("parallel_tool_calls",),
+    "response_format": ("response_format",),
+    "text_verbosity": ("text_verbosity", "verbosity"),
+    "stop": ("stop", "stop_sequences"),
+    "timeout": ("timeout",),
+}
+_HONOURED = frozenset(name for names in OPTIONS.values() for name in names)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one call asks for: keyword arguments count before the request's own fields."""
+
+    request: ChatRequest
+    kwargs: Mapping[str, Any]
+
+    def __getitem__(self, option: str) -> Any:
+        given = (self.kwargs.get(name) for name in OPTIONS[option])
+        value = next((value for value in given if value is not None), None)
+        return getattr(self.request, option, None) if value is None else value
+
+
+def requested_model(request: ChatRequest, kwargs: Mapping[str, Any], default_model: str) -> str:
+    """Return the model id that is asked for, as it is written: with ``-fast``, or ``latest``."""
+    asked = Asked(request, kwargs)["model"]
+    model = default_model if asked is None or asked == "" else asked
+    if not isinstance(model, str) or not model.strip():
+        raise _refused("The model must be given as text, for example gpt-5.5.")
+    return clean_text(model.strip())
+
+
+def build_call(
+    request: ChatRequest,
+    kwargs: Mapping[str, Any],
+    settings: Settings,
+    *,
+    model: str,
+    find: Callable[[str], Model],
+    knows: Callable[[str], bool],
+    account_id: str,
+    session_id: str | None,
+    remembered: MutableMapping[str, str] = REMEMBERED,
+    warned: MutableSet[str] | None = None,
+) -> Call:
+    """Describe the call for a request; neither is changed, and nothing is sent.
+
+    ``knows`` tells whether what ``find`` says of a slug is the backend's own word. ``remembered``
+    keeps conversation ids by session, ``warned`` the warnings that need not be repeated. Raises
+    InvalidRequestError or ConfigurationError for what could not be sent as it was meant.
+    """
+    asked = Asked(request, kwargs)
+    _note_ignored(kwargs)
+    warn = _warner(set() if warned is None else warned)
+    slug, fast = (model, False) if knows(model) else split_fast(model)
+    known, entry, names = knows(slug), find(slug), ToolNames()
+    history = read_history(
+        request.messages, Reader(slug, account_id, Images(entry.accepts_images, warn), names)
+    )
+    text_format = clean_json(wire_format(asked["response_format"]))
+    return Call(
+        model=slug,
+        requested_model=model,
+        conversation=find_conversation(request, session_id, remembered),
+        account_id=account_id,
+        instructions=history.instructions or DEFAULT_INSTRUCTIONS,
+        items=tuple(_input(history.items, text_format)),
+        text_format=text_format,
+        service_tier=_tier(entry, fast=fast, known=known, warn=warn),
+        verbosity=wire_verbosity(
+            asked["text_verbosity"] or settings.text_verbosity, entry, known=known, warn=warn
+        ),
+        extra=clean_json(settings.extra_request_params),
+        stop=_stop(asked["stop"]),
+        timeout=_timeout(asked["timeout"]),
+        message_count=len(request.messages),
+        repairs=history.repairs,
+        tool_names=names.changed,
+        streaming=(request.metadata or {}).get("stream") is not False,
+        has_instructions=bool(history.instructions),
+        **_tools(asked, entry, names, warn),
+        **_thinking(asked, settings, entry),
+    )
+
+
+def _tools(asked: Asked, model: Model, names: ToolNames, warn: Callable[[str], None]) -> dict[str, Any]:
+    tools = clean_json(wire_tools(asked.request.tools, names, warn))
+    choice, parallel = asked["tool_choice"], asked["parallel_tool_calls"]
+    return {
+        "tools": tuple(tools),
+        "tool_choice": wire_choice(choice, tools, names),
+        "parallel_tool_calls": parallel is not False
+        and not forbids_parallel(choice)
+        and model.parallel_tool_calls,
+    }
+
+
+def _thinking(asked: Asked, settings: Settings, model: Model) -> dict[str, Any]:
+    """Ask to see the thinking where thinking was asked for in any way, and there will be some."""
+    thinking, summary = asked["extended_thinking"], settings.reasoning_summary
+    effort = choose_effort(asked["reasoning_effort"], settings.reasoning_effort, model, thinking=thinking)
+    wanted = (effort or thinking is True) and effort != "none" and summary != "none"
+    return {"effort": effort, "summary": summary if wanted and model.summaries else None}
+
+
+def _input(items: list[Item], text_format: Mapping[str, Any] | None) -> list[Item]:
+    if not items:
+        raise _refused("There is nothing to answer: the request has no message with any content.")
+    if text_format == {"type": "json_object"} and b"json" not in encode(items).lower():
+        # The Responses API takes json_object only where the input mentions JSON.
+        return [*items, message("developer", [text_part("Answer with one JSON object.")])]
+    return items
+
+
+def _tier(model: Model, *, fast: bool, known: bool, warn: Callable[[str], None]) -> str | None:
+    if fast and known and not model.has_fast:
+        warn(f"{model.slug} has no fast tier on this subscription; it is asked without.")
+        return None
+    return FAST_TIER if fast else None
+
+
+def _stop(asked: Any) -> tuple[str, ...]:
+    sequences = [asked] if isinstance(asked, str) else asked or ()
+    if not isinstance(sequences, list | tuple) or not all(isinstance(one, str) for one in sequences):
+        raise _refused("stop must be a text or a list of texts.")
+    return tuple(clean_text(one) for one in sequences if one)
+
+
+def _timeout(asked: Any) -> float | None:
+    if asked is None:
+        return None
+    try:
+        seconds = math.nan if isinstance(asked, bool) else float(asked)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not math.isfinite(seconds) or seconds <= 0:
+        raise _refused("timeout must be a number of seconds above 0.")
+    return seconds
+
+
+def _note_ignored(kwargs: Mapping[str, Any]) -> None:
+    ignored = sorted(str(name) for name in kwargs if name not in _HONOURED)
+    if ignored:
+        logger.debug("Keyword arguments without a meaning here: %s", ", ".join(ignored))
+
+
+def _warner(warned: MutableSet[str]) -> Callable[[str], None]:
+    def warn(message: str) -> None:
+        if message not in warned:
+            warned.add(message)
+            logger.warning("%s", message)
+
+    return warn
+
+
+def _refused(message: str) -> InvalidRequestError:
+    return InvalidRequestError(message, provider=PROVIDER)

@@ -1,0 +1,117 @@
+"""Tool calls and their results find each other; what has lost its other half is repaired.
+
+The backend refuses a call without a result and a result without a call. Decisions look backwards
+only, except whether a call's result comes at all, so the beginning of a longer conversation is
+repaired like the shorter one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from ..protocol.items import Output
+
+MISSING = "[No result of this tool call was recorded; it may have been interrupted.]"
+LONGEST_ID = 64
+
+Kind: TypeAlias = Literal["missing_result", "orphan_result", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One call or result that stood alone or twice; ``tool_name`` is Amplifier's, empty if unknown."""
+
+    tool_call_id: str
+    tool_name: str
+    kind: Kind
+
+
+class _Call(NamedTuple):
+    """A call at its place in the input. ``epoch`` counts what others than the model said before it."""
+
+    id: str
+    wire_id: str
+    name: str
+    arguments: str
+    place: int
+    epoch: int
+
+
+@dataclass(slots=True)
+class Pairing:
+    """Pairs calls and results in the order in which they are told."""
+
+    repairs: list[Repair] = field(default_factory=list)
+    epoch: int = 0
+    _waiting: dict[str, list[_Call]] = field(default_factory=dict)
+    _lonely: dict[int, _Call] = field(default_factory=dict)
+    _results: dict[str, Output] = field(default_factory=dict)
+    _uses: dict[str, int] = field(default_factory=dict)
+
+    def others_spoke(self) -> None:
+        """Note a message that is not the model's: a call with an id used before is now a new call."""
+        self.epoch += 1
+
+    def call(self, call_id: str, name: str, arguments: str, place: int) -> str | None:
+        """Return the id to send for a call at ``place`` in the input; None for the same call again."""
+        waiting = self._waiting.get(call_id)
+        if waiting:
+            waiting = [call for call in waiting if call.epoch == self.epoch]
+            if call_id and any((call.name, call.arguments) == (name, arguments) for call in waiting):
+                self.repairs.append(Repair(call_id, name, "duplicate"))
+                return None
+        call = _Call(call_id, self._unique(call_id), name, arguments, place, self.epoch)
+        self._lonely[place] = call
+        self._waiting[call_id] = [*waiting, call] if waiting else [call]
+        return call.wire_id
+
+    def result(self, call_id: str, name: str, output: Output) -> tuple[str | None, bool]:
+        """Return the id to send for a result, or None and whether it is worth a note to the model.
+
+        A result belongs to the oldest waiting call with its id; one without an id to the oldest with
+        its name.
+        """
+        waiting = self._waiting.get(call_id) or self._named(call_id, name)
+        if waiting:
+            call = waiting.pop(0)
+            del self._lonely[call.place]
+            self._results[call_id] = output
+            return call.wire_id, False
+        again = bool(call_id) and self._results.get(call_id) == output
+        self.repairs.append(Repair(call_id, name, "duplicate" if again else "orphan_result"))
+        return None, not again
+
+    def unanswered(self) -> dict[int, str]:
+        """Give the places of calls that never got a result, with the ids to answer, in order."""
+        lonely = self._lonely.values()
+        self.repairs.extend(Repair(call.id or call.wire_id, call.name, "missing_result") for call in lonely)
+        return {place: call.wire_id for place, call in self._lonely.items()}
+
+    def _named(self, call_id: str, name: str) -> list[_Call] | None:
+        """Find the oldest call with this name that still waits, for a result without an id."""
+        if call_id or not name:
+            return None
+        for call in self._lonely.values():
+            if call.name == name and call in self._waiting[call.id]:
+                self._waiting[call.id].remove(call)
+                return [call]
+        return None
+
+    def _unique(self, call_id: str) -> str:
+        """Some models count their calls anew each turn: a repeated id gets a number."""
+        base = call_id or "call"
+        if len(base) > LONGEST_ID:
+            base = f"call_{hashlib.sha256(base.encode()).hexdigest()[:24]}"
+        if base not in self._uses:
+            self._uses[base] = 1
+            return base
+        number, unique = self._uses[base], base
+        while unique in self._uses:
+            number += 1
+            unique = f"{base}_{number}"
+        self._uses[base] = number
+        self._uses[unique] = 1
+        return unique

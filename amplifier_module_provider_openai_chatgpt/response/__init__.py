@@ -1,0 +1,1 @@
+"""From the backend's events to Amplifier's response. Pure."""

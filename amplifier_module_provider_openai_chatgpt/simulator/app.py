@@ -1,0 +1,164 @@
+"""The application around the routes: records what is asked and plays the answer, faults and all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+import time
+from contextlib import nullcontext
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from pydantic_core import from_json
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+from .backend import RESPONSES, Backend
+from .faults import Fault
+from .issuer import Issuer
+from .state import Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.types import Message, Receive, Scope, Send
+
+    from .state import World
+
+logger = logging.getLogger(__name__)
+
+_PLAIN = Fault()
+_AT_ONCE = struct.pack("ii", 1, 0)
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Play:
+    """The ASGI application of one world; the transport of a connection lies in its scope's state."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._routes = Starlette(routes=[*Issuer(world).routes(), *Backend(world).routes()])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request until it is answered or the client has gone."""
+        body = await Request(scope, receive).body()
+        self._world.record(_recorded(scope, body))
+        fault = self._world.next_fault(scope["path"]) or _PLAIN
+        with self._world.stream_open() if scope["path"] == RESPONSES else nullcontext():
+            answer = asyncio.create_task(self._answer(scope, body, send, fault))
+            departure = asyncio.create_task(_departure(receive))
+            try:
+                await asyncio.wait({answer, departure}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                departure.cancel()
+                await _finish(answer)
+
+    async def _answer(self, scope: Scope, body: bytes, send: Send, fault: Fault) -> None:
+        if fault.stall_before_headers:
+            await self._world.stall()
+        transport = scope["state"]["transport"]
+        if fault.drop_connection:
+            await _hang_up(transport, fault)
+            return
+        if fault.replaces:
+            status, headers, frames = fault.replacement()
+            start: Message = {"type": "http.response.start", "status": status, "headers": _raw(headers)}
+        else:
+            start, frames = await self._normal(scope, body)
+        start = {**start, "headers": _headers(start["headers"], fault)}
+        await send(start)
+        await self._play(send, frames, fault, transport)
+
+    async def _normal(self, scope: Scope, body: bytes) -> tuple[Message, list[bytes]]:
+        """Return the answer of the routes: its start and its body, one piece per event."""
+        messages: list[Message] = []
+
+        async def read() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self._routes(scope, read, keep)
+        return messages[0], [message["body"] for message in messages[1:]]
+
+    async def _play(
+        self, send: Send, frames: Sequence[bytes], fault: Fault, transport: asyncio.Transport
+    ) -> None:
+        pieces, rest = fault.script(frames)
+        await _send(send, pieces, fault.pace)
+        if fault.stall_after_event is not None:
+            await self._world.stall()
+            await _send(send, rest, fault.pace)
+        if not fault.cuts:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        await _hang_up(transport, fault)
+
+
+async def _hang_up(transport: asyncio.Transport, fault: Fault) -> None:
+    if fault.reset:
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.close()
+    await asyncio.sleep(0)
+
+
+async def _send(send: Send, pieces: Sequence[bytes], pace: float) -> None:
+    for number, piece in enumerate(pieces):
+        if pace and number:
+            await asyncio.sleep(pace)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _departure(receive: Receive) -> None:
+    """End when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _finish(answer: asyncio.Task[None]) -> None:
+    """Drop what is left of an answer; what went wrong in it is the simulator's own defect."""
+    answer.cancel()
+    [outcome] = await asyncio.gather(answer, return_exceptions=True)
+    if isinstance(outcome, Exception):
+        logger.error("The simulator failed.", exc_info=outcome)
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _headers(headers: Sequence[tuple[bytes, bytes]], fault: Fault) -> list[tuple[bytes, bytes]]:
+    """Return the headers with a fault's own; a body that is played has no length that could be told."""
+    own = {name.lower(): value for name, value in fault.headers.items()}
+    packed = {"content-encoding": "gzip"} if fault.gzip else {}
+    added = _raw({"date": formatdate(usegmt=True), **own, **packed})
+    replaced = {name for name, _ in added} | ({b"content-length"} if fault is not _PLAIN else set())
+    return [pair for pair in headers if pair[0] not in replaced] + added
+
+
+def _recorded(scope: Scope, body: bytes) -> Recorded:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    is_form = headers.get("content-type", "").startswith(_FORM)
+    return Recorded(
+        method=scope["method"],
+        path=scope["path"],
+        query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
+        headers=headers,
+        body=body,
+        json=_parsed(body),
+        form=dict(parse_qsl(body.decode("utf-8", "replace"))) if is_form else None,
+        at=time.monotonic(),
+        peer=scope["client"],
+    )
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return from_json(body) if body else None
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""The rules by which the simulated backend refuses a request."""

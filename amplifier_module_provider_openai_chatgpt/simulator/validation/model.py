@@ -1,0 +1,224 @@
+"""Refusals that hang on the model: gates, lanes, reasoning, tiers and the form of the text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..rules import (
+    Asked,
+    Json,
+    Refused,
+    as_list,
+    as_object,
+    detail,
+    error,
+    missing,
+    unknown,
+    unsupported,
+    wrong_type,
+    wrong_value,
+)
+from .tools import WIRE_NAME, strict_schema_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_SUMMARIES = ("auto", "concise", "detailed")
+_CONTEXTS = ("auto", "current_turn")
+_VERBOSITIES = ("low", "medium", "high")
+_FORMATS: dict[str, tuple[str, ...]] = {
+    "text": ("type",),
+    "json_object": ("type",),
+    "json_schema": ("type", "name", "schema", "strict", "description"),
+}
+_CODEX_AGENT = re.compile(r"codex[\w-]*/(\d+(?:\.\d+)*)", re.IGNORECASE)
+_LITE_PARALLEL = "X-OpenAI-Internal-Codex-Responses-Lite requires `parallel_tool_calls` to be false."
+
+
+def _known(asked: Asked) -> Refused | None:
+    if asked.entry:
+        return None
+    return detail(f"The '{asked.slug}' model is not supported when using Codex with a ChatGPT account.")
+
+
+def _version(asked: Asked) -> Refused | None:
+    """Compare the client version part by part with what the model asks for (docs/backend.md, Gates)."""
+    needed = _parts(asked.entry.get("minimal_client_version"))
+    shaped = _CODEX_AGENT.match(asked.headers.get("user-agent", ""))
+    sent = asked.headers.get("version") or (shaped.group(1) if shaped else None)
+    if not needed:
+        return None
+    if sent is None:
+        return _not_found(asked) if asked.rules.version_gate == "strict" else None
+    if _parts(sent) >= needed:
+        return None
+    return detail(
+        f"The '{asked.slug}' model requires a newer version of Codex. "
+        "Please upgrade to the latest app or CLI and try again."
+    )
+
+
+def _lane(asked: Asked) -> Refused | None:
+    if asked.lite and not asked.entry.get("use_responses_lite"):
+        return unsupported("model", asked.slug, asked.slug)
+    if not asked.lite and asked.slug in asked.rules.require_lite:
+        return _not_found(asked)
+    return None
+
+
+def _parallel(asked: Asked) -> Refused | None:
+    parallel = asked.body.get("parallel_tool_calls")
+    if asked.lite and parallel is not False:
+        return error(_LITE_PARALLEL, "parallel_tool_calls", "unsupported_value")
+    if parallel is None or isinstance(parallel, bool):
+        return None
+    return wrong_type("parallel_tool_calls", "a boolean")
+
+
+def _reasoning(asked: Asked) -> Refused | None:
+    reasoning = asked.body.get("reasoning")
+    if reasoning is None:
+        return unsupported("reasoning.context", None, asked.slug, ("all_turns",)) if asked.lite else None
+    if not isinstance(reasoning, dict):
+        return wrong_type("reasoning", "an object")
+    strange = next((key for key in reasoning if key not in ("effort", "summary", "context")), None)
+    if strange is not None:
+        return unknown(f"reasoning.{strange}")
+    return _effort(asked, reasoning) or _summary(asked, reasoning) or _context(asked, reasoning)
+
+
+def _effort(asked: Asked, reasoning: Json) -> Refused | None:
+    effort = reasoning.get("effort")
+    if effort is None:
+        return None
+    if not isinstance(effort, str):
+        return wrong_type("reasoning.effort", "a string")
+    # The catalogue lists "ultra", a client's word; on the wire it is "max".
+    listed = [level for level in _levels(asked.entry) if level != "ultra"] or list(_EFFORTS)
+    return None if effort in listed else unsupported("reasoning.effort", effort, asked.slug, listed)
+
+
+def _summary(asked: Asked, reasoning: Json) -> Refused | None:
+    summary = reasoning.get("summary")
+    if summary is None:
+        return None
+    if asked.entry.get("supports_reasoning_summary_parameter") is False:
+        return unsupported("reasoning.summary", summary, asked.slug)
+    return None if summary in _SUMMARIES else wrong_value("reasoning.summary", summary, _SUMMARIES)
+
+
+def _context(asked: Asked, reasoning: Json) -> Refused | None:
+    context = reasoning.get("context")
+    if context is None and not asked.lite:
+        return None
+    allowed = ("all_turns",) if asked.lite else _CONTEXTS
+    return None if context in allowed else unsupported("reasoning.context", context, asked.slug, allowed)
+
+
+def _tier(asked: Asked) -> Refused | None:
+    if "service_tier" not in asked.body:
+        return None
+    if asked.rules.tier_refused:
+        return detail("Unsupported parameter: service_tier")
+    tier = asked.body["service_tier"]
+    listed = [as_object(one).get("id") for one in as_list(asked.entry.get("service_tiers"))]
+    if tier is None or tier in listed:
+        return None
+    return unsupported("service_tier", tier, asked.slug, listed)
+
+
+def _text(asked: Asked) -> Refused | None:
+    text = asked.body.get("text")
+    if text is None:
+        return None
+    if not isinstance(text, dict):
+        return wrong_type("text", "an object")
+    strange = next((key for key in text if key not in ("verbosity", "format")), None)
+    if strange is not None:
+        return unknown(f"text.{strange}")
+    return _verbosity(asked, text) or _format(asked, text)
+
+
+def _verbosity(asked: Asked, text: Json) -> Refused | None:
+    verbosity = text.get("verbosity")
+    if verbosity is None:
+        return None
+    if not asked.entry.get("support_verbosity"):
+        return unsupported("text.verbosity", verbosity, asked.slug)
+    return None if verbosity in _VERBOSITIES else wrong_value("text.verbosity", verbosity, _VERBOSITIES)
+
+
+def _format(asked: Asked, text: Json) -> Refused | None:
+    chosen = text.get("format")
+    if chosen is None:
+        return None
+    if not isinstance(chosen, dict):
+        return wrong_type("text.format", "an object")
+    kind = chosen.get("type")
+    if not isinstance(kind, str) or kind not in _FORMATS:
+        return wrong_value("text.format.type", kind, tuple(_FORMATS))
+    strange = next((key for key in chosen if key not in _FORMATS[kind]), None)
+    if strange is not None:
+        return unknown(f"text.format.{strange}")
+    return _schema_format(chosen) if kind == "json_schema" else _json_word(asked, kind)
+
+
+def _json_word(asked: Asked, kind: str) -> Refused | None:
+    if kind != "json_object" or "json" in repr(asked.body.get("input")).lower():
+        return None
+    return error(
+        "Response input messages must contain the word 'json' in some form "
+        "to use 'text.format' of type 'json_object'.",
+        "input",
+    )
+
+
+def _schema_format(chosen: Json) -> Refused | None:
+    name, schema, strict = chosen.get("name"), chosen.get("schema"), chosen.get("strict")
+    if name is None:
+        return missing("text.format.name")
+    if not isinstance(name, str) or not WIRE_NAME.fullmatch(name):
+        return wrong_value("text.format.name", name)
+    if not isinstance(schema, dict):
+        return (
+            missing("text.format.schema") if schema is None else wrong_type("text.format.schema", "an object")
+        )
+    if strict is not None and not isinstance(strict, bool):
+        return wrong_type("text.format.strict", "a boolean")
+    fault = strict_schema_fault(schema) if strict else None
+    if fault is None:
+        return None
+    return error(
+        f"Invalid schema for response_format '{name}': {fault}", "text.format.schema", "invalid_json_schema"
+    )
+
+
+def _levels(entry: Json) -> list[str]:
+    levels = (as_object(level).get("effort") for level in as_list(entry.get("supported_reasoning_levels")))
+    return [level for level in levels if isinstance(level, str)]
+
+
+def _parts(version: object) -> tuple[int, ...]:
+    """Read "0.144.0" or [0, 144, 0]; anything else is older than everything."""
+    if isinstance(version, list):
+        return tuple(part for part in version if isinstance(part, int))
+    if isinstance(version, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})*", version, re.ASCII):
+        return tuple(map(int, version.split(".")))
+    return ()
+
+
+def _not_found(asked: Asked) -> Refused:
+    return detail(f"Model not found {asked.slug}", 404)
+
+
+MODEL_CHECKS: tuple[Callable[[Asked], Refused | None], ...] = (
+    _known,
+    _version,
+    _lane,
+    _parallel,
+    _reasoning,
+    _tier,
+    _text,
+)

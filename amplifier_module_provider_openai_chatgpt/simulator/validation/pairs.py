@@ -1,0 +1,86 @@
+"""Refusals of calls without results, results without calls, and calls in the wrong namespace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..rules import Asked, Refused, error, unknown
+from .tools import declared_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PAIRS = {
+    "function_call": "function_call_output",
+    "local_shell_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+    "tool_search_call": "tool_search_output",
+}
+_NAMES = {"custom_tool_call": "custom tool call", "tool_search_call": "tool search call"}
+_LONGEST_CALL_ID = 64
+
+
+def _call_ids(asked: Asked) -> Refused | None:
+    """Hold call ids to 1 to 64 characters, and each to one call and one result."""
+    seen: set[tuple[bool, str]] = set()
+    for place, item in enumerate(asked.items):
+        call_id = item.get("call_id")
+        if not isinstance(call_id, str):
+            continue
+        param = f"input[{place}].call_id"
+        if not 1 <= len(call_id) <= _LONGEST_CALL_ID:
+            text = (
+                f"Expected a string with 1 to {_LONGEST_CALL_ID} characters, but got {len(call_id)} instead."
+            )
+            return error(f"Invalid '{param}': {text}", param, "invalid_value")
+        role = (item["type"] in _PAIRS, call_id)
+        if role in seen:
+            text = f"Duplicate item found with call_id {call_id}."
+            return error(f"{text} Remove duplicate items from your input and try again.", "input")
+        seen.add(role)
+    return None
+
+
+def _pairs(asked: Asked) -> Refused | None:
+    """Every result follows its call, and every call has its result somewhere behind it."""
+    open_calls: dict[tuple[str, str], str] = {}
+    for item in asked.items:
+        kind = item["type"]
+        if kind in _PAIRS:
+            open_calls[_PAIRS[kind], item["call_id"]] = _NAMES.get(kind, "function call")
+        elif kind in _PAIRS.values():
+            name = open_calls.pop((kind, item["call_id"]), None)
+            if name is None:
+                return _no_call(kind, item["call_id"])
+    for (_, call_id), name in open_calls.items():
+        return error(f"No tool output found for {name} {call_id}.", "input")
+    return None
+
+
+def _no_call(kind: str, call_id: str) -> Refused:
+    calls = (_NAMES.get(call, "function call") for call, output in _PAIRS.items() if output == kind)
+    return error(f"No tool call found for {next(calls)} output with call_id {call_id}.", "input")
+
+
+def _namespaces(asked: Asked) -> Refused | None:
+    """A namespace must be declared by this request, and named where the tool is only found there."""
+    declared = set(declared_names(asked.tools))
+    spaces = {space for space, _ in declared}
+    plain = {name for space, name in declared if not space}
+    spaced = {name for space, name in declared if space}
+    for place, item in enumerate(asked.items):
+        if item["type"] not in ("function_call", "custom_tool_call"):
+            continue
+        space, name = item.get("namespace"), item["name"]
+        if space is not None and (not space or space not in spaces):
+            return unknown(f"input[{place}].namespace")
+        if space is None and name in spaced and name not in plain:
+            return error(
+                f"Missing namespace for {item['type']} '{name}'. It does not exist in the default namespace. "
+                "Round-trip the model's function_call item with its namespace field included.",
+                "input",
+            )
+    return None
+
+
+PAIR_CHECKS: tuple[Callable[[Asked], Refused | None], ...] = (_call_ids, _pairs, _namespaces)

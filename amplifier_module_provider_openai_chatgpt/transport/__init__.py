@@ -1,0 +1,1 @@
+"""Carries a call to the backend and brings back its events."""

@@ -1,1 +1,0 @@
-"""What crosses the wire to the backend, and what comes back."""

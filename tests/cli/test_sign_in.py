@@ -1,0 +1,205 @@
+"""Signing in and out as a person sees it: the commands in a real terminal, against the simulator."""
+
+import json
+import re
+import sys
+from itertools import pairwise
+
+import pytest
+from click.testing import CliRunner
+
+from amplifier_module_provider_openai_chatgpt.cli import cli
+from tests.browser import browse, callback_ports
+from tests.conftest import write_tokens
+from tests.pty_terminal import CTRL_C, CTRL_D, WIDTH, Terminal
+from tests.secret_leaks import watch
+
+COMMAND = [sys.executable, "-m", "amplifier_module_provider_openai_chatgpt"]
+LEFT = re.compile(r"Waiting for you: ( ?\d+):(\d\d) left")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "tokens.json"
+
+
+@pytest.fixture
+def env(sim, path):
+    return {
+        "OPENAI_CHATGPT_BASE_URL": sim.base_url,
+        "OPENAI_CHATGPT_AUTH_URL": sim.auth_url,
+        "OPENAI_CHATGPT_TOKEN_FILE": str(path),
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+@pytest.fixture
+def terminal(env):
+    """Run a command in a terminal of its own."""
+    return lambda *words, **more: Terminal([*COMMAND, *words], env={**env, **more})
+
+
+@pytest.fixture
+def run(env):
+    """Run a command whose output is read by a program."""
+
+    def run(*words):
+        out = CliRunner().invoke(cli, words, env=env)
+        watch.search("output", out.output)
+        return out
+
+    return run
+
+
+def assert_calm(frames):
+    """Nothing but the last line changes, and no line is longer than the screen is wide."""
+    for before, after in pairwise(frames):
+        *fixed, last = before.split("\n")
+        assert after.startswith("\n".join(fixed if LEFT.search(last) else [*fixed, last]).rstrip())
+        assert max(map(len, after.split("\n"))) <= WIDTH
+
+
+def test_a_life_of_a_sign_in_in_a_terminal(sim, path, terminal):
+    sim.device.approve_manually = True
+    with terminal("login") as login:
+        login.show(re.compile(r"14:\d\d left"))
+        sim.device.approve()
+        assert login.end() == 0
+    (code,) = sim.user_codes
+    assert_calm(login.frames)
+    assert f"Signed in as ada@example.com.The sign-in is kept in {path}" in login.screen.text.replace(
+        "\n", ""
+    )
+    assert login.raw.count(code) == 1
+    assert f"\n    {code}\n" in login.screen.text
+    assert f"\n    {sim.auth_url}/codex/device\n" in login.screen.text
+    assert "Waiting" not in login.screen.text
+    seconds = [int(found[1]) * 60 + int(found[2]) for frame in login.frames if (found := LEFT.search(frame))]
+    assert seconds == sorted(seconds, reverse=True)
+    assert 900 >= seconds[0] >= seconds[-1]
+
+    with terminal("status") as status:
+        assert status.end() == 0
+    shown = status.screen.text.replace("\n", " ")
+    for part in ("ada@example.com (6f1c…0001)", "Plan        Plus", "valid for 10 days; renews itself"):
+        assert part in shown
+    assert str(path) in status.screen.text.replace("\n", "")
+
+    with terminal("logout") as logout:
+        assert logout.end() == 0
+    assert logout.screen.text == "Signed out."
+    assert not path.exists()
+    assert len(sim.requests_to("/oauth/revoke")) == 1
+
+    for secret in sim.secrets - sim.user_codes:
+        assert secret not in login.raw + status.raw + logout.raw
+
+
+def test_ctrl_c_ends_a_sign_in_at_once_without_a_trace(sim, path, terminal):
+    sim.device.approve_manually = True
+    with terminal("login") as login:
+        login.show("left. Ctrl-C cancels.")
+        login.press(CTRL_C)
+        assert login.end() == 1
+    assert login.screen.text.endswith("Aborted!")
+    assert "Traceback" not in login.raw
+    assert "Waiting" not in login.screen.text
+    assert login.raw.endswith("\x1b[?25h") or login.raw.rindex("\x1b[?25h") > login.raw.rindex("\x1b[?25l")
+    assert not path.exists()
+
+
+def test_a_refused_sign_in_is_one_sentence_and_exit_code_1(sim, run):
+    sim.device.refuse()
+    out = run("login")
+    assert (out.exit_code, out.stdout) == (1, "")
+    assert out.stderr.endswith("\nError: The sign-in was refused in the browser.\n")
+
+
+@pytest.mark.long
+def test_a_browser_that_the_person_chose_signs_in(sim, path, tmp_path, terminal):
+    browser = tmp_path / "browser"
+    browser.write_text(
+        f"#!{sys.executable}\nimport sys, urllib.request\nurllib.request.urlopen(sys.argv[1])\n"
+    )
+    browser.chmod(0o700)
+    with callback_ports(), terminal("login", "--browser", BROWSER=str(browser)) as login:
+        assert login.end() == 0
+    assert "Signed in as ada@example.com." in login.screen.text
+    assert path.exists()
+
+
+@pytest.mark.long
+def test_a_pasted_address_signs_in_and_no_browser_takes_over_the_terminal(sim, path, tmp_path, terminal):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "w3m").write_text(f"#!/bin/sh\n: > {tmp_path / 'opened'}\n")
+    (folder / "w3m").chmod(0o700)
+    unseen = {"PATH": str(folder), "BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
+    with callback_ports(), terminal("login", "--browser", **unseen) as login:
+        login.show("paste its address here (it is not\nshown).")
+        (url,) = re.findall(r"http://127\.0\.0\.1:\d+/oauth/authorize\?\S+", login.raw)
+        login.press("what?\n")
+        login.show("does not belong to the sign-in under way")
+        login.press(browse(url, follow=False).headers["location"] + "\n")
+        assert login.end() == 0
+    assert "Signed in as ada@example.com." in login.screen.text
+    assert path.exists()
+    assert not (tmp_path / "opened").exists()
+    assert "code=" not in login.raw.replace(url, "")
+
+
+@pytest.mark.long
+def test_the_end_of_input_and_ctrl_c_are_understood_while_a_browser_is_waited_for(terminal):
+    with callback_ports(), terminal("login", "--browser", BROWSER="true") as login:
+        login.show("paste its address here (it is not\nshown).")
+        login.press(CTRL_D)
+        login.press(CTRL_C)
+        assert login.end() == 1
+    assert login.screen.text.endswith("Aborted!")
+    assert "Traceback" not in login.raw
+
+
+def test_a_program_reads_the_status_as_json(sim, path, run):
+    out = run("status")
+    assert out.exit_code == 1
+    assert out.stdout.startswith("Signed out. Run: amplifier-openai-chatgpt login\n")
+    out = run("status", "--json")
+    assert (out.exit_code, json.loads(out.stdout)) == (
+        1,
+        {"status": "unauthenticated", "token_file": str(path)},
+    )
+    tokens = sim.sign_in(plan="pro")
+    write_tokens(path, {**tokens, "refresh_token": ""})
+    out = run("status", "--json")
+    found = json.loads(out.stdout)
+    assert out.exit_code == 0
+    assert found.pop("expires_at").startswith("20")
+    assert found == {
+        "status": "authenticated",
+        "token_file": str(path),
+        "email": "ada@example.com",
+        "account": "6f1c…0001",
+        "plan": "pro",
+        "can_refresh": False,
+    }
+    assert tokens["account_id"] not in out.stdout
+
+
+@pytest.mark.long
+def test_without_a_terminal_there_is_a_prompt_but_no_countdown_and_no_colour(sim, run):
+    sim.device.pending = 0
+    out = run("login")
+    assert (out.exit_code, out.stdout) == (0, "")
+    (code,) = sim.user_codes
+    assert out.stderr.count(code) == 1
+    assert "left" not in out.stderr
+    assert "\x1b" not in out.stderr
+
+
+def test_a_sign_in_that_could_not_be_stored_is_not_begun(sim, path, run):
+    path.mkdir()
+    out = run("login")
+    assert out.exit_code == 1
+    assert out.stderr.startswith("Error: The token file ")
+    assert "no regular file" in out.stderr
+    assert not sim.requests

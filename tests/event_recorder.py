@@ -1,0 +1,151 @@
+"""A listener to all that the provider tells hooks, on the kernel's own registry."""
+
+import asyncio
+
+from amplifier_core import HookResult
+from amplifier_core.message_models import ChatRequest, Message
+from amplifier_core.testing import MockCoordinator
+
+from amplifier_module_provider_openai_chatgpt.call.events import (
+    EVENTS,
+    STREAM_ABORTED,
+    STREAM_DELTA,
+    STREAM_END,
+    STREAM_START,
+)
+
+RESPONSES = "/codex/responses"
+
+
+class Hearing:
+    """Remembers every event in order; ``react`` is called with each, before the next can come."""
+
+    def __init__(self, react=None):
+        self.coordinator = MockCoordinator()
+        self.log = []
+        self._react = react
+        self._news = asyncio.Condition()
+        for event in EVENTS:
+            self.coordinator.hooks.register(event, self._hear, name=f"hearing:{event}")
+
+    async def _hear(self, event, data):
+        self.log.append((event, data))
+        if self._react:
+            self._react(event, data)
+        async with self._news:
+            self._news.notify_all()
+        return HookResult()
+
+    @property
+    def names(self):
+        return [event for event, _ in self.log]
+
+    def of(self, event):
+        return [data for name, data in self.log if name == event]
+
+    @property
+    def response(self):
+        """The one ``llm:response``."""
+        [payload] = self.of("llm:response")
+        return payload
+
+    async def heard(self, event, times=1):
+        """Wait until an event has come so often."""
+        async with asyncio.timeout(20), self._news:
+            await self._news.wait_for(lambda: self.names.count(event) >= times)
+
+
+def ask(text="Say hello.", **options):
+    return ChatRequest(messages=[Message(role="user", content=text)], **options)
+
+
+async def stalled(sim):
+    """Wait until the simulator holds an answer back; it can be told to release it only then."""
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+
+
+def busy_connections(provider):
+    """Connections that serve a call, or that one left behind."""
+    return [
+        connection
+        for client in provider.client._clients.values()
+        for connection in client._transport._pool.connections
+        if not connection.is_idle()
+    ]
+
+
+async def eventually(holds, seconds=10):
+    """Wait until something holds that tells nobody when it begins to."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - nobody would set an event
+            await asyncio.sleep(0.005)
+
+
+def assert_coherent(log):
+    """Hold what every call promises to its listeners, however it ended."""
+    names = [event for event, _ in log]
+    assert names.count("llm:request") == names.count("llm:response") == 1
+    assert (names[0], names[-1]) == ("llm:request", "llm:response")
+    assert len({data["request_id"] for _, data in log}) == 1
+    stage = _played(log)
+    stage.assert_complete()
+    assert log[-1][1]["status"] == "ok" or not stage.deltas, "what was shown of a failed call is void"
+
+
+def blocks(log):
+    """Return kind and text of each block that still counts, in order."""
+    stage = _played(log)
+    return [(kind, stage.texts.get(index, "")) for index, kind in enumerate(stage.started)]
+
+
+def shown(log):
+    """Return the text of each block that still counts and has any, by its index."""
+    return _played(log).texts
+
+
+def _played(log):
+    stage = _Stage()
+    for event, data in log:
+        stage.play(event, data)
+    return stage
+
+
+class _Stage:
+    """Paints as a UI does: blocks by index, all void after an abort."""
+
+    def __init__(self):
+        self.clear()
+
+    def clear(self):
+        self.started, self.ended = [], set()
+        self.deltas, self.texts = {}, {}
+
+    def play(self, event, data):
+        index = data.get("block_index")
+        if event == STREAM_START:
+            assert index == len(self.started), "blocks are numbered in order"
+            self.started.append(data["block_type"])
+        elif event == STREAM_END:
+            self.assert_open(index)
+            self.ended.add(index)
+        elif event == STREAM_DELTA:
+            assert data["text"], "no empty delta"
+            self.assert_open(index)
+            assert data["sequence"] == self.deltas.get(index, 0)
+            self.deltas[index] = data["sequence"] + 1
+            self.texts[index] = self.texts.get(index, "") + data["text"]
+        elif event == STREAM_ABORTED:
+            assert self.deltas, "nothing was shown that could be void"
+            self.assert_complete()
+            self.clear()
+        elif event == "provider:retry":
+            assert not self.deltas, "what was shown of a failed attempt is void"
+            self.assert_complete()
+            self.clear()
+
+    def assert_open(self, index):
+        assert index < len(self.started)
+        assert index not in self.ended
+
+    def assert_complete(self):
+        assert len(self.ended) == len(self.started), "every block that began ended"

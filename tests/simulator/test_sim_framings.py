@@ -1,0 +1,72 @@
+"""Streams written differently: they stay the same stream, or lose exactly what is said."""
+
+import httpx
+import pytest
+
+from amplifier_module_provider_openai_chatgpt.simulator import HARMLESS, Fault, Reply
+from amplifier_module_provider_openai_chatgpt.simulator.framings import no_deltas, no_finished_items
+from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events
+from amplifier_module_provider_openai_chatgpt.transport.sse import SSEParser
+
+from .requests import classic
+
+RESPONSES = "/codex/responses"
+TEXT = "One\u2028two\u2029three\u0085four\r\nfive"
+PART = {"type": "output_text", "annotations": [], "text": TEXT}
+MESSAGE = {"type": "message", "role": "assistant", "content": [PART]}
+EVENTS = events([MESSAGE], response_id="resp_1", model="gpt-5.5", usage=None)
+FRAMES = [encode(event) for event in EVENTS]
+
+
+def read(frames):
+    parser = SSEParser()
+    read = [event for frame in frames for event in parser.feed(frame)]
+    return [event for event in [*read, *parser.close()] if event["type"] != "some.news"]
+
+
+@pytest.mark.parametrize("name", sorted(HARMLESS))
+def test_a_harmless_mangling_changes_the_bytes_and_not_the_events(name):
+    mangled = HARMLESS[name](FRAMES)
+    assert mangled != FRAMES
+    assert read(mangled) == EVENTS
+
+
+@pytest.mark.parametrize(
+    ("mangling", "lost"),
+    [(no_deltas, "response.output_text.delta"), (no_finished_items, "response.output_item.done")],
+)
+def test_a_lossy_mangling_loses_one_type_of_event(mangling, lost):
+    assert read(mangling(FRAMES)) == [event for event in EVENTS if event["type"] != lost]
+    assert len(mangling(FRAMES)) < len(FRAMES)
+
+
+@pytest.fixture
+def http(sim):
+    tokens = sim.sign_in()
+    headers = {
+        "authorization": f"Bearer {tokens['access_token']}",
+        "chatgpt-account-id": tokens["account_id"],
+    }
+    with httpx.Client(base_url=sim.base_url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+def test_a_mangled_stream_arrives_mangled_and_can_be_cut_anew(sim, http):
+    sim.reply_with(Reply(events=EVENTS))
+    sim.misbehave(RESPONSES, Fault(mangle=HARMLESS["crlf"], piece_size=3))
+    assert http.post(RESPONSES, json=classic()).content == b"".join(HARMLESS["crlf"](FRAMES))
+
+
+def test_all_events_but_the_last_can_be_asked_for(sim, http):
+    sim.reply_with(Reply(events=EVENTS))
+    sim.misbehave(RESPONSES, Fault(end_after_event=-1))
+    assert http.post(RESPONSES, json=classic()).content == b"".join(FRAMES[:-1])
+
+
+def test_a_reset_is_told_apart_from_an_ordinary_close(sim, http):
+    sim.misbehave(RESPONSES, Fault(drop_connection=True))
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.post(RESPONSES, json=classic())
+    sim.misbehave(RESPONSES, Fault(drop_connection=True, reset=True))
+    with pytest.raises(httpx.ReadError):
+        http.post(RESPONSES, json=classic())

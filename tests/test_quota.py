@@ -1,0 +1,296 @@
+"""Limit windows and credits, from response headers and from the usage endpoint."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from amplifier_module_provider_openai_chatgpt.quota import (
+    Credits,
+    Quota,
+    Window,
+    limit_headers,
+    plan_name,
+    read_headers,
+    read_usage,
+    reset_phrase,
+    span,
+    throttles,
+    window_name,
+)
+
+NOW = datetime(2026, 9, 21, 11, 52, tzinfo=UTC).timestamp()
+
+
+def window_headers(slot="primary", family="codex", **values):
+    return {f"x-{family}-{slot}-{key.replace('_', '-')}": str(value) for key, value in values.items()}
+
+
+def read(headers):
+    quota = read_headers(headers, NOW)
+    assert quota is not None
+    return quota
+
+
+def test_an_ordinary_answer_gives_plan_windows_and_credits():
+    headers = {
+        "X-Codex-Plan-Type": "plus",
+        "X-Codex-Active-Limit": "premium",
+        "X-Codex-Credits-Has-Credits": "True",
+        "X-Codex-Credits-Unlimited": "False",
+        "X-Codex-Credits-Balance": "12.50",
+        **window_headers(used_percent=12, window_minutes=300, reset_at=NOW + 900),
+        **window_headers("secondary", used_percent="40.5", window_minutes=10080, reset_at=NOW + 9000),
+    }
+    assert read(headers) == Quota(
+        plan="plus",
+        windows=(Window("5-hour", 12.0, 300, NOW + 900), Window("weekly", 40.5, 10080, NOW + 9000)),
+        credits=Credits(has_credits=True, unlimited=False, balance="12.50"),
+        active_limit="premium",
+    )
+
+
+def test_an_answer_without_limit_headers_has_no_quota():
+    assert read_headers({"content-type": "text/event-stream", "x-codex-turn-state": "secret"}, NOW) is None
+
+
+def test_only_headers_about_limits_are_kept():
+    kept = limit_headers(
+        {"X-Codex-Primary-Used-Percent": "1", "x-codex-turn-state": "secret", "x-primary-key": "k"}
+    )
+    assert kept == {"x-codex-primary-used-percent": "1"}
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ({"used_percent": 5}, True),
+        ({"used_percent": 0, "window_minutes": 300}, True),
+        ({"used_percent": 0, "reset_at": NOW + 5}, True),
+        ({"used_percent": 0}, False),
+        ({"used_percent": 0, "window_minutes": 0}, False),
+        ({"used_percent": "nan", "window_minutes": 300}, False),
+        ({"used_percent": "inf"}, False),
+        ({"used_percent": "many"}, False),
+        ({"window_minutes": 300}, False),
+    ],
+)
+def test_a_window_counts_when_its_use_is_a_number_that_means_something(values, kept):
+    assert bool(read({"x-codex-plan-type": "plus", **window_headers(**values)}).windows) is kept
+
+
+def test_a_reset_is_told_as_a_time_or_as_seconds_from_now():
+    told = read(window_headers(used_percent=1, reset_after_seconds=900)).windows[0]
+    assert told.resets_at == NOW + 900
+    assert read(window_headers(used_percent=1, reset_at="1e300")).windows[0].resets_at is None
+
+
+def test_the_named_family_comes_first_if_it_has_windows():
+    spark = {
+        **window_headers(family="codex-bengalfox", used_percent=90, window_minutes=1440),
+        "x-codex-bengalfox-limit-name": "GPT-5.3-Codex-Spark",
+    }
+    plain = window_headers(used_percent=10, window_minutes=300)
+    for active, first in (("codex_bengalfox", "GPT-5.3-Codex-Spark"), ("premium", ""), ("codex", "")):
+        quota = read({**plain, **spark, "x-codex-active-limit": active})
+        assert quota.windows[0].limit == first
+        assert {window.limit for window in quota.windows} == {"", "GPT-5.3-Codex-Spark"}
+        assert quota.limit_name == (first or None)
+
+
+def test_the_exhausted_window_is_the_one_of_the_active_limit_that_lasts_longest():
+    day = Window("daily", 100, 1440, NOW + 50)
+    week = Window("weekly", 100, 10080, NOW + 500)
+    spark = Window("weekly", 100, 10080, NOW + 5000, "Spark")
+    assert Quota(windows=(day, week, spark)).exhausted() == week
+    assert Quota(windows=(Window("daily", 99.9, 1440, None), spark)).exhausted() is None
+    assert Quota().exhausted() is None
+
+
+USAGE = {
+    "plan_type": "plus",
+    "rate_limit": {
+        "primary_window": {"used_percent": 12, "limit_window_seconds": 18000, "reset_at": NOW + 900},
+        "secondary_window": {
+            "used_percent": "40",
+            "limit_window_seconds": 604800.0,
+            "reset_after_seconds": 90000,
+        },
+    },
+    "code_review_rate_limit": None,
+    "credits": {"has_credits": False, "unlimited": False, "balance": "0"},
+    "additional_rate_limits": [
+        {
+            "limit_name": "GPT-5.3-Codex-Spark",
+            "rate_limit": {"primary_window": {"used_percent": 0, "limit_window_seconds": 604800}},
+        },
+        None,
+        {"metered_feature": "codex_x", "rate_limit": None},
+    ],
+    "rate_limit_reached_type": {"type": "rate_limit_reached"},
+}
+
+
+def test_the_usage_endpoint_gives_the_same_windows():
+    assert read_usage(USAGE, NOW) == Quota(
+        plan="plus",
+        windows=(
+            Window("5-hour", 12.0, 300, NOW + 900),
+            Window("weekly", 40.0, 10080, NOW + 90000),
+            Window("weekly", 0.0, 10080, None, "GPT-5.3-Codex-Spark"),
+        ),
+        credits=Credits(has_credits=False, unlimited=False, balance="0"),
+        reached_type="rate_limit_reached",
+    )
+
+
+@pytest.mark.parametrize(
+    "payload", [None, [], "x", {}, dict.fromkeys(USAGE), dict.fromkeys(USAGE, 7), {"plan_type": 10**5000}]
+)
+def test_a_usage_answer_of_odd_shape_is_an_empty_quota(payload):
+    assert not read_usage(payload, NOW).windows
+
+
+def test_the_dictionary_of_a_quota_is_plain_json():
+    told = read_usage(USAGE, NOW).to_dict()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert told["windows"][0] == {
+        "name": "5-hour",
+        "limit": None,
+        "used_percent": 12.0,
+        "minutes": 300,
+        "resets_at": "2026-09-21T12:07:00+00:00",
+    }
+
+
+def test_each_nearly_used_window_is_reported_once():
+    already: set = set()
+    quota = Quota(windows=(Window("5-hour", 91, 300, NOW), Window("weekly", 89.9, 10080, NOW)))
+    assert throttles(quota, already) == [
+        {
+            "reason": "usage_limit_near",
+            "dimension": "5-hour",
+            "remaining": 9.0,
+            "limit": 100.0,
+            "ratio": 0.09,
+            "reset_timestamp": "2026-09-21T11:52:00+00:00",
+            "delay": 0.0,
+        }
+    ]
+    assert throttles(quota, already) == []
+    drifted = Quota(windows=(Window("5-hour", 99, 300, NOW + 30),))
+    assert throttles(drifted, already) == []
+    following = Quota(windows=(Window("5-hour", 100, 300, NOW + 18000, ""),))
+    assert [part["reason"] for part in throttles(following, already)] == ["usage_limit_reached"]
+
+
+def test_a_window_without_a_reset_time_is_reported_once_too():
+    already: set = set()
+    quota = Quota(windows=(Window("weekly", 95, None, None, "Spark"),))
+    assert [part["dimension"] for part in throttles(quota, already)] == ["Spark weekly"]
+    assert throttles(quota, already) == []
+
+
+@pytest.mark.parametrize(
+    ("minutes", "name"),
+    [
+        (300, "5-hour"),
+        (299, "5-hour"),
+        (60, "1-hour"),
+        (1440, "daily"),
+        (10080, "weekly"),
+        (10079, "weekly"),
+        (43200, "30-day"),
+        (2160, "36-hour"),
+        (45, "45-minute"),
+        (0, ""),
+        (None, ""),
+        (-5, ""),
+    ],
+)
+def test_a_window_is_named_by_its_length(minutes, name):
+    assert window_name(minutes) == name
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-3, "0 s"),
+        (0.2, "1 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3600, "1 h"),
+        (7980, "2 h 13 min"),
+        (86400, "1 day"),
+        (200_000, "2 days 7 h"),
+    ],
+)
+def test_a_span_is_said_in_its_two_largest_units(seconds, said):
+    assert span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("later", "said"),
+    [
+        (timedelta(minutes=133), "at 14:05, in 2 h 13 min"),
+        (timedelta(hours=21, minutes=8), "on 22 Sep at 09:00, in 21 h 8 min"),
+        (timedelta(days=102), "on 1 Jan 2027 at 11:52, in 102 days"),
+        (timedelta(0), "any moment now"),
+    ],
+)
+def test_a_reset_is_said_as_clock_time_with_the_date_only_if_not_today(later, said):
+    assert reset_phrase(NOW + later.total_seconds(), NOW, UTC) == said
+
+
+def test_a_reset_is_said_in_the_persons_own_time_zone():
+    assert reset_phrase(NOW + 60, NOW, timezone(timedelta(hours=14))).startswith("at 01:53")
+
+
+@pytest.mark.parametrize(
+    ("plan", "name"), [("plus", "Plus"), ("HC", "Enterprise"), ("k12", "k12"), (None, "")]
+)
+def test_a_plan_is_called_as_people_call_it_and_an_unknown_one_as_it_is(plan, name):
+    assert plan_name(plan) == name
+
+
+ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+
+
+@settings(max_examples=100)
+@given(
+    values=st.lists(ODD, min_size=9, max_size=9),
+    usage=st.recursive(
+        ODD,
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        *USAGE,
+                        "primary_window",
+                        "used_percent",
+                        "reset_at",
+                        "limit_window_seconds",
+                        "limit_name",
+                    ]
+                ),
+                inner,
+                max_size=5,
+            )
+        ),
+        max_leaves=12,
+    ),
+)
+def test_no_values_whatever_break_the_reading_or_the_json(values, usage):
+    names = [
+        *window_headers(used_percent="", window_minutes="", reset_at="", reset_after_seconds=""),
+        *(f"x-codex-credits-{key}" for key in ("has-credits", "unlimited", "balance")),
+        "x-codex-active-limit",
+        "x-codex-limit-name",
+    ]
+    for quota in (read(dict(zip(names, values, strict=True))), read_usage(usage, NOW)):
+        json.dumps([quota.to_dict(), throttles(quota, set())], allow_nan=False)
+        for window in quota.windows:
+            if window.resets_at:
+                reset_phrase(window.resets_at, NOW, UTC)

@@ -1,0 +1,143 @@
+"""A body is taken as it comes: all that is there at once, never more than is bounded, nothing lost."""
+
+import asyncio
+from typing import cast
+
+import httpx
+import pytest
+from hypothesis import given, strategies as st
+
+from amplifier_module_provider_openai_chatgpt.transport.body_reader import MOST_WAITING, Inflow
+
+
+class Source:
+    """A response: bytes come at once, None is a moment in which nothing is there, an error ends it."""
+
+    def __init__(self, *script):
+        self.script = script
+        self.given = 0
+        self.leaving = asyncio.Event()
+        self.left = self.is_closed = False
+
+    async def aiter_bytes(self):
+        try:
+            for step in self.script:
+                if step is None:
+                    await asyncio.sleep(0)
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    self.given += len(step)
+                    yield step
+        finally:
+            self.leaving.set()
+            await idle()
+            self.left = True
+
+    async def aclose(self):
+        self.is_closed = True
+
+
+def reading(source):
+    return Inflow(cast("httpx.Response", source))
+
+
+async def idle():
+    """Let everything run that can run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def take_all(inflow):
+    taken = []
+    while piece := await inflow.take():
+        taken.append(piece)
+    return taken
+
+
+async def test_what_came_without_waiting_is_one_piece_and_the_rest_another():
+    inflow = reading(Source(b"a", b"b", None, None, None, b"c", b"d"))
+
+    assert await take_all(inflow) == [b"ab", b"cd"]
+
+
+@given(st.lists(st.none() | st.binary(min_size=1, max_size=5)))
+async def test_the_pieces_are_the_body_in_its_order(script):
+    inflow = reading(Source(*script))
+
+    assert b"".join(await take_all(inflow)) == b"".join(filter(None, script))
+
+
+async def test_the_end_is_told_again_to_those_who_ask_again():
+    inflow = reading(Source(b"a"))
+
+    assert [await inflow.take() for _ in range(3)] == [b"a", b"", b""]
+
+
+async def test_reading_pauses_when_much_waits_and_goes_on_once_it_is_taken():
+    source = Source(*[bytes(1000)] * 1000)
+    inflow = reading(source)
+
+    await idle()
+    assert MOST_WAITING <= source.given < MOST_WAITING + 1000
+    first = await inflow.take()
+    await idle()
+
+    assert len(first) < source.given < 2 * MOST_WAITING + 2000
+    assert len(first) + sum(map(len, await take_all(inflow))) == 1_000_000
+
+
+async def test_what_came_before_an_error_is_taken_before_it_is_raised():
+    inflow = reading(Source(b"a", b"b", OSError("gone")))
+
+    assert await inflow.take() == b"ab"
+    for _ in range(2):
+        with pytest.raises(OSError, match="gone"):
+            await inflow.take()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param([b"a", *[None] * 1000], id="waiting for more"),
+        pytest.param([bytes(MOST_WAITING), b"a"], id="waiting to be taken"),
+        pytest.param([b"a", OSError("gone")], id="failed"),
+        pytest.param([b"a"], id="ended"),
+    ],
+)
+async def test_closing_leaves_the_body_and_no_task_behind(script):
+    source, before = Source(*script), asyncio.all_tasks()
+    inflow = reading(source)
+    await idle()
+
+    await inflow.aclose()
+
+    assert source.left
+    assert source.is_closed
+    assert asyncio.all_tasks() == before
+
+
+async def test_reading_is_left_alone_while_it_cleans_up():
+    source = Source(b"a", *[None] * 100_000)
+    inflow = reading(source)
+    closing = asyncio.create_task(inflow.aclose())
+
+    await source.leaving.wait()
+    for _ in range(3):
+        closing.cancel()
+        await asyncio.sleep(0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert source.left
+
+
+async def test_a_last_piece_that_comes_once_the_response_is_closed_waits_for_nobody():
+    """As a decoder's, which is flushed after the end of the network's bytes."""
+    source = Source(bytes(MOST_WAITING))
+    source.is_closed = True
+    inflow = reading(source)
+    await idle()
+
+    async with asyncio.timeout(5):
+        await inflow.aclose()

@@ -1,0 +1,163 @@
+"""Connections are kept where that is free, and given up where it would cost a wait."""
+
+import asyncio
+import time
+
+import pytest
+from amplifier_core.llm_errors import LLMError
+
+from amplifier_module_provider_openai_chatgpt.transport.body_reader import MOMENT
+from tests.event_recorder import busy_connections, eventually
+
+from .raw_backend import HEAD, OPENING, closing, delta, provider_for, question, raw_backend
+
+
+async def whole(line):
+    line.send(OPENING, delta("Hello"), *closing("Hello"))
+    line.end()
+
+
+async def test_calls_one_after_another_share_a_connection(config):
+    async with raw_backend(whole) as backend, provider_for(backend, config) as provider:
+        for _ in range(5):
+            response = await provider.complete(question())
+            assert response.text == "Hello"
+
+    assert backend.connections == 1
+
+
+async def test_the_end_of_a_stream_may_come_a_little_after_the_answer(config):
+    async def in_two_pieces(line):
+        line.send(OPENING, *closing("Hello"))
+        await line.writer.drain()
+        await asyncio.sleep(0)
+        line.end()
+
+    async with raw_backend(in_two_pieces) as backend, provider_for(backend, config) as provider:
+        for _ in range(5):
+            await provider.complete(question())
+
+    assert backend.connections == 1
+
+
+async def test_an_answer_is_not_kept_waiting_by_a_stream_that_stays_open(config):
+    left = asyncio.Event()
+
+    async def holds_on(line):
+        line.send(OPENING, *closing("Hello"))
+        await line.hung_up()
+        left.set()
+
+    async with raw_backend(holds_on) as backend, provider_for(backend, config) as provider:
+        async with asyncio.timeout(5):
+            response = await provider.complete(question())
+            await left.wait()
+
+    assert response.text == "Hello"
+
+
+async def test_an_answer_cut_by_a_stop_sequence_is_not_read_on(config):
+    left = asyncio.Event()
+
+    async def talks_on(line):
+        line.send(OPENING, delta("one STOP"))
+        try:
+            while not left.is_set():
+                line.send(delta(" and on"))
+                await line.writer.drain()
+                await asyncio.sleep(0)
+        except ConnectionError:
+            left.set()
+
+    async with raw_backend(talks_on) as backend, provider_for(backend, config) as provider:
+        async with asyncio.timeout(5):
+            response = await provider.complete(question(stop=["STOP"]))
+            await left.wait()
+
+    assert response.text == "one "
+
+
+async def test_an_answer_stands_even_if_the_connection_breaks_right_after_it(config):
+    async def breaks(line):
+        line.send(OPENING, *closing("Hello"))
+        line.writer.write(b"no chunk\r\n")
+
+    async with raw_backend(breaks) as backend, provider_for(backend, config) as provider:
+        assert (await provider.complete(question())).text == "Hello"
+        assert (await provider.complete(question())).text == "Hello"
+
+    assert backend.connections == 2
+
+
+async def in_pieces(line):
+    for events in [OPENING, delta("one ")], [delta("STOP")], closing("one STOP"):
+        line.send(*events)
+        await line.writer.drain()
+        await asyncio.sleep(0)
+    line.end()
+
+
+async def at_step(step, call, *, times):
+    """Cancel a call after so many steps of the loop, perhaps again two later; True while it still ran."""
+    task = asyncio.create_task(call)
+    for time_of_cancel in range(times):
+        for _ in range(2 if time_of_cancel else step):
+            await asyncio.sleep(0)
+        task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    except LLMError:
+        pass
+    return False
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    ("status", "stop"),
+    [
+        pytest.param(b"200", [], id="an answer"),
+        pytest.param(b"200", ["STOP"], id="a stop sequence"),
+        pytest.param(b"503", [], id="a failure"),
+        pytest.param(b"401", [], id="a sign-in refused"),
+    ],
+)
+async def test_no_step_of_a_call_keeps_its_connection_when_cancelled(config, status, stop, times):
+    trouble = False
+
+    async def answer(line):
+        line.writer.write(HEAD.replace(b"200", status) if trouble else HEAD)
+        await in_pieces(line)
+
+    async with (
+        raw_backend(answer, head=b"") as backend,
+        provider_for(backend, config | {"max_retries": 0}) as provider,
+    ):
+        step, ran = 0, True
+        while ran and step < 60:
+            trouble = False
+            await provider.complete(question())
+            trouble = True
+            ran = await at_step(step, provider.complete(question(stop=stop)), times=times)
+            await eventually(lambda: not busy_connections(provider), seconds=2)
+            step += 1
+
+    assert step > 15
+
+
+async def test_a_stream_that_ends_just_when_it_is_waited_for_no_longer_keeps_nothing(config):
+    async def ends_in_a_held_up_loop(line):
+        line.send(OPENING, delta("one STOP"))
+        await line.writer.drain()
+        for _ in range(20):  # meanwhile the call comes to wait for the end
+            await asyncio.sleep(0)
+        line.end()
+        time.sleep(2 * MOMENT)  # noqa: ASYNC251 - then the end and the time are up in one step of the loop
+
+    async with raw_backend(ends_in_a_held_up_loop) as backend, provider_for(backend, config) as provider:
+        for _ in range(3):
+            assert (await provider.complete(question(stop=["STOP"]))).text == "one "
+            assert busy_connections(provider) == []
+
+    assert backend.connections == 1

@@ -1,0 +1,140 @@
+"""Reading an answer costs what its length says: counted work, the same on every machine."""
+
+import asyncio
+import sys
+import tracemalloc
+from functools import partial
+
+import pytest
+from amplifier_core import HookResult
+
+from amplifier_module_provider_openai_chatgpt.call.events import STREAM_DELTA
+from amplifier_module_provider_openai_chatgpt.response.accumulator import Answer
+from amplifier_module_provider_openai_chatgpt.transport.sse import SSEParser
+from tests.event_recorder import Hearing
+
+from ..request.conversations import call_for
+from .raw_backend import OPENING, closing, delta, frame, provider_for, question, raw_backend
+
+PACKET = 1400
+EVENTS_PER_READ = 16
+
+
+def packets(wire):
+    return [wire[at : at + PACKET] for at in range(0, len(wire), PACKET)]
+
+
+def count(work):
+    """Count the calls of Python and of C functions in ``work``, and among these the decodings."""
+    calls = {"all": 0, "from_json": 0}
+
+    def note(_frame, event, function):
+        if event in {"call", "c_call"}:
+            calls["all"] += 1
+            calls["from_json"] += event == "c_call" and function.__name__ == "from_json"
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def bytes_made(parser, pieces):
+    """Add up how far each piece made the memory grow: every copy of what is held shows here."""
+    made = 0
+    tracemalloc.start()
+    try:
+        for piece in pieces:
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            parser.feed(piece)
+            made += tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    return made
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_one_event_of_8_mb_in_packets_is_copied_a_few_times_and_not_with_every_packet(line_end):
+    wire = frame({"type": "a", "text": "0123456789abcdef" * 2**19}).replace(b"\n", line_end)
+
+    assert bytes_made(SSEParser(), packets(wire)) < 8 * len(wire)
+
+
+def test_a_packet_of_a_large_event_costs_a_few_steps():
+    pieces = packets(frame({"type": "a", "text": "0123456789abcdef" * 2**19}))
+    parser = SSEParser()
+
+    assert count(lambda: [parser.feed(piece) for piece in pieces])["all"] < 16 * len(pieces)
+
+
+def stream(deltas):
+    events = [OPENING, *(delta(f"word {number} ") for number in range(deltas))]
+    pieces = [events[at : at + EVENTS_PER_READ] for at in range(0, len(events), EVENTS_PER_READ)]
+    return [b"".join(map(frame, piece)) for piece in pieces]
+
+
+def read(pieces):
+    parser, answer = SSEParser(), Answer(call_for(question()))
+    for piece in pieces:
+        answer.feed(parser.feed(piece))
+
+
+def test_a_delta_is_decoded_once_and_costs_a_few_steps_however_many_there_are():
+    short, long = (count(partial(read, stream(size))) for size in (2_000, 20_000))
+
+    assert long["from_json"] - short["from_json"] == 18_000
+    assert long["all"] < 10.5 * short["all"]
+    assert long["all"] < 15 * 20_000
+
+
+async def hear(answer, config, hearing):
+    """Complete a call and return the texts of its deltas."""
+    async with raw_backend(answer) as backend, provider_for(backend, config, hearing.coordinator) as provider:
+        await provider.complete(question())
+    return [data["text"] for data in hearing.of(STREAM_DELTA)]
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one chunk", "each in a chunk of HTTP"])
+async def test_what_arrives_together_is_one_emit_and_nothing_waits_for_what_follows(config, apart):
+    words = [[f"{read}.{place} " for place in range(EVENTS_PER_READ)] for read in range(50)]
+    hearing = Hearing()
+
+    async def answer(line):
+        line.send(OPENING)
+        for number, read_ in enumerate(words):
+            for piece in read_ if apart else [read_]:
+                line.send(*map(delta, [piece] if apart else piece))
+            await hearing.heard(STREAM_DELTA, number + 1)
+        line.send(*closing("".join(map("".join, words))))
+        line.end()
+
+    assert await hear(answer, config, hearing) == ["".join(read_) for read_ in words]
+
+
+async def test_what_arrives_while_a_listener_is_busy_is_told_at_once_after_it(config):
+    words = [f"{number} " for number in range(100)]
+    hearing, free = Hearing(), asyncio.Event()
+
+    async def be_busy(_event, _data):
+        await free.wait()
+        return HookResult()
+
+    async def answer(line):
+        line.send(OPENING, delta("first "))
+        await hearing.heard(STREAM_DELTA)
+        for word in words:
+            line.send(delta(word))
+            await line.writer.drain()
+            await asyncio.sleep(0)
+        free.set()
+        line.send(*closing("first " + "".join(words)))
+        line.end()
+
+    hearing.coordinator.hooks.register(STREAM_DELTA, be_busy, name="busy")
+    texts = await hear(answer, config, hearing)
+
+    assert "".join(texts) == "first " + "".join(words)
+    assert len(texts) <= 4, "the last words may come a moment later"
