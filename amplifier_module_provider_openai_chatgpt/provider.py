@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .auth.device import DeviceCode
-    from .call.fallbacks import Lane
+    from .call.fallbacks import RequestShape
     from .transport.http_sse import Client
 
 DISPLAY_NAME = "OpenAI ChatGPT"
@@ -32,7 +32,7 @@ CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-c
 LOGIN_SILENCE = 30.0
 
 # Learnt once for all sessions of a process: every sub-agent mounts a provider of its own.
-_lanes: dict[str, dict[str, Lane]] = {}
+_shapes: dict[str, dict[str, RequestShape]] = {}
 
 
 class ChatGPTProvider:
@@ -70,7 +70,7 @@ class ChatGPTProvider:
         self.timeout = self.settings.timeout
         self.credentials = self._sign_in(tokens)
         self.catalogue = shared_catalogue(self.settings, self._get, self.account_id)
-        self.lanes = _lanes.setdefault(self.settings.base_url, {})
+        self.shapes = _shapes.setdefault(self.settings.base_url, {})
         self.throttled: set[Any] = set()
         self.warned: set[str] = set()
 

@@ -73,7 +73,7 @@ class Server:
             pass
 
     def _answer(self, connection: socket.socket) -> None:
-        """Answer the requests of one connection until the client has enough."""
+        """ResponseAccumulator the requests of one connection until the client has enough."""
         with connection.makefile("rb") as incoming:
             for number, path in enumerate(iter(lambda: _read_request(incoming), "")):
                 if path == "/":

@@ -17,7 +17,7 @@ from amplifier_module_provider_openai_chatgpt.call.events import (
 RESPONSES = "/codex/responses"
 
 
-class Hearing:
+class EventRecorder:
     """Remembers every event in order; ``react`` is called with each, before the next can come."""
 
     def __init__(self, react=None):
@@ -26,7 +26,7 @@ class Hearing:
         self._react = react
         self._news = asyncio.Condition()
         for event in EVENTS:
-            self.coordinator.hooks.register(event, self._hear, name=f"hearing:{event}")
+            self.coordinator.hooks.register(event, self._hear, name=f"recorder:{event}")
 
     async def _hear(self, event, data):
         self.log.append((event, data))

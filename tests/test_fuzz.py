@@ -1,6 +1,6 @@
 """Whatever comes off the wire, a call ends in a response that keeps the rules or in a kernel error.
 
-Most streams go straight through what reads them (SSEParser, Answer, the response, the payloads of events and
+Most streams go straight through what reads them (SSEParser, ResponseAccumulator, the response, the payloads of events and
 the errors), without client, hooks and sockets, which is some fifty times faster. The others go the whole way:
 a provider's ``complete`` against the simulator over a real socket, heard on the kernel's own hooks.
 """
@@ -20,11 +20,11 @@ from amplifier_module_provider_openai_chatgpt.models.model import Model
 from amplifier_module_provider_openai_chatgpt.protocol.blocks import BlockEnd, BlockStart
 from amplifier_module_provider_openai_chatgpt.redaction import for_events, redact
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
-from amplifier_module_provider_openai_chatgpt.response.accumulator import Answer
+from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.transport.sse import SSEParser
-from tests.event_recorder import RESPONSES, Hearing, ask, assert_coherent, shown
+from tests.event_recorder import RESPONSES, EventRecorder, ask, assert_coherent, shown
 from tests.stream_mutations import CALL, CUSTOM, MESSAGE, REASONING, dumps, error_body, stream
 
 STATUSES = (400, 401, 403, 404, 413, 422, 429, 500, 503, 529, 200)
@@ -82,7 +82,7 @@ def assert_keeps_the_rules(response):
 
 def read(pieces, call):
     """Read a stream as a call does; return what was shown, and the response or the error."""
-    parser, answer, steps, raw = SSEParser(), Answer(call), [], []
+    parser, answer, steps, raw = SSEParser(), ResponseAccumulator(call), [], []
     for piece in [*pieces, None]:
         events = parser.close() if piece is None else parser.feed(piece)
         raw += events
@@ -149,12 +149,12 @@ def fuzz_error_bodies(numbers):
 
 async def fuzz_calls(sim, config, faults):
     """Make a call for each fault; return how many became responses."""
-    hearing = Hearing()
+    recorder = EventRecorder()
     settings = {**config, "max_retries": 0, "max_continuations": 1, "raw": True}
-    provider = ChatGPTProvider(settings, hearing.coordinator)
+    provider = ChatGPTProvider(settings, recorder.coordinator)
     responses = 0
     for name, fault in faults:
-        hearing.log.clear()
+        recorder.log.clear()
         sim.forget()
         sim.misbehave(RESPONSES, fault)
         with told_as("call", name), contextlib.suppress(LLMError):
@@ -162,10 +162,10 @@ async def fuzz_calls(sim, config, faults):
             responses += 1
             assert_keeps_the_rules(response)
             places = {place for place, text in enumerate(map(text_of, response.content)) if text}
-            assert set(shown(hearing.log)) <= set(range(len(response.content)))
-            assert set(shown(hearing.log)) >= places
+            assert set(shown(recorder.log)) <= set(range(len(response.content)))
+            assert set(shown(recorder.log)) >= places
         with told_as("events of call", name):
-            assert_coherent(hearing.log)
+            assert_coherent(recorder.log)
     await provider.close()
     return responses
 

@@ -83,7 +83,7 @@ ROWS = {
         *verdicts.BY_CODE.values(),
         *verdicts.BY_STATUS.values(),
         *(row for *_, row in verdicts.BY_WORDS),
-        *(row for name, row in vars(verdicts).items() if isinstance(row, verdicts.Row)),
+        *(row for name, row in vars(verdicts).items() if isinstance(row, verdicts.Rule)),
     )
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.model import LATEST
 from ..request.build import build_call, requested_model
 from .events import Emitter
-from .fallbacks import Lane
+from .fallbacks import RequestShape
 from .turn import Cancellation, Turn
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def complete(
             catalogue=provider.catalogue,
             settings=provider.settings,
             cancellation=cancellation,
-            lanes=provider.lanes,
+            shapes=provider.shapes,
             throttled=provider.throttled,
         )
         events.response = response = await cancellation.guard(turn.run())
@@ -69,7 +69,7 @@ async def _describe(provider: ChatGPTProvider, request: ChatRequest, kwargs: Map
         session_id=_session_id(provider.coordinator),
         warned=provider.warned,
     )
-    return provider.lanes.get(call.model, Lane()).call(call)
+    return provider.shapes.get(call.model, RequestShape()).call(call)
 
 
 def _session_id(coordinator: Any) -> str | None:

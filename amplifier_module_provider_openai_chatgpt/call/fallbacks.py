@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class RequestShape:
     """How a model wants to be asked, as learnt from its refusals; ``tierless``: at no fast tier."""
 
     lite: bool = False
@@ -33,12 +33,12 @@ class Lane:
         return replace(call, lite=self.lite, version=self.version, service_tier=tier)
 
 
-class Corrections:
+class Fallbacks:
     """The forms that one ``complete()`` has tried, each of them once."""
 
-    def __init__(self, catalogue: Catalogue, lanes: MutableMapping[str, Lane]) -> None:
+    def __init__(self, catalogue: Catalogue, shapes: MutableMapping[str, RequestShape]) -> None:
         self._catalogue = catalogue
-        self._lanes = lanes
+        self._shapes = shapes
         self._tried: set[str] = set()
 
     async def corrected(self, call: Call, error: LLMError) -> Call | None:
@@ -79,9 +79,9 @@ class Corrections:
 
     def learn(self, call: Call) -> None:
         """Remember the form in which this model has just accepted a call."""
-        known = self._lanes.get(call.model, Lane())
-        lane = Lane(call.lite, call.version, tierless=known.tierless or "tier" in self._tried)
-        if lane.tierless and not known.tierless:
+        known = self._shapes.get(call.model, RequestShape())
+        shape = RequestShape(call.lite, call.version, tierless=known.tierless or "tier" in self._tried)
+        if shape.tierless and not known.tierless:
             logger.warning("The model %s has no fast tier for this account: it is asked without.", call.model)
-        if lane != known:
-            self._lanes[call.model] = lane
+        if shape != known:
+            self._shapes[call.model] = shape

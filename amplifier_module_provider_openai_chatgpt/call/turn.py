@@ -18,10 +18,10 @@ from amplifier_core.llm_errors import AbortError, LLMError
 
 from ..errors import kernel as errors
 from ..quota import read_headers, throttles
-from ..response.accumulator import Answer
+from ..response.accumulator import ResponseAccumulator
 from ..settings import PROVIDER
 from ..tasks import ended
-from .fallbacks import Corrections
+from .fallbacks import Fallbacks
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, MutableMapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from ..transport.http_sse import Client
     from .events import Exchange
-    from .fallbacks import Lane
+    from .fallbacks import RequestShape
 
 Result = TypeVar("Result")
 
@@ -103,17 +103,17 @@ class Turn:
         catalogue: Catalogue,
         settings: Settings,
         cancellation: Cancellation,
-        lanes: MutableMapping[str, Lane],
+        shapes: MutableMapping[str, RequestShape],
         throttled: set[Any],
     ) -> None:
         self._call = call
-        self._answer = Answer(call)
+        self._answer = ResponseAccumulator(call)
         self._client = client
         self._exchange = exchange
         self._catalogue = catalogue
         self._settings = settings
         self._cancellation = cancellation
-        self._corrections = Corrections(catalogue, lanes)
+        self._fallbacks = Fallbacks(catalogue, shapes)
         self._throttled = throttled
 
     async def run(self) -> ChatGPTResponse:
@@ -161,7 +161,7 @@ class Turn:
                 return await self._attempt()
             except LLMError as error:
                 await self._note_refusal(error)
-                corrected = await self._corrections.corrected(self._call, error)
+                corrected = await self._fallbacks.corrected(self._call, error)
                 if corrected is not None:
                     self._call = corrected
                     await self._start_over(error)
@@ -177,7 +177,7 @@ class Turn:
     async def _attempt(self) -> None:
         answer, exchange = self._answer, self._exchange
         async with self._client.open(self._call) as stream:
-            self._corrections.learn(self._call)
+            self._fallbacks.learn(self._call)
             await self._note_headers(stream.headers)
             async with aclosing(stream.reads()) as reads:
                 async for events in reads:

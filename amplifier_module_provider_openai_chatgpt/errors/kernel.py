@@ -25,7 +25,7 @@ from .refusal import (
     read_refusal,
     unsupported_parameter,
 )
-from .table import USAGE_LIMIT, Row, row_for
+from .table import USAGE_LIMIT, Rule, row_for
 from .transport import (
     Phase,
     event_too_large,
@@ -215,7 +215,7 @@ def _wait(seconds: float | None) -> str:
     return f"try again in {span(seconds)}" if seconds else "try again in a moment"
 
 
-def _said(refusal: Refusal, row: Row) -> str:
+def _said(refusal: Refusal, row: Rule) -> str:
     words = refusal.message
     if not row.quote or not words or words.lower().rstrip(".!") in _EMPTY_WORDS:
         return ""

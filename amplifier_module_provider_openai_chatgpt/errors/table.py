@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .refusal import Refusal
 
 
-class Row(NamedTuple):
+class Rule(NamedTuple):
     """How one kind of refusal is told. ``quote``: the server's own words may add something.
 
     ``say`` may hold {model}, {status}, {account}, {choose}, {wait}; they are filled from the call.
@@ -46,89 +46,89 @@ class Row(NamedTuple):
 
 _SIGN_IN = f"run `{LOGIN_COMMAND}` to sign in again."
 
-USAGE_LIMIT = Row(QuotaExceededError, "ChatGPT usage limit reached", quote=False)  # told by _usage_limit
-_CREDITS = Row(
+USAGE_LIMIT = Rule(QuotaExceededError, "ChatGPT usage limit reached", quote=False)  # told by _usage_limit
+_CREDITS = Rule(
     QuotaExceededError,
     f"The quota of this ChatGPT account is used up: check plan and billing at {USAGE_PAGE}.",
 )
-_NOT_INCLUDED = Row(
+_NOT_INCLUDED = Rule(
     QuotaExceededError,
     "{account} does not include Codex: a plan that does is needed, see https://chatgpt.com/explore/plus.",
     quote=False,
 )
-_TOO_MANY = Row(
+_TOO_MANY = Rule(
     RateLimitError,
     "Too many requests in a short time, which is not the usage limit: {wait}.",
     retryable=True,
 )
-_AT_CAPACITY = Row(
+_AT_CAPACITY = Rule(
     ProviderUnavailableError,
     "The model {model} is overloaded at the moment: try again in a few minutes or choose another model.",
     retryable=True,
 )
-_SERVER = Row(
+_SERVER = Rule(
     ProviderUnavailableError,
     "The ChatGPT backend failed{status}: try again in a few minutes.",
     retryable=True,
 )
-_CONTEXT = Row(
+_CONTEXT = Rule(
     ContextLengthError,
     "The conversation is too long for the model {model}: compact it, or start a new one.",
 )
-_POLICY = Row(
+_POLICY = Rule(
     ContentFilterError,
     "OpenAI's safety policy stopped this request: rephrase it, or start a new conversation.",
 )
-_PROMPT = Row(
+_PROMPT = Rule(
     InvalidRequestError, "The backend refuses this prompt: rephrase it, or start a new conversation."
 )
-_SIGNED_OUT = Row(AuthenticationError, f"The ChatGPT sign-in is no longer accepted: {_SIGN_IN}", quote=False)
-_ACCOUNT = Row(
+_SIGNED_OUT = Rule(AuthenticationError, f"The ChatGPT sign-in is no longer accepted: {_SIGN_IN}", quote=False)
+_ACCOUNT = Rule(
     AuthenticationError,
     "This ChatGPT account or workspace is not active any more: sign in with another one.",
 )
-_NO_MODEL = Row(NotFoundError, "{account} does not offer the model {model}: {choose}.")
-_GATE = Row(
+_NO_MODEL = Rule(NotFoundError, "{account} does not offer the model {model}: {choose}.")
+_GATE = Rule(
     NotFoundError,
     "OpenAI keeps the model {model} to newer clients: update this provider, or {choose}.",
 )
-_REGION = Row(
+_REGION = Rule(
     AccessDeniedError,
     "OpenAI does not serve the country or region that this request came from: try without VPN or proxy.",
 )
-_INVALID = Row(
+_INVALID = Rule(
     InvalidRequestError,
     "The backend refuses the request as malformed{status}: start a new conversation, or report this.",
 )
-_PARAMETER = Row(
+_PARAMETER = Rule(
     InvalidRequestError,
     "The backend refuses a parameter of the request{status}: check extra_request_params, or report this.",
 )
-_REASONING = Row(
+_REASONING = Rule(
     InvalidRequestError,
     "The backend cannot read the reasoning kept from earlier in this conversation: start a new one.",
 )
-_PAIRS = Row(
+_PAIRS = Rule(
     InvalidRequestError,
     "A tool call of this conversation lacks its result, or a result its call: start a new conversation.",
 )
-_IMAGE = Row(
+_IMAGE = Rule(
     InvalidRequestError, "An image of this conversation cannot be read: send it again as PNG or JPEG."
 )
-_CHALLENGE = Row(
+_CHALLENGE = Rule(
     ProviderUnavailableError,
     "Cloudflare keeps this connection from ChatGPT{status}: try another network, without VPN or proxy.",
     retryable=True,
     quote=False,
 )
-_WEB_PAGE = Row(
+_WEB_PAGE = Rule(
     AccessDeniedError,
     "A web page came instead of an answer{status}: a proxy or firewall on the way probably blocks ChatGPT.",
     quote=False,
 )
 
 # By the server's `code`, else its `type`, whatever the status (docs/backend.md, Failures).
-BY_CODE: dict[str, Row] = {
+BY_CODE: dict[str, Rule] = {
     "usage_limit_reached": USAGE_LIMIT,
     "usage_limit_exceeded": USAGE_LIMIT,
     "insufficient_quota": _CREDITS,
@@ -142,7 +142,7 @@ BY_CODE: dict[str, Row] = {
     "slow_down": _AT_CAPACITY,
     "overloaded": _AT_CAPACITY,
     "overloaded_error": _AT_CAPACITY,
-    "flex_unavailable": Row(
+    "flex_unavailable": Rule(
         ProviderUnavailableError, "The flex tier has no room for the model {model}: ask without service_tier."
     ),
     "server_error": _SERVER,
@@ -178,7 +178,7 @@ _REQUEST = frozenset({400, 403, 404, 413, 422, None})
 _BUSY = frozenset({429, 500, 502, 503, 529, None})
 _LIMIT = frozenset({403, 404, 429, None})
 # By the server's words, where no code decides: (statuses, pattern, row), the first that fits.
-BY_WORDS: tuple[tuple[frozenset[int | None], str, Row], ...] = (
+BY_WORDS: tuple[tuple[frozenset[int | None], str, Rule], ...] = (
     (_LIMIT, r"\busage limit\b", USAGE_LIMIT),
     (_REQUEST, r"\b(?:unsupported|unknown) parameter\b", _PARAMETER),
     (_REQUEST, r"requires a newer version", _GATE),
@@ -196,18 +196,18 @@ BY_WORDS: tuple[tuple[frozenset[int | None], str, Row], ...] = (
     (frozenset({None}), r"\brate limit\b|\btoo many requests\b", _TOO_MANY),
 )
 
-_MOVED = Row(
+_MOVED = Rule(
     ProviderUnavailableError,
     "The backend answered with a redirect{status}: check base_url, and any proxy or login page on the way.",
     quote=False,
 )
-_OTHER_REQUEST = Row(
+_OTHER_REQUEST = Rule(
     InvalidRequestError, "The backend refuses the request{status}: update this provider, or report this."
 )
-BY_STATUS: dict[int, Row] = {
+BY_STATUS: dict[int, Rule] = {
     **dict.fromkeys(
         range(200, 300),
-        Row(
+        Rule(
             ProviderUnavailableError,
             "The backend sent no event stream{status}: try again, and check base_url if it stays so.",
             retryable=True,
@@ -217,26 +217,26 @@ BY_STATUS: dict[int, Row] = {
     **dict.fromkeys(range(400, 500), _OTHER_REQUEST),
     400: _INVALID,
     401: _SIGNED_OUT._replace(quote=True),
-    402: Row(
+    402: Rule(
         QuotaExceededError, f"OpenAI asks for payment{{status}}: check plan and billing at {USAGE_PAGE}."
     ),
-    403: Row(
+    403: Rule(
         AccessDeniedError,
         "{account} may not do this{status}: a workspace rule may forbid it, ask its administrator.",
     ),
-    404: Row(
+    404: Rule(
         NotFoundError,
         "The backend does not find this{status}: check base_url and the model {model}, or {choose}.",
     ),
-    405: Row(NotFoundError, "The backend does not take such a call at this address{status}: check base_url."),
-    407: Row(
+    405: Rule(NotFoundError, "The backend rejects this method at this address{status}: check base_url."),
+    407: Rule(
         AccessDeniedError,
         "The proxy on the way asks for a sign-in{status}: put its user and password into HTTPS_PROXY.",
     ),
-    408: Row(
+    408: Rule(
         LLMTimeoutError, "The backend gave up waiting for the request{status}: try again.", retryable=True
     ),
-    409: Row(
+    409: Rule(
         ProviderUnavailableError,
         "The request met another one at the backend{status}: try again.",
         retryable=True,
@@ -244,30 +244,30 @@ BY_STATUS: dict[int, Row] = {
     410: _NO_MODEL,
     413: _CONTEXT,
     422: _INVALID,
-    425: Row(
+    425: Rule(
         ProviderUnavailableError,
         "The backend was not ready for the request{status}: try again.",
         retryable=True,
     ),
     429: _TOO_MANY,
-    451: Row(
+    451: Rule(
         AccessDeniedError,
         "OpenAI may not serve this for legal reasons{status}: nothing on this machine changes that.",
     ),
     **dict.fromkeys(range(500, 600), _SERVER),
     529: _AT_CAPACITY,
 }
-_STRANGE = Row(
+_STRANGE = Rule(
     LLMError, "The backend answered in a way nobody knows{status}: check base_url and any proxy on the way."
 )
 
 
-def row_for(refusal: Refusal) -> Row:
+def row_for(refusal: Refusal) -> Rule:
     """Return the row that a refusal falls under; without a status it came as an event of a stream."""
     return next(row for row in _candidates(refusal) if row is not None)
 
 
-def _candidates(refusal: Refusal) -> Iterator[Row | None]:
+def _candidates(refusal: Refusal) -> Iterator[Rule | None]:
     by_code = BY_CODE.get(refusal.code), BY_CODE.get(refusal.kind)
     if USAGE_LIMIT in by_code:
         yield USAGE_LIMIT

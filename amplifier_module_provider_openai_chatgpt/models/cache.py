@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Listing:
+class CachedCatalogue:
     """The models of one account; ``fetched_at`` (seconds since 1970) is None only for the built-in few."""
 
     models: tuple[Model, ...]
@@ -52,7 +52,7 @@ class Listing:
         return self.fetched_at is not None and abs(now - self.fetched_at) <= KEPT_FOR
 
 
-BUILT_IN_LISTING = Listing(BUILT_IN, "built-in")
+BUILT_IN_CATALOGUE = CachedCatalogue(BUILT_IN, "built-in")
 
 
 @lru_cache(maxsize=32)
@@ -62,7 +62,7 @@ def place_of(token_path: Path, account_id: str, base_url: str) -> Path:
     return token_path.with_name(f"openai-chatgpt-models-{digest}.json")
 
 
-def load(path: Path) -> Listing | None:
+def load(path: Path) -> CachedCatalogue | None:
     """Return the stored list; one that makes no sense is set aside as ``*.corrupt``, with a warning."""
     try:
         if not path.is_file():
@@ -79,7 +79,7 @@ def load(path: Path) -> Listing | None:
         return None
 
 
-def store(path: Path, listing: Listing) -> None:
+def store(path: Path, listing: CachedCatalogue) -> None:
     """Replace the stored list in one step, readable by its owner only; failing to is no failure."""
     document = {
         "version": _FILE_VERSION,
@@ -109,7 +109,7 @@ def remove(path: Path) -> None:
         logger.debug("The stored list of models cannot be removed: %s", error)
 
 
-def _parse(content: bytes) -> Listing | None:
+def _parse(content: bytes) -> CachedCatalogue | None:
     """None: another version's file. Raises ValueError for what no version can have written."""
     if len(content) > _LARGEST_FILE:
         raise ValueError("too large")
@@ -122,7 +122,7 @@ def _parse(content: bytes) -> Listing | None:
     models = tuple(parse_models(document))
     if not isinstance(when, int | float) or not 0 <= when < _LATEST or not any(m.is_listed for m in models):
         raise ValueError("no time or no model")
-    return Listing(models, "disk", float(when), etag if isinstance(etag, str) else None)
+    return CachedCatalogue(models, "disk", float(when), etag if isinstance(etag, str) else None)
 
 
 def _set_aside(path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, LLMError
 
 from ..settings import PROVIDER
-from .cache import BUILT_IN_LISTING, Listing, load, place_of, remove, store
+from .cache import BUILT_IN_CATALOGUE, CachedCatalogue, load, place_of, remove, store
 from .model import Model, listed, look_up, parse_models
 
 if TYPE_CHECKING:
@@ -36,24 +36,24 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class CacheEntry:
     """What is known for one account, for which the place of its disk copy stands.
 
     ``checked_at`` is when the backend last confirmed the list; None: it must be asked again.
     """
 
     path: Path | None
-    listing: Listing
+    listing: CachedCatalogue
     checked_at: float | None = None
 
 
 @dataclass(slots=True)
-class Memory:
+class SharedCache:
     """What one process remembers. ``knowledge`` is only ever replaced as a whole: threads need no lock."""
 
-    knowledge: Knowledge | None = None
+    knowledge: CacheEntry | None = None
     refetched_for: str | None = None
-    flights: dict[Any, asyncio.Task[Listing]] = field(default_factory=dict)
+    flights: dict[Any, asyncio.Task[CachedCatalogue]] = field(default_factory=dict)
 
 
 class Catalogue:
@@ -73,15 +73,15 @@ class Catalogue:
         cache_path: Callable[[], Path | None],
         clock: Callable[[], float] = time.time,
         limit: float = FETCH_LIMIT,
-        memory: Memory | None = None,
+        memory: SharedCache | None = None,
     ) -> None:
         self._fetch = fetch
         self._ttl = ttl
         self._cache_path = cache_path
         self._clock = clock
         self._limit = limit
-        self._memory = memory if memory is not None else Memory()
-        self._shown = BUILT_IN_LISTING
+        self._memory = memory if memory is not None else SharedCache()
+        self._shown = BUILT_IN_CATALOGUE
 
     @property
     def source(self) -> Source:
@@ -138,7 +138,7 @@ class Catalogue:
             self._memory.refetched_for = etag
             self._memory.knowledge = replace(known, checked_at=None)
 
-    async def _listing(self, path: Path | None) -> Listing:
+    async def _listing(self, path: Path | None) -> CachedCatalogue:
         known = self._memory.knowledge
         if known is None or known.path != path or known.checked_at is None:
             return await self._join_fetch(path)
@@ -146,7 +146,7 @@ class Catalogue:
         is_fresh = 0 <= self._clock() - known.checked_at < self._ttl
         return known.listing if is_fresh else await self._join_fetch(path)
 
-    async def _join_fetch(self, path: Path | None) -> Listing:
+    async def _join_fetch(self, path: Path | None) -> CachedCatalogue:
         """Wait for the fetch of this loop and account, begun by whoever came first."""
         flights = self._memory.flights
         key = (asyncio.get_running_loop(), path)
@@ -155,7 +155,7 @@ class Catalogue:
             flights[key].add_done_callback(lambda task: _landed(flights, key, task))
         return await asyncio.shield(flights[key])
 
-    async def _fetch_or_fall_back(self, path: Path | None) -> Listing:
+    async def _fetch_or_fall_back(self, path: Path | None) -> CachedCatalogue:
         try:
             async with asyncio.timeout(self._limit):
                 listing = await self._fetch_listing()
@@ -167,39 +167,39 @@ class Catalogue:
         except (LLMError, TimeoutError) as error:
             return self._last_good(path, str(error) or f"No answer within {self._limit:g} seconds.")
         if self._cache_path() == path:
-            self._memory.knowledge = Knowledge(path, listing, self._clock())
+            self._memory.knowledge = CacheEntry(path, listing, self._clock())
             if path is not None:
                 store(path, listing)
         return listing
 
-    async def _fetch_listing(self) -> Listing:
+    async def _fetch_listing(self) -> CachedCatalogue:
         """A list without one model to choose counts as a failure: a version gate answers like that."""
         for version in CLIENT_VERSIONS:
             payload, etag = await self._fetch(version)
             models = tuple(parse_models(payload))
             if any(model.is_listed for model in models):
-                return Listing(models, "live", self._clock(), etag)
+                return CachedCatalogue(models, "live", self._clock(), etag)
         raise LLMError("The backend's list names no model to choose.", provider=PROVIDER)
 
-    def _last_good(self, path: Path | None, reason: str) -> Listing:
+    def _last_good(self, path: Path | None, reason: str) -> CachedCatalogue:
         held = self._held(path)
         if held.source == "built-in":
             # Another process may have stored a list since.
             held = self._stored(path)
-        last = replace(held, source="disk") if held.is_kept_at(self._clock()) else BUILT_IN_LISTING
+        last = replace(held, source="disk") if held.is_kept_at(self._clock()) else BUILT_IN_CATALOGUE
         logger.warning("The list of models could not be fetched, the %s one is used: %s", last.source, reason)
         return last
 
-    def _held(self, path: Path | None) -> Listing:
+    def _held(self, path: Path | None) -> CachedCatalogue:
         """What is known without the network; the disk is asked once per account."""
         known = self._memory.knowledge
         if known is None or known.path != path:
-            known = self._memory.knowledge = Knowledge(path, self._stored(path))
+            known = self._memory.knowledge = CacheEntry(path, self._stored(path))
         return known.listing
 
-    def _stored(self, path: Path | None) -> Listing:
+    def _stored(self, path: Path | None) -> CachedCatalogue:
         listing = load(path) if path else None
-        return listing if listing and listing.is_kept_at(self._clock()) else BUILT_IN_LISTING
+        return listing if listing and listing.is_kept_at(self._clock()) else BUILT_IN_CATALOGUE
 
     def _forget(self, path: Path | None) -> None:
         """A refused account must not look as if it still had its models."""
@@ -210,7 +210,9 @@ class Catalogue:
             remove(path)
 
 
-def _landed(flights: dict[Any, asyncio.Task[Listing]], key: Any, task: asyncio.Task[Listing]) -> None:
+def _landed(
+    flights: dict[Any, asyncio.Task[CachedCatalogue]], key: Any, task: asyncio.Task[CachedCatalogue]
+) -> None:
     flights.pop(key, None)
     if not task.cancelled():
         # Retrieved here too, for all who waited may have been cancelled.
@@ -221,7 +223,7 @@ def _bare(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 
-_memories: dict[tuple[Path, str], Memory] = {}
+_memories: dict[tuple[Path, str], SharedCache] = {}
 
 
 def shared_catalogue(settings: Settings, get: Get, account: Callable[[], str]) -> Catalogue:
@@ -240,5 +242,5 @@ def shared_catalogue(settings: Settings, get: Get, account: Callable[[], str]) -
         account_id = account()
         return place_of(settings.token_file_path, account_id, settings.base_url) if account_id else None
 
-    memory = _memories.setdefault((settings.token_file_path, settings.base_url), Memory())
+    memory = _memories.setdefault((settings.token_file_path, settings.base_url), SharedCache())
     return Catalogue(fetch, ttl=settings.models_cache_ttl, cache_path=cache_path, memory=memory)

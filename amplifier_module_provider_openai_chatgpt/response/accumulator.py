@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..transport.sse import Event
 
 
-class Answer:
+class ResponseAccumulator:
     """What one ``complete()`` has got so far.
 
     A *leg* is one response of the backend: ``begin_leg`` starts the next behind what is there,
@@ -294,7 +294,7 @@ class Answer:
         steps, self._steps = self._steps, []
         return steps
 
-    _HANDLERS: ClassVar[Mapping[str, Callable[[Answer, Event], None]]] = {
+    _HANDLERS: ClassVar[Mapping[str, Callable[[ResponseAccumulator, Event], None]]] = {
         "response.output_text.delta": _text_delta,
         "response.refusal.delta": _text_delta,
         "response.reasoning_summary_text.delta": _summary_delta,

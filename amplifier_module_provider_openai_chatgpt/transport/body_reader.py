@@ -23,7 +23,7 @@ MOST_WAITING = 64 * 1024
 MOMENT = 0.01
 
 
-class Inflow:
+class BodyReader:
     """Reads a body, and closes its response, in a task of its own. Belongs to one event loop."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -34,7 +34,7 @@ class Inflow:
         self._room = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
 
-    async def take(self) -> bytes:
+    async def read_available(self) -> bytes:
         """Return all that is there, waiting only where that is nothing; ``b""`` at the end.
 
         Raises what the reading raised, once everything that came before was taken.

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from ..errors import kernel as errors
 from ..http import new_client
-from .body_reader import Inflow
+from .body_reader import BodyReader
 from .sse import EventTooLargeError, SSEParser
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Client:
             response = await client.send(request, stream=True)
             if response.status_code != 401 or len(tried) > RESCUES:
                 return response
-            await Inflow(response).aclose()
+            await BodyReader(response).aclose()
             tried.append(await self._sign_in.renew(*tried))
 
     def _identity_headers(self, identity: Identity) -> dict[str, str]:
@@ -212,7 +212,7 @@ class ResponseStream:
 
     def __init__(self, response: httpx.Response, model: str, silence: float) -> None:
         self.headers: Mapping[str, str] = response.headers
-        self._inflow = Inflow(response)
+        self._reader = BodyReader(response)
         self._model = model
         self._silence = silence
 
@@ -227,7 +227,7 @@ class ResponseStream:
         phase = errors.Phase.WAITING
         last = time.monotonic()
         try:
-            while piece := await self._inflow.take():
+            while piece := await self._reader.read_available():
                 events = parser.feed(piece)
                 if events:
                     phase = errors.Phase.ANSWERING
@@ -257,12 +257,12 @@ class ResponseStream:
         """
         with suppress(TimeoutError, *errors.transport_failures()):
             async with asyncio.timeout(LINGER):
-                while await self._inflow.take():
+                while await self._reader.read_available():
                     pass
 
     async def aclose(self) -> None:
         """Stop reading, wherever it is."""
-        await self._inflow.aclose()
+        await self._reader.aclose()
 
 
 def _call_headers(call: Call) -> dict[str, str]:
@@ -292,7 +292,7 @@ def _may_be_stream(response: httpx.Response) -> bool:
 
 async def _read_at_most(response: httpx.Response, limit: int, *, into: bytearray) -> None:
     """Read a body, or as much of it as ``limit`` bytes; what came before a failure is kept."""
-    async with aclosing(Inflow(response)) as inflow:
-        while len(into) < limit and (piece := await inflow.take()):
+    async with aclosing(BodyReader(response)) as body:
+        while len(into) < limit and (piece := await body.read_available()):
             into += piece
     del into[limit:]

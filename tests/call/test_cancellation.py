@@ -22,7 +22,7 @@ from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from tests.conftest import write_tokens
 from tests.event_recorder import (
     RESPONSES,
-    Hearing,
+    EventRecorder,
     ask,
     assert_coherent,
     busy_connections,
@@ -82,8 +82,8 @@ async def _pump(reader, writer):
 
 
 @pytest.fixture
-async def hearing():
-    return Hearing()
+async def recorder():
+    return EventRecorder()
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ async def begin(config):
     """Begins a call whose events a listener hears."""
     providers = []
 
-    def call(hearing, text="Say hello.", **settings):
-        providers.append(ChatGPTProvider({**config, **settings}, hearing.coordinator))
+    def call(recorder, text="Say hello.", **settings):
+        providers.append(ChatGPTProvider({**config, **settings}, recorder.coordinator))
         return asyncio.create_task(providers[-1].complete(ask(text)))
 
     yield call
@@ -164,9 +164,9 @@ class Stage:
     def __init__(self, sim, config, kind, way, chance):
         self.sim, self.kind, self.way, self.chance = sim, kind, way, chance
         self.house = FullHouse(sim.auth_url) if kind.full_house else None
-        self.hearing = Hearing(self._react)
+        self.recorder = EventRecorder(self._react)
         where = {"base_url": self.house.base_url} if self.house else {}
-        self.provider = ChatGPTProvider({**config, **kind.settings, **where}, self.hearing.coordinator)
+        self.provider = ChatGPTProvider({**config, **kind.settings, **where}, self.recorder.coordinator)
         self.stopped_at = 0.0
         self._countdown = chance.randrange(kind.heard) if isinstance(kind.heard, int) else -1
 
@@ -186,8 +186,8 @@ class Stage:
         for path in (RESPONSES, TOKEN):
             self.sim.behave(path)
         self.sim.release()
-        self.hearing.coordinator.cancellation.reset()
-        self.hearing.log.clear()
+        self.recorder.coordinator.cancellation.reset()
+        self.recorder.log.clear()
         if self.house:
             await self.house.open()
         return await self.provider.complete(ask())
@@ -201,7 +201,7 @@ class Stage:
         if isinstance(self.kind.heard, int):
             return
         if self.kind.heard:
-            await self.hearing.heard(self.kind.heard)
+            await self.recorder.heard(self.kind.heard)
         else:
             await stalled(self.sim)
         for _ in range(self.chance.randrange(30)):
@@ -217,7 +217,7 @@ class Stage:
     def _stop(self):
         self.stopped_at = time.monotonic()
         if self.way == "session":
-            self.hearing.coordinator.cancellation.request_immediate()
+            self.recorder.coordinator.cancellation.request_immediate()
         else:
             self._call.cancel()
 
@@ -232,15 +232,15 @@ async def stop_at_any_moment(sim, config, token_file, kind, way, moment):
     stage = Stage(sim, config, kind, way, Random(f"{moment}"))
     outcome, seconds = await stage.perform()
     assert type(outcome) is WAYS[way]
-    assert_coherent(stage.hearing.log)
-    response = stage.hearing.response
+    assert_coherent(stage.recorder.log)
+    response = stage.recorder.response
     assert (response["status"], response["error_type"]) == ("cancelled", type(outcome).__name__)
-    assert (STREAM_ABORTED in stage.hearing.names) is (STREAM_DELTA in stage.hearing.names)
+    assert (STREAM_ABORTED in stage.recorder.names) is (STREAM_DELTA in stage.recorder.names)
     assert busy_connections(stage.provider) == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
     renewals = len(sim.requests_to(TOKEN))
     assert (await stage.ask_again()).text
-    assert stage.hearing.response["status"] == "ok"
+    assert stage.recorder.response["status"] == "ok"
     if renewals:
         assert len(sim.requests_to(TOKEN)) == renewals, "a renewal that was begun is not lost"
         spent = sim.requests_to(TOKEN)[-1].json["refresh_token"]
@@ -272,111 +272,111 @@ async def test_twenty_moments_of_every_kind_of_call(sim, config, token_file, kin
     await eventually(lambda: open_files() <= files)
 
 
-async def test_a_session_that_was_stopped_before_sends_nothing(sim, hearing, begin):
-    await begin(hearing)
-    hearing.log.clear()
-    hearing.coordinator.cancellation.request_immediate()
+async def test_a_session_that_was_stopped_before_sends_nothing(sim, recorder, begin):
+    await begin(recorder)
+    recorder.log.clear()
+    recorder.coordinator.cancellation.request_immediate()
     with pytest.raises(AbortError):
-        await begin(hearing)
-    assert hearing.response["status"] == "cancelled"
+        await begin(recorder)
+    assert recorder.response["status"] == "cancelled"
     assert len(sim.requests) == 1
 
 
-async def test_a_second_stop_that_hits_the_task_too_is_a_cancelled_task(sim, hearing, begin):
+async def test_a_second_stop_that_hits_the_task_too_is_a_cancelled_task(sim, recorder, begin):
     """As when a person presses Ctrl-C twice."""
     sim.misbehave(RESPONSES, ALL_BUT_THE_LAST)
-    call = begin(hearing)
-    await hearing.heard(STREAM_DELTA)
-    hearing.coordinator.cancellation.request_immediate()
+    call = begin(recorder)
+    await recorder.heard(STREAM_DELTA)
+    recorder.coordinator.cancellation.request_immediate()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert_coherent(hearing.log)
+    assert_coherent(recorder.log)
 
 
 async def test_the_response_is_told_even_if_the_task_is_cancelled_while_the_abort_is_told(sim, begin):
     sim.misbehave(RESPONSES, ALL_BUT_THE_LAST)
     calls: list[asyncio.Task] = []
-    hearing = Hearing(lambda event, _: event == STREAM_ABORTED and calls[0].cancel())
-    calls.append(call := begin(hearing))
-    await hearing.heard(STREAM_DELTA)
+    recorder = EventRecorder(lambda event, _: event == STREAM_ABORTED and calls[0].cancel())
+    calls.append(call := begin(recorder))
+    await recorder.heard(STREAM_DELTA)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert_coherent(hearing.log)
-    assert hearing.response["status"] == "cancelled"
+    assert_coherent(recorder.log)
+    assert recorder.response["status"] == "cancelled"
 
 
-async def test_a_listener_that_never_returns_does_not_hold_a_stopped_call(sim, hearing, begin):
+async def test_a_listener_that_never_returns_does_not_hold_a_stopped_call(sim, recorder, begin):
     never = asyncio.Event()
 
     async def block(event, data):
-        hearing.coordinator.cancellation.request_immediate()
+        recorder.coordinator.cancellation.request_immediate()
         await never.wait()
 
-    hearing.coordinator.hooks.register(STREAM_DELTA, block, name="block")
+    recorder.coordinator.hooks.register(STREAM_DELTA, block, name="block")
     with pytest.raises(AbortError):
-        await begin(hearing)
-    assert hearing.response["status"] == "cancelled"
+        await begin(recorder)
+    assert recorder.response["status"] == "cancelled"
     assert sim.wait_until(lambda: not sim.connections_open)
 
 
-async def test_looking_up_the_latest_model_is_broken_off_too(sim, hearing, begin):
+async def test_looking_up_the_latest_model_is_broken_off_too(sim, recorder, begin):
     sim.misbehave("/codex/models", Fault(stall_before_headers=True))
-    call = begin(hearing, default_model="latest")
+    call = begin(recorder, default_model="latest")
     await stalled(sim)
-    hearing.coordinator.cancellation.request_immediate()
+    recorder.coordinator.cancellation.request_immediate()
     with pytest.raises(AbortError):
         await call
     assert sim.stalled, "the list was not waited for"
     sim.release()
-    assert hearing.names == ["llm:request", "llm:response"]
+    assert recorder.names == ["llm:request", "llm:response"]
     assert sim.requests_to(RESPONSES) == []
     await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
-async def test_a_graceful_stop_lets_the_running_call_finish(sim, hearing, begin):
+async def test_a_graceful_stop_lets_the_running_call_finish(sim, recorder, begin):
     sim.misbehave(RESPONSES, Fault(stall_after_event=9))
-    call = begin(hearing)
-    await hearing.heard(STREAM_DELTA)
-    hearing.coordinator.cancellation.request_graceful()
+    call = begin(recorder)
+    await recorder.heard(STREAM_DELTA)
+    recorder.coordinator.cancellation.request_graceful()
     await stalled(sim)
     sim.release()
     assert (await call).text
-    assert hearing.response["status"] == "ok"
+    assert recorder.response["status"] == "ok"
 
 
-async def test_after_a_graceful_stop_a_failed_attempt_is_not_repeated(sim, hearing, begin):
+async def test_after_a_graceful_stop_a_failed_attempt_is_not_repeated(sim, recorder, begin):
     sim.misbehave(RESPONSES, Fault(stall_after_event=9, cut_after_event=10))
-    call = begin(hearing)
-    await hearing.heard(STREAM_DELTA)
-    hearing.coordinator.cancellation.request_graceful()
+    call = begin(recorder)
+    await recorder.heard(STREAM_DELTA)
+    recorder.coordinator.cancellation.request_graceful()
     await stalled(sim)
     sim.release()
     with pytest.raises(StreamError):
         await call
-    assert "provider:retry" not in hearing.names
+    assert "provider:retry" not in recorder.names
     assert len(sim.requests_to(RESPONSES)) == 1
 
 
-async def test_a_graceful_stop_during_a_wait_ends_the_wait_with_its_failure(sim, hearing, begin):
+async def test_a_graceful_stop_during_a_wait_ends_the_wait_with_its_failure(sim, recorder, begin):
     sim.misbehave(RESPONSES, Fault(status=503, headers={"retry-after": "50"}))
-    call = begin(hearing)
-    await hearing.heard("provider:retry")
-    hearing.coordinator.cancellation.request_graceful()
+    call = begin(recorder)
+    await recorder.heard("provider:retry")
+    recorder.coordinator.cancellation.request_graceful()
     async with asyncio.timeout(25):
         with pytest.raises(ProviderUnavailableError, match="HTTP 503"):
             await call
-    assert hearing.response["status"] == "error"
+    assert recorder.response["status"] == "error"
     assert len(sim.requests_to(RESPONSES)) == 1
 
 
-async def test_after_a_graceful_stop_an_answer_that_was_cut_is_not_continued(sim, hearing, begin):
+async def test_after_a_graceful_stop_an_answer_that_was_cut_is_not_continued(sim, recorder, begin):
     sim.max_output_cut = 1
     sim.misbehave(RESPONSES, Fault(stall_after_event=9))
-    call = begin(hearing, "Tell me of owls.")
-    await hearing.heard(STREAM_DELTA)
-    hearing.coordinator.cancellation.request_graceful()
+    call = begin(recorder, "Tell me of owls.")
+    await recorder.heard(STREAM_DELTA)
+    recorder.coordinator.cancellation.request_graceful()
     await stalled(sim)
     sim.release()
     assert (await call).finish_reason == "length"

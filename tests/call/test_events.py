@@ -19,7 +19,7 @@ from amplifier_module_provider_openai_chatgpt.call.events import (
     STREAM_START,
 )
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
-from tests.event_recorder import RESPONSES, Hearing, ask, assert_coherent, shown, stalled
+from tests.event_recorder import RESPONSES, EventRecorder, ask, assert_coherent, shown, stalled
 
 TIME = ToolSpec(name="get_time", description="Tells the time.", parameters={"type": "object"})
 IN_ONE_READ = Fault(piece_size=1_000_000)
@@ -27,16 +27,16 @@ FAR_BEHIND_THE_LAST = 10_000
 
 
 @pytest.fixture
-async def hearing():
-    return Hearing()
+async def recorder():
+    return EventRecorder()
 
 
 @pytest.fixture
-async def call(config, hearing):
+async def call(config, recorder):
     """Calls a provider with these settings, and returns the answer or the error."""
     made = []
 
-    async def run(request=None, *, coordinator=hearing.coordinator, kwargs=(), **settings):
+    async def run(request=None, *, coordinator=recorder.coordinator, kwargs=(), **settings):
         made.append(ChatGPTProvider({**config, **settings}, coordinator))
         try:
             return await made[-1].complete(request or ask(), **dict(kwargs))
@@ -97,56 +97,56 @@ PATHS = {
 
 
 @pytest.mark.parametrize(("scene", "options", "outcome"), PATHS.values(), ids=PATHS)
-async def test_every_request_gets_exactly_one_response(sim, hearing, call, scene, options, outcome):
+async def test_every_request_gets_exactly_one_response(sim, recorder, call, scene, options, outcome):
     for fault in scene.get("faults", ()):
         sim.misbehave(RESPONSES, fault)
     sim.reply_with(*scene.get("replies", ()))
     result = await call(ask(**options))
-    assert_coherent(hearing.log)
+    assert_coherent(recorder.log)
     if outcome == "ok":
-        assert hearing.response["status"] == "ok"
+        assert recorder.response["status"] == "ok"
         texts = [getattr(block, "text", getattr(block, "thinking", "")) for block in result.content]
-        assert shown(hearing.log) == {place: text for place, text in enumerate(texts) if text}
+        assert shown(recorder.log) == {place: text for place, text in enumerate(texts) if text}
     else:
         assert type(result).__name__ == outcome
-        failed = {key: hearing.response[key] for key in ("status", "error", "error_type")}
+        failed = {key: recorder.response[key] for key in ("status", "error", "error_type")}
         assert failed == {"status": "error", "error": str(result), "error_type": outcome}
 
 
-async def test_a_call_that_is_never_sent_has_its_request_and_response_too(hearing, call, tmp_path):
+async def test_a_call_that_is_never_sent_has_its_request_and_response_too(recorder, call, tmp_path):
     error = await call(token_file_path=str(tmp_path / "none.json"))
-    assert_coherent(hearing.log)
-    assert hearing.names == ["llm:request", "llm:response"]
-    assert hearing.response["error"] == str(error)
+    assert_coherent(recorder.log)
+    assert recorder.names == ["llm:request", "llm:response"]
+    assert recorder.response["error"] == str(error)
 
 
-async def test_a_bad_environment_is_told_by_the_first_call(hearing, call, monkeypatch):
+async def test_a_bad_environment_is_told_by_the_first_call(recorder, call, monkeypatch):
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", "~nobody-of-this-name/x")
     monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", "http://example.com")
     error = await call(base_url=None)
     assert "OPENAI_CHATGPT_BASE_URL" in str(error)
-    assert_coherent(hearing.log)
-    assert hearing.response["error_type"] == "EnvironmentRefusedError"
+    assert_coherent(recorder.log)
+    assert recorder.response["error_type"] == "EnvironmentRefusedError"
 
 
-async def test_a_fault_of_our_own_is_a_kernel_error_that_says_so(hearing, call):
+async def test_a_fault_of_our_own_is_a_kernel_error_that_says_so(recorder, call):
     error = await call(ChatRequest.model_construct(messages=[object()], model=None, metadata=None))
     assert type(error) is LLMError
     assert str(error).startswith("The provider failed in an unforeseen way (")
-    assert_coherent(hearing.log)
-    assert hearing.response["error"] == str(error)
+    assert_coherent(recorder.log)
+    assert recorder.response["error"] == str(error)
 
 
-async def test_events_of_one_call_come_in_order(sim, hearing, call):
+async def test_events_of_one_call_come_in_order(sim, recorder, call):
     """Blocks follow each other; what a cut voids is declared void before the retry is announced."""
     sim.misbehave(RESPONSES, Fault(cut_after_event=9))
     await call(ask("What time is it?", tools=[TIME]), reasoning_effort="medium")
-    short = {name.removeprefix("llm:").removeprefix("stream_block_"): None for name in hearing.names}
+    short = {name.removeprefix("llm:").removeprefix("stream_block_"): None for name in recorder.names}
     assert list(short) == [
         *("request", "start", "delta", "end", "stream_aborted"),
         *("provider:retry", "response"),
     ]
-    after = hearing.log[hearing.names.index("provider:retry") + 1 :]
+    after = recorder.log[recorder.names.index("provider:retry") + 1 :]
     blocks = [
         (name, data["block_type"]) for name, data in after if name != STREAM_DELTA and data.get("block_type")
     ]
@@ -155,43 +155,43 @@ async def test_events_of_one_call_come_in_order(sim, hearing, call):
         for kind in ("thinking", "text", "tool_use")
         for moment in ("start", "end")
     ]
-    assert [data.get("name") for data in hearing.of(STREAM_START)][-3:] == [None, None, "get_time"]
+    assert [data.get("name") for data in recorder.of(STREAM_START)][-3:] == [None, None, "get_time"]
 
 
-async def test_calls_at_once_keep_their_events_apart(hearing, call):
+async def test_calls_at_once_keep_their_events_apart(recorder, call):
     await asyncio.gather(*(call(ask(f"Tell me about {number} owls.")) for number in range(8)))
-    ids = {data["request_id"] for _, data in hearing.log}
+    ids = {data["request_id"] for _, data in recorder.log}
     assert len(ids) == 8
     for one in ids:
-        assert_coherent([entry for entry in hearing.log if entry[1]["request_id"] == one])
+        assert_coherent([entry for entry in recorder.log if entry[1]["request_id"] == one])
 
 
-async def test_the_first_words_are_heard_before_the_rest_is_sent(sim, hearing, call):
+async def test_the_first_words_are_heard_before_the_rest_is_sent(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(stall_after_event=9))
     running = asyncio.create_task(call())
-    await hearing.heard(STREAM_DELTA)
-    assert "llm:response" not in hearing.names
+    await recorder.heard(STREAM_DELTA)
+    assert "llm:response" not in recorder.names
     await stalled(sim)
     sim.release()
     await running
-    assert hearing.response["status"] == "ok"
+    assert recorder.response["status"] == "ok"
 
 
-async def test_deltas_of_one_read_are_one_event_per_block(sim, hearing, call):
+async def test_deltas_of_one_read_are_one_event_per_block(sim, recorder, call):
     sim.misbehave(RESPONSES, IN_ONE_READ)
     answer = await call(reasoning_effort="medium")
-    deltas = [(data["block_index"], data["sequence"], data["text"]) for data in hearing.of(STREAM_DELTA)]
+    deltas = [(data["block_index"], data["sequence"], data["text"]) for data in recorder.of(STREAM_DELTA)]
     assert deltas == [(0, 0, answer.content[0].thinking), (1, 0, answer.content[1].text)]
 
 
-async def test_deltas_of_several_reads_are_counted_per_block(sim, hearing, call):
+async def test_deltas_of_several_reads_are_counted_per_block(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(pace=0.002))
     await call(reasoning_effort="medium")
-    assert_coherent(hearing.log)
-    assert {data["block_index"] for data in hearing.of(STREAM_DELTA) if data["sequence"] == 2} == {0, 1}
+    assert_coherent(recorder.log)
+    assert {data["block_index"] for data in recorder.of(STREAM_DELTA) if data["sequence"] == 2} == {0, 1}
 
 
-async def test_a_listener_that_fails_or_denies_changes_nothing(hearing, call):
+async def test_a_listener_that_fails_or_denies_changes_nothing(recorder, call):
     async def fail(event, data):
         raise RuntimeError("listener")
 
@@ -199,12 +199,12 @@ async def test_a_listener_that_fails_or_denies_changes_nothing(hearing, call):
         return HookResult(action="deny", reason="no")
 
     for event in EVENTS:
-        hearing.coordinator.hooks.register(event, fail, name=f"fail:{event}")
-        hearing.coordinator.hooks.register(event, deny, name=f"deny:{event}")
+        recorder.coordinator.hooks.register(event, fail, name=f"fail:{event}")
+        recorder.coordinator.hooks.register(event, deny, name=f"deny:{event}")
     answer = await call()
     assert answer.text
-    assert_coherent(hearing.log)
-    assert shown(hearing.log) == {0: answer.text}
+    assert_coherent(recorder.log)
+    assert shown(recorder.log) == {0: answer.text}
 
 
 async def test_a_slow_listener_delays_the_stream_and_loses_nothing_of_it(sim, call):
@@ -263,11 +263,11 @@ async def test_a_registry_that_cannot_list_its_listeners_is_told_everything(call
     assert names[-1] == "llm:response"
 
 
-async def test_half_a_surrogate_pair_waits_for_its_other_half(sim, hearing, call):
+async def test_half_a_surrogate_pair_waits_for_its_other_half(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(body=said("A \ud83d", "\ude00!", " \udc00 end")))
     answer = await call()
     assert answer.text == "A 😀! \N{REPLACEMENT CHARACTER} end"
-    assert shown(hearing.log) == {0: answer.text}
+    assert shown(recorder.log) == {0: answer.text}
 
 
 ODD = {
@@ -283,19 +283,19 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
-async def test_no_payload_is_too_odd_for_the_kernel(sim, hearing, call, odd):
+async def test_no_payload_is_too_odd_for_the_kernel(sim, recorder, call, odd):
     if "fault" in odd:
         sim.misbehave(RESPONSES, odd["fault"])
     await call(odd.get("request"), raw=True, **odd.get("settings", {}))
-    assert_coherent(hearing.log)
-    json.dumps(hearing.log, allow_nan=False).encode()
+    assert_coherent(recorder.log)
+    json.dumps(recorder.log, allow_nan=False).encode()
 
 
-async def test_use_streaming_false_keeps_the_stream_to_itself(sim, hearing, call):
+async def test_use_streaming_false_keeps_the_stream_to_itself(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(cut_after_event=9))
     assert (await call(use_streaming=False)).text
-    assert set(hearing.names) == {"llm:request", "provider:retry", "llm:response"}
-    assert hearing.of("llm:request")[0]["streaming"] is False
+    assert set(recorder.names) == {"llm:request", "provider:retry", "llm:response"}
+    assert recorder.of("llm:request")[0]["streaming"] is False
 
 
 @pytest.mark.parametrize(
@@ -303,22 +303,22 @@ async def test_use_streaming_false_keeps_the_stream_to_itself(sim, hearing, call
     [(False, False), (0, True), (None, True), ("false", True), ([], True), (True, True)],
     ids=repr,
 )
-async def test_only_false_itself_silences_one_call(config, hearing, stream, is_heard):
-    provider = ChatGPTProvider(config, hearing.coordinator)
+async def test_only_false_itself_silences_one_call(config, recorder, stream, is_heard):
+    provider = ChatGPTProvider(config, recorder.coordinator)
     await provider.complete(ask(metadata={"stream": stream}))
-    assert (STREAM_DELTA in hearing.names) is is_heard
-    hearing.log.clear()
+    assert (STREAM_DELTA in recorder.names) is is_heard
+    recorder.log.clear()
     await provider.complete(ask())
-    assert STREAM_DELTA in hearing.names, "the next call is not affected"
+    assert STREAM_DELTA in recorder.names, "the next call is not affected"
     await provider.close()
 
 
-async def test_usage_of_event_and_response_agree_in_the_documented_spelling(sim, hearing, call):
+async def test_usage_of_event_and_response_agree_in_the_documented_spelling(sim, recorder, call):
     details = {"input_tokens_details": {"cached_tokens": 1024, "cache_write_tokens": 7}}
     counts = {"input_tokens": 1200, "output_tokens": 64, "output_tokens_details": {"reasoning_tokens": 32}}
     sim.reply_with(Reply(usage={**counts, **details}))
     answer = await call()
-    assert hearing.response["usage"] == {
+    assert recorder.response["usage"] == {
         "input_tokens": 1200,
         "output_tokens": 64,
         "total_tokens": 1264,
@@ -327,20 +327,20 @@ async def test_usage_of_event_and_response_agree_in_the_documented_spelling(sim,
         "cache_write_tokens": 7,
         "cost_usd": None,
     }
-    assert answer.usage.model_dump() == hearing.response["usage"]
+    assert answer.usage.model_dump() == recorder.response["usage"]
 
 
-async def test_caches_that_were_not_used_are_left_out_of_the_usage(hearing, call):
+async def test_caches_that_were_not_used_are_left_out_of_the_usage(recorder, call):
     await call()
-    usage = hearing.response["usage"]
+    usage = recorder.response["usage"]
     assert set(usage) == {"input_tokens", "output_tokens", "total_tokens", "reasoning_tokens", "cost_usd"}
 
 
-async def test_a_response_tells_how_long_the_call_took_and_what_is_left_of_the_limits(sim, hearing, call):
+async def test_a_response_tells_how_long_the_call_took_and_what_is_left_of_the_limits(sim, recorder, call):
     sim.use_quota(12, 40)
     await call()
-    assert isinstance(hearing.response["duration_ms"], float)
-    windows = hearing.response["rate_limits"]["windows"]
+    assert isinstance(recorder.response["duration_ms"], float)
+    windows = recorder.response["rate_limits"]["windows"]
     assert [(window["name"], window["used_percent"]) for window in windows] == [
         ("5-hour", 12),
         ("weekly", 40),
@@ -348,21 +348,21 @@ async def test_a_response_tells_how_long_the_call_took_and_what_is_left_of_the_l
 
 
 @pytest.mark.parametrize("as_status", [429, 404, 200])
-async def test_a_refusal_tells_of_the_limits_too(sim, hearing, call, as_status):
+async def test_a_refusal_tells_of_the_limits_too(sim, recorder, call, as_status):
     sim.exhaust(status=as_status)
     assert isinstance(await call(), QuotaExceededError)
-    windows = hearing.response["rate_limits"]["windows"]
+    windows = recorder.response["rate_limits"]["windows"]
     assert windows[0]["used_percent"] == 100
-    assert [news["reason"] for news in hearing.of("provider:throttle")] == ["usage_limit_reached"]
+    assert [news["reason"] for news in recorder.of("provider:throttle")] == ["usage_limit_reached"]
 
 
-async def test_a_window_past_ninety_percent_is_news_once(sim, config, hearing):
+async def test_a_window_past_ninety_percent_is_news_once(sim, config, recorder):
     sim.use_quota(89, 95, each=1)
-    provider = ChatGPTProvider(config, hearing.coordinator)
+    provider = ChatGPTProvider(config, recorder.coordinator)
     for _ in range(4):
         await provider.complete(ask())
     await provider.close()
-    news = hearing.of("provider:throttle")
+    news = recorder.of("provider:throttle")
     assert [one["dimension"] for one in news] == ["5-hour", "weekly"]
     assert {"provider", "model", "request_id", "reason", "remaining", "limit", "ratio", "delay"} <= set(
         news[0]
@@ -371,11 +371,11 @@ async def test_a_window_past_ninety_percent_is_news_once(sim, config, hearing):
     assert news[1]["reset_timestamp"]
 
 
-async def test_a_retry_is_announced_with_all_that_a_person_may_ask(sim, hearing, call):
+async def test_a_retry_is_announced_with_all_that_a_person_may_ask(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(status=503, headers={"retry-after-ms": "1"}))
     sim.misbehave(RESPONSES, Fault(drop_connection=True))
     await call(max_retries=5)
-    first, second = hearing.of("provider:retry")
+    first, second = recorder.of("provider:retry")
     assert {key: first[key] for key in ("attempt", "max_retries", "error_type", "retry_after")} == {
         "attempt": 1,
         "max_retries": 5,
@@ -386,27 +386,27 @@ async def test_a_retry_is_announced_with_all_that_a_person_may_ask(sim, hearing,
     assert "HTTP 503" in first["error_message"]
     assert second["attempt"] == 2
     assert "retry_after" not in second
-    assert STREAM_ABORTED not in hearing.names
+    assert STREAM_ABORTED not in recorder.names
 
 
-async def test_an_aborted_stream_says_why(sim, hearing, call):
+async def test_an_aborted_stream_says_why(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(cut_after_event=9), times=None)
     error = await call(max_retries=0)
-    assert hearing.of(STREAM_ABORTED)[0]["error"] == {"type": "StreamError", "msg": str(error)}
-    assert hearing.names[-2:] == [STREAM_ABORTED, "llm:response"]
+    assert recorder.of(STREAM_ABORTED)[0]["error"] == {"type": "StreamError", "msg": str(error)}
+    assert recorder.names[-2:] == [STREAM_ABORTED, "llm:response"]
 
 
-async def test_a_continuation_is_announced_and_numbered(sim, hearing, call):
+async def test_a_continuation_is_announced_and_numbered(sim, recorder, call):
     sim.max_output_cut = 2
     answer = await call(ask("Tell me about owls."), max_continuations=5)
-    first, second = hearing.of("provider:incomplete_continuation")
+    first, second = recorder.of("provider:incomplete_continuation")
     assert (first["continuation_number"], second["continuation_number"], first["max_attempts"]) == (1, 2, 5)
     assert first["reason"] == "max_output_tokens"
     assert first["response_id"].startswith("resp_")
-    assert shown(hearing.log) == dict(enumerate(block.text for block in answer.content))
+    assert shown(recorder.log) == dict(enumerate(block.text for block in answer.content))
 
 
-async def test_a_repaired_history_is_announced(hearing, call):
+async def test_a_repaired_history_is_announced(recorder, call):
     turn = {"type": "tool_call", "id": "call_1", "name": "get_time", "input": {}}
     messages = [
         Message(role="user", content="Time?"),
@@ -414,17 +414,17 @@ async def test_a_repaired_history_is_announced(hearing, call):
         Message(role="user", content="Well?"),
     ]
     await call(ChatRequest(messages=messages))
-    [repaired] = hearing.of("provider:tool_sequence_repaired")
+    [repaired] = recorder.of("provider:tool_sequence_repaired")
     assert repaired["repair_count"] == 1
     assert repaired["repairs"] == [{"tool_call_id": "call_1", "tool_name": "get_time"}]
 
 
 @pytest.mark.parametrize("raw", [True, False])
 async def test_raw_payloads_come_only_when_asked_for_and_without_secrets(
-    sim, hearing, config, token_file, raw
+    sim, recorder, config, token_file, raw
 ):
     tokens = json.loads(token_file.read_text())
-    provider = ChatGPTProvider({**config, "raw": raw, "reasoning_effort": "high"}, hearing.coordinator)
+    provider = ChatGPTProvider({**config, "raw": raw, "reasoning_effort": "high"}, recorder.coordinator)
     first = await provider.complete(ask())
     turn = {"role": "assistant", "content": [block.model_dump() for block in first.content]}
     echo = f"Authorization: Bearer {tokens['access_token']} for {tokens['account_id']}"
@@ -432,16 +432,16 @@ async def test_raw_payloads_come_only_when_asked_for_and_without_secrets(
     with pytest.raises(LLMError):
         await provider.complete(ChatRequest(messages=[*ask().messages, turn, *ask("Again.").messages]))
     await provider.close()
-    assert [("raw" in payload) for payload in hearing.of("llm:request")] == [raw, raw]
-    assert ("raw" in hearing.of("llm:response")[0]) is raw
-    told = json.dumps(hearing.log)
+    assert [("raw" in payload) for payload in recorder.of("llm:request")] == [raw, raw]
+    assert ("raw" in recorder.of("llm:response")[0]) is raw
+    told = json.dumps(recorder.log)
     assert sim.sealed
     assert not [secret for secret in sim.secrets | sim.sealed if secret in told]
 
 
-async def test_raw_payloads_hold_what_crossed_the_wire(sim, hearing, call):
+async def test_raw_payloads_hold_what_crossed_the_wire(sim, recorder, call):
     await call(raw=True)
-    [request] = hearing.of("llm:request")
+    [request] = recorder.of("llm:request")
     assert request["raw"]["input"] == sim.requests_to(RESPONSES)[0].json["input"]
-    events = [event["type"] for event in hearing.response["raw"]["events"]]
+    events = [event["type"] for event in recorder.response["raw"]["events"]]
     assert (events[0], events[-1]) == ("response.created", "response.completed")

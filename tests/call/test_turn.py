@@ -48,7 +48,7 @@ def stopping(sim, config):
 
     def react(event, _):
         if event == "provider:retry":
-            run.hearing.coordinator.cancellation.request_graceful()
+            run.recorder.coordinator.cancellation.request_graceful()
 
     run = Run(sim, config, react)
     return run
@@ -83,7 +83,7 @@ def after(value, name="Retry-After"):
 async def test_a_servers_hint_is_waited_for_in_full(sim, config, fault, seconds):
     sim.misbehave(RESPONSES, fault)
     run = await stopping(sim, {**config, "max_retry_delay": 300}).call()
-    [retry] = run.hearing.of("provider:retry")
+    [retry] = run.recorder.of("provider:retry")
     assert retry["delay"] == pytest.approx(seconds)
     assert retry.get("retry_after", 0) == pytest.approx(seconds)
     assert len(run.asked) == 1
@@ -92,7 +92,7 @@ async def test_a_servers_hint_is_waited_for_in_full(sim, config, fault, seconds)
 async def test_a_hint_may_be_a_date(sim, config):
     sim.misbehave(RESPONSES, after(formatdate(time.time() + 40, usegmt=True)))
     run = await stopping(sim, config).call()
-    [retry] = run.hearing.of("provider:retry")
+    [retry] = run.recorder.of("provider:retry")
     assert 20 < retry["delay"] <= 40
 
 
@@ -112,7 +112,7 @@ async def test_a_hint_beyond_max_retry_delay_is_told_and_not_waited_for(sim, con
     assert type(run.error) is RateLimitError
     assert run.error.retryable
     assert run.error.retry_after > 60
-    assert run.hearing.of("provider:retry") == []
+    assert run.recorder.of("provider:retry") == []
     assert len(run.asked) == 1
 
 
@@ -120,7 +120,7 @@ async def test_without_a_hint_the_wait_doubles_up_to_its_limit_give_or_take_a_qu
     sim.misbehave(RESPONSES, DOWN, times=None)
     waits = {"max_retries": 4, "min_retry_delay": 0.01, "max_retry_delay": 0.03}
     run = await Run(sim, {**config, **waits}).call()
-    delays = [retry["delay"] for retry in run.hearing.of("provider:retry")]
+    delays = [retry["delay"] for retry in run.recorder.of("provider:retry")]
     for delay, middle in zip(delays, (0.01, 0.02, 0.03, 0.03), strict=True):
         assert 0.75 * middle <= delay <= min(1.25 * middle, 0.03)
 
@@ -131,7 +131,7 @@ async def test_attempts_are_bounded_and_counted_from_one(sim, config, most):
     run = await Run(sim, {**config, "max_retries": most}).call()
     assert type(run.error) is ProviderUnavailableError
     assert len(run.asked) == most + 1
-    assert [(one["attempt"], one["max_retries"]) for one in run.hearing.of("provider:retry")] == [
+    assert [(one["attempt"], one["max_retries"]) for one in run.recorder.of("provider:retry")] == [
         (number, most) for number in range(1, most + 1)
     ]
 
@@ -146,7 +146,7 @@ async def test_different_failures_share_the_attempts_of_a_leg(sim, config):
         sim.misbehave(RESPONSES, fault)
     run = await Run(sim, {**config, "max_retries": 3}).call()
     assert len(run.asked) == 4
-    assert [one["error_type"] for one in run.hearing.of("provider:retry")] == [
+    assert [one["error_type"] for one in run.recorder.of("provider:retry")] == [
         "ProviderUnavailableError",
         "RateLimitError",
         "NetworkError",
@@ -165,7 +165,7 @@ async def test_what_a_voided_attempt_used_is_not_counted(sim, config):
     assert blocks(run.log) == [("thinking", "Looking at the sky"), ("text", TEXT)]
 
 
-# Corrections
+# Fallbacks
 
 
 async def ask(sim, config, *messages, model="gpt-5.5", **fields):
@@ -273,7 +273,7 @@ async def test_a_correction_takes_nothing_from_the_retries(sim, config):
     run = await ask(sim, config, model="gpt-5.6-luna-fast")
     assert run.response.text
     assert len(run.asked) == 3
-    assert [one["attempt"] for one in run.hearing.of("provider:retry")] == [1]
+    assert [one["attempt"] for one in run.recorder.of("provider:retry")] == [1]
 
 
 async def test_a_refusal_inside_the_stream_is_corrected_too(sim, config):
@@ -326,10 +326,10 @@ async def test_each_continuation_is_announced_with_the_response_that_it_continue
     end = {"type": "response.incomplete", "response": {"incomplete_details": {"reason": "max_output_tokens"}}}
     sim.reply_with(*[Reply(events=[begin, item, end]) for begin in cut], GOOD)
     run = await Run(sim, config).call()
-    request_id = run.hearing.of("llm:request")[0]["request_id"]
+    request_id = run.recorder.of("llm:request")[0]["request_id"]
     told = [
         {key: one[key] for key in one if key not in {"timestamp", "session_id", "parent_id"}}
-        for one in run.hearing.of("provider:incomplete_continuation")
+        for one in run.recorder.of("provider:incomplete_continuation")
     ]
     assert told == [
         {
@@ -359,7 +359,7 @@ async def test_an_answer_whose_end_is_not_the_models_is_continued_too(sim, confi
     sim.reply_with(Reply(items=[said("Let me see. ", phase="commentary")], end_turn=False), GOOD)
     run = await Run(sim, config).call()
     assert run.response.text == TEXT
-    assert [one["reason"] for one in run.hearing.of("provider:incomplete_continuation")] == ["end_turn"]
+    assert [one["reason"] for one in run.recorder.of("provider:incomplete_continuation")] == ["end_turn"]
     assert run.response.finish_reason == "stop"
 
 
@@ -450,23 +450,23 @@ async def test_each_leg_has_its_own_attempts(sim, config):
         sim.misbehave(RESPONSES, fault)
     run = await Run(sim, config).call()
     assert run.response.text == "It is 14 °C in Zürich."
-    assert [one["attempt"] for one in run.hearing.of("provider:retry")] == [1, 1]
+    assert [one["attempt"] for one in run.recorder.of("provider:retry")] == [1, 1]
 
 
 async def test_a_limit_seen_in_passing_is_told_whatever_becomes_of_the_call(sim, config):
     sim.use_quota(primary=95)
     sim.misbehave(RESPONSES, DOWN)
     run = await Run(sim, config).call()
-    [throttle] = run.hearing.of("provider:throttle")
+    [throttle] = run.recorder.of("provider:throttle")
     assert throttle["dimension"] == "5-hour"
-    assert run.hearing.response["rate_limits"]["plan"] == "plus"
+    assert run.recorder.response["rate_limits"]["plan"] == "plus"
 
 
 async def test_a_refusal_tells_of_the_limits_too(sim, config):
     sim.exhaust()
     run = await Run(sim, config).call()
     assert type(run.error) is QuotaExceededError
-    [throttle] = run.hearing.of("provider:throttle")
+    [throttle] = run.recorder.of("provider:throttle")
     assert throttle["reason"] == "usage_limit_reached"
-    [window, _] = run.hearing.response["rate_limits"]["windows"]
+    [window, _] = run.recorder.response["rate_limits"]["windows"]
     assert (window["name"], window["used_percent"]) == ("5-hour", 100)

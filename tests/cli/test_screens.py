@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.models.cache import Listing, place_of, store
+from amplifier_module_provider_openai_chatgpt.models.cache import CachedCatalogue, place_of, store
 from amplifier_module_provider_openai_chatgpt.models.model import Model
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 
@@ -115,7 +115,7 @@ def test_models_says_how_old_a_copy_is_and_when_the_list_is_built_in(service, mo
     )
     store(
         place_of(Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"]), service.account_id, service.base_url),
-        Listing((Model("gpt-9"),), "live", time.time() - 7200 + 59),
+        CachedCatalogue((Model("gpt-9"),), "live", time.time() - 7200 + 59),
     )
     screen = at_terminal(monkeypatch, 120, "models")
     assert (

@@ -13,7 +13,7 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.call.events import STREAM_ABORTED, STREAM_DELTA
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events as script
-from tests.event_recorder import RESPONSES, Hearing, ask, assert_coherent, blocks
+from tests.event_recorder import RESPONSES, EventRecorder, ask, assert_coherent, blocks
 
 MODEL = "gpt-5.5"
 QUESTION = "How is the weather?"
@@ -96,10 +96,10 @@ class Run:
 
     def __init__(self, sim, config, react=None):
         self.sim = sim
-        self.hearing = Hearing(react)
-        self.log: list[tuple[str, dict[str, Any]]] = self.hearing.log
+        self.recorder = EventRecorder(react)
+        self.log: list[tuple[str, dict[str, Any]]] = self.recorder.log
         settings = {"max_retries": 1, "min_retry_delay": 0, "login_on_mount": False, **config}
-        self.provider = ChatGPTProvider(settings, self.hearing.coordinator)
+        self.provider = ChatGPTProvider(settings, self.recorder.coordinator)
         self.response: Any = None
         self.error: LLMError | None = None
 
@@ -137,7 +137,7 @@ class Run:
 
     def _assert_events_are_whole(self):
         assert_coherent(self.log)
-        ended = self.hearing.response
+        ended = self.recorder.response
         assert ended["status"] == ("error" if self.error else "ok")
         if self.error is not None:
             assert (ended["error_type"], ended["error"]) == (type(self.error).__name__, str(self.error))
@@ -173,12 +173,12 @@ async def run_healed(sim, config, row):
     assert run.response.finish_reason == "stop"
     assert run.response.usage.total_tokens == 79
     assert blocks(run.log) == [("thinking", "Looking at the sky"), ("text", TEXT)]
-    assert run.hearing.of("llm:response")[0]["usage"]["input_tokens"] == 70
-    [retry] = run.hearing.of("provider:retry")
+    assert run.recorder.of("llm:response")[0]["usage"]["input_tokens"] == 70
+    [retry] = run.recorder.of("provider:retry")
     hint = retry.pop("retry_after", None)
     said = retry.pop("error_message")
     assert row.says.fullmatch(said) if isinstance(row.says, re.Pattern) else said == row.says
-    request_id = run.hearing.of("llm:request")[0]["request_id"]
+    request_id = run.recorder.of("llm:request")[0]["request_id"]
     assert {name: retry[name] for name in retry if name not in {"timestamp", "session_id", "parent_id"}} == {
         "provider": "openai-chatgpt",
         "model": MODEL,
@@ -188,7 +188,7 @@ async def run_healed(sim, config, row):
         "delay": hint or 0.0,
         "error_type": row.error.__name__,
     }
-    for aborted in run.hearing.of(STREAM_ABORTED):
+    for aborted in run.recorder.of(STREAM_ABORTED):
         assert aborted["error"] == {"type": row.error.__name__, "msg": said}
     return run
 

@@ -79,7 +79,7 @@ async def test_a_stream_may_take_far_longer_than_timeout_as_long_as_it_goes_on(s
     """Two dozen events 50 ms apart, each in time for a bound of 0.6 s."""
     row = Row(name="slow drip", fault=Fault(pace=0.05), config={"timeout": 0.6, "max_retries": 0})
     run = await run_to_its_error(service, settings, row)
-    assert run.hearing.response["duration_ms"] > 1000
+    assert run.recorder.response["duration_ms"] > 1000
 
 
 async def test_the_timeout_of_a_request_counts_before_the_setting(service, settings):

@@ -133,7 +133,7 @@ async def test_what_is_no_http_is_told_as_a_broken_connection(service, settings,
         await run.call()
     assert type(run.error) is error
     assert re.fullmatch(says, str(run.error)), run.error
-    assert len(run.hearing.of("provider:retry")) == 1
+    assert len(run.recorder.of("provider:retry")) == 1
 
 
 async def test_a_refused_connection_names_the_address_and_the_proxy(service, settings):
@@ -143,7 +143,7 @@ async def test_a_refused_connection_names_the_address_and_the_proxy(service, set
     await run.call()
     assert type(run.error) is NetworkError
     assert str(run.error) == "The server refuses connections: check base_url and any proxy."
-    assert len(run.hearing.of("provider:retry")) == 1
+    assert len(run.recorder.of("provider:retry")) == 1
 
 
 async def test_a_server_without_tls_is_no_secure_connection(service, settings):
@@ -171,7 +171,7 @@ async def test_a_connection_that_is_never_accepted_ends_after_connect_timeout(se
             one.close()
     assert type(run.error) is LLMTimeoutError
     assert str(run.error) == "No connection to ChatGPT in time: check the network, or raise connect_timeout."
-    assert len(run.hearing.of("provider:retry")) == 1
+    assert len(run.recorder.of("provider:retry")) == 1
 
 
 async def test_a_request_that_nobody_takes_in_ends_after_timeout(service, settings):
@@ -190,7 +190,7 @@ async def test_a_stored_token_that_fits_no_header_is_renewed_unseen(service, set
     run = Run(service, settings)
     await run.call()
     assert run.error is None
-    assert run.hearing.of("provider:retry") == []
+    assert run.recorder.of("provider:retry") == []
     assert len(service.requests_to("/oauth/token")) == 1
 
 
@@ -202,4 +202,4 @@ async def test_a_connection_closed_while_idle_is_replaced_unseen(service, settin
     again = await run.provider.complete(ask(QUESTION))
     await run.provider.close()
     assert again.text == TEXT
-    assert len(run.hearing.of("provider:retry")) == 1
+    assert len(run.recorder.of("provider:retry")) == 1

@@ -19,8 +19,8 @@ from amplifier_core.llm_errors import (
     RateLimitError,
 )
 
-from amplifier_module_provider_openai_chatgpt.models.cache import Listing, load, place_of, store
-from amplifier_module_provider_openai_chatgpt.models.catalogue import Catalogue, Memory, shared_catalogue
+from amplifier_module_provider_openai_chatgpt.models.cache import CachedCatalogue, load, place_of, store
+from amplifier_module_provider_openai_chatgpt.models.catalogue import Catalogue, SharedCache, shared_catalogue
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
@@ -62,7 +62,7 @@ class World:
         self.ttl = ttl
         self.catalogue = self.process()
 
-    def process(self, memory: Memory | None = None) -> Catalogue:
+    def process(self, memory: SharedCache | None = None) -> Catalogue:
         """A catalogue of another process; of another provider in this one, if it shares the memory."""
         return Catalogue(
             self.backend.fetch,
@@ -232,7 +232,7 @@ async def test_a_list_older_than_a_week_is_no_longer_used(world, backend):
 async def test_a_list_that_another_process_stored_meanwhile_is_found(world, backend):
     backend.error = NetworkError("no route")
     assert await world.slugs() == BUILT_IN_SLUGS
-    store(world.file, Listing((Model("gpt-9"),), "live", world.now))
+    store(world.file, CachedCatalogue((Model("gpt-9"),), "live", world.now))
     assert await world.slugs() == ["gpt-9"]
 
 
@@ -332,7 +332,7 @@ async def test_only_what_the_backend_listed_is_known(world, backend):
 
 
 async def test_a_stored_list_older_than_a_week_is_not_known(world):
-    store(world.file, Listing((Model("gpt-9"),), "live", world.now - 7 * DAY - 1))
+    store(world.file, CachedCatalogue((Model("gpt-9"),), "live", world.now - 7 * DAY - 1))
     assert not world.catalogue.knows("gpt-9")
 
 
@@ -345,7 +345,7 @@ async def test_what_may_be_chosen_is_told_offline_as_far_as_known(world, backend
 
 async def test_looking_up_reads_the_disk_once(world):
     assert not world.catalogue.knows("gpt-9")
-    store(world.file, Listing((Model("gpt-9"),), "live", world.now))
+    store(world.file, CachedCatalogue((Model("gpt-9"),), "live", world.now))
     assert not world.catalogue.knows("gpt-9")
     assert world.process().knows("gpt-9")
 
@@ -409,7 +409,7 @@ async def test_the_same_etag_does_not_make_a_fallback_fresh(world, backend):
 
 
 async def test_catalogues_with_one_memory_share_what_they_know(world, backend):
-    memory = Memory()
+    memory = SharedCache()
     first, second = world.process(memory), world.process(memory)
     await first.list()
     await second.list()
@@ -495,5 +495,5 @@ def test_a_copy_of_another_version_is_left_alone(world):
 def test_a_copy_that_is_a_folder_is_no_copy(world):
     world.file.mkdir()
     assert load(world.file) is None
-    store(world.file, Listing((Model("gpt-9"),), "live", world.now))
+    store(world.file, CachedCatalogue((Model("gpt-9"),), "live", world.now))
     assert [item.name for item in world.folder.iterdir()] == [world.file.name]

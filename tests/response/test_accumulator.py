@@ -10,7 +10,7 @@ from hypothesis import given, settings as hypothesis_settings, strategies as st
 from amplifier_module_provider_openai_chatgpt.models.model import Model
 from amplifier_module_provider_openai_chatgpt.protocol.blocks import BlockDelta, BlockEnd, BlockStart, Kind
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
-from amplifier_module_provider_openai_chatgpt.response.accumulator import Answer
+from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
 
@@ -92,7 +92,7 @@ WHOLE = [
 
 
 def answer_to(events, **options):
-    answer = Answer(call(**options))
+    answer = ResponseAccumulator(call(**options))
     steps = [step for event in events for step in answer.feed([event])]
     return answer, steps + answer.close_leg()
 
@@ -123,7 +123,7 @@ def test_each_item_is_one_block_in_order_with_matching_indices():
 
 def test_deltas_of_one_read_are_one_step_and_make_up_the_block():
     whole, _ = answer_to(WHOLE)
-    merged = Answer(call()).feed(WHOLE)
+    merged = ResponseAccumulator(call()).feed(WHOLE)
     assert [step.text for step in merged if isinstance(step, BlockDelta)] == ["One\n\nTwo", "Let me look."]
     _, steps = answer_to(WHOLE)
     for index, block in enumerate(whole.response().content[:2]):
@@ -334,7 +334,7 @@ def test_a_call_always_has_an_id_the_same_everywhere(ids, used):
 
 def test_tool_names_are_given_back_as_amplifier_knows_them():
     tools = [ToolSpec(name="my.tool", parameters={"type": "object", "properties": {}})]
-    answer = Answer(call(tools=tools))
+    answer = ResponseAccumulator(call(tools=tools))
     wire_name = answer.call.payload()["tools"][0]["name"]
     steps = answer.feed(
         [added(0, type="function_call", id="f", name=wire_name), done(0, **{**CALLING, "name": wire_name})]
@@ -392,13 +392,13 @@ def test_a_call_whose_arguments_were_cut_is_not_run_either():
     assert not answer.has_calls
     assert [item["type"] for item in answer.leg_items()] == ["message"]
     assert steps[-1] == BlockEnd(1, "tool_use")
-    unfinished = Answer(call())
+    unfinished = ResponseAccumulator(call())
     unfinished.feed([done(0, **cut), completed()])
     assert unfinished.open_blocks, "an answer that says it is complete is not, with such a call"
 
 
 def test_legs_add_up_and_a_dropped_leg_leaves_nothing():
-    answer = Answer(call())
+    answer = ResponseAccumulator(call())
     answer.feed([done(0, **message("Half ")), completed("incomplete", usage=USAGE)])
     answer.begin_leg(answer.call)
     answer.feed([added(0, type="message", id="x"), delta(0, "junk")])
@@ -461,7 +461,7 @@ def test_fields_of_any_type_never_raise_and_keep_the_rules(events):
 @given(st.lists(st.integers(1, len(WHOLE) - 1), max_size=6))
 def test_any_grouping_of_events_into_reads_gives_the_same_answer(cuts):
     places = sorted({0, len(WHOLE), *cuts})
-    answer = Answer(call())
+    answer = ResponseAccumulator(call())
     for start, end in pairwise(places):
         answer.feed(WHOLE[start:end])
     expected = answer_to(WHOLE)[0].response()

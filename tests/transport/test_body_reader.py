@@ -7,7 +7,7 @@ import httpx
 import pytest
 from hypothesis import given, strategies as st
 
-from amplifier_module_provider_openai_chatgpt.transport.body_reader import MOST_WAITING, Inflow
+from amplifier_module_provider_openai_chatgpt.transport.body_reader import MOST_WAITING, BodyReader
 
 
 class Source:
@@ -39,7 +39,7 @@ class Source:
 
 
 def reading(source):
-    return Inflow(cast("httpx.Response", source))
+    return BodyReader(cast("httpx.Response", source))
 
 
 async def idle():
@@ -48,52 +48,52 @@ async def idle():
         await asyncio.sleep(0)
 
 
-async def take_all(inflow):
+async def take_all(reader):
     taken = []
-    while piece := await inflow.take():
+    while piece := await reader.read_available():
         taken.append(piece)
     return taken
 
 
 async def test_what_came_without_waiting_is_one_piece_and_the_rest_another():
-    inflow = reading(Source(b"a", b"b", None, None, None, b"c", b"d"))
+    reader = reading(Source(b"a", b"b", None, None, None, b"c", b"d"))
 
-    assert await take_all(inflow) == [b"ab", b"cd"]
+    assert await take_all(reader) == [b"ab", b"cd"]
 
 
 @given(st.lists(st.none() | st.binary(min_size=1, max_size=5)))
 async def test_the_pieces_are_the_body_in_its_order(script):
-    inflow = reading(Source(*script))
+    reader = reading(Source(*script))
 
-    assert b"".join(await take_all(inflow)) == b"".join(filter(None, script))
+    assert b"".join(await take_all(reader)) == b"".join(filter(None, script))
 
 
 async def test_the_end_is_told_again_to_those_who_ask_again():
-    inflow = reading(Source(b"a"))
+    reader = reading(Source(b"a"))
 
-    assert [await inflow.take() for _ in range(3)] == [b"a", b"", b""]
+    assert [await reader.read_available() for _ in range(3)] == [b"a", b"", b""]
 
 
 async def test_reading_pauses_when_much_waits_and_goes_on_once_it_is_taken():
     source = Source(*[bytes(1000)] * 1000)
-    inflow = reading(source)
+    reader = reading(source)
 
     await idle()
     assert MOST_WAITING <= source.given < MOST_WAITING + 1000
-    first = await inflow.take()
+    first = await reader.read_available()
     await idle()
 
     assert len(first) < source.given < 2 * MOST_WAITING + 2000
-    assert len(first) + sum(map(len, await take_all(inflow))) == 1_000_000
+    assert len(first) + sum(map(len, await take_all(reader))) == 1_000_000
 
 
 async def test_what_came_before_an_error_is_taken_before_it_is_raised():
-    inflow = reading(Source(b"a", b"b", OSError("gone")))
+    reader = reading(Source(b"a", b"b", OSError("gone")))
 
-    assert await inflow.take() == b"ab"
+    assert await reader.read_available() == b"ab"
     for _ in range(2):
         with pytest.raises(OSError, match="gone"):
-            await inflow.take()
+            await reader.read_available()
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ async def test_what_came_before_an_error_is_taken_before_it_is_raised():
 )
 async def test_closing_leaves_the_body_and_no_task_behind(script):
     source, before = Source(*script), asyncio.all_tasks()
-    inflow = reading(source)
+    reader = reading(source)
     await idle()
 
-    await inflow.aclose()
+    await reader.aclose()
 
     assert source.left
     assert source.is_closed
@@ -119,8 +119,8 @@ async def test_closing_leaves_the_body_and_no_task_behind(script):
 
 async def test_reading_is_left_alone_while_it_cleans_up():
     source = Source(b"a", *[None] * 100_000)
-    inflow = reading(source)
-    closing = asyncio.create_task(inflow.aclose())
+    reader = reading(source)
+    closing = asyncio.create_task(reader.aclose())
 
     await source.leaving.wait()
     for _ in range(3):
@@ -136,8 +136,8 @@ async def test_a_last_piece_that_comes_once_the_response_is_closed_waits_for_nob
     """As a decoder's, which is flushed after the end of the network's bytes."""
     source = Source(bytes(MOST_WAITING))
     source.is_closed = True
-    inflow = reading(source)
+    reader = reading(source)
     await idle()
 
     async with asyncio.timeout(5):
-        await inflow.aclose()
+        await reader.aclose()

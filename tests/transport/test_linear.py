@@ -9,9 +9,9 @@ import pytest
 from amplifier_core import HookResult
 
 from amplifier_module_provider_openai_chatgpt.call.events import STREAM_DELTA
-from amplifier_module_provider_openai_chatgpt.response.accumulator import Answer
+from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
 from amplifier_module_provider_openai_chatgpt.transport.sse import SSEParser
-from tests.event_recorder import Hearing
+from tests.event_recorder import EventRecorder
 
 from ..request.conversations import call_for
 from .raw_backend import OPENING, closing, delta, frame, provider_for, question, raw_backend
@@ -77,7 +77,7 @@ def stream(deltas):
 
 
 def read(pieces):
-    parser, answer = SSEParser(), Answer(call_for(question()))
+    parser, answer = SSEParser(), ResponseAccumulator(call_for(question()))
     for piece in pieces:
         answer.feed(parser.feed(piece))
 
@@ -90,33 +90,36 @@ def test_a_delta_is_decoded_once_and_costs_a_few_steps_however_many_there_are():
     assert long["all"] < 15 * 20_000
 
 
-async def hear(answer, config, hearing):
+async def hear(answer, config, recorder):
     """Complete a call and return the texts of its deltas."""
-    async with raw_backend(answer) as backend, provider_for(backend, config, hearing.coordinator) as provider:
+    async with (
+        raw_backend(answer) as backend,
+        provider_for(backend, config, recorder.coordinator) as provider,
+    ):
         await provider.complete(question())
-    return [data["text"] for data in hearing.of(STREAM_DELTA)]
+    return [data["text"] for data in recorder.of(STREAM_DELTA)]
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one chunk", "each in a chunk of HTTP"])
 async def test_what_arrives_together_is_one_emit_and_nothing_waits_for_what_follows(config, apart):
     words = [[f"{read}.{place} " for place in range(EVENTS_PER_READ)] for read in range(50)]
-    hearing = Hearing()
+    recorder = EventRecorder()
 
     async def answer(line):
         line.send(OPENING)
         for number, read_ in enumerate(words):
             for piece in read_ if apart else [read_]:
                 line.send(*map(delta, [piece] if apart else piece))
-            await hearing.heard(STREAM_DELTA, number + 1)
+            await recorder.heard(STREAM_DELTA, number + 1)
         line.send(*closing("".join(map("".join, words))))
         line.end()
 
-    assert await hear(answer, config, hearing) == ["".join(read_) for read_ in words]
+    assert await hear(answer, config, recorder) == ["".join(read_) for read_ in words]
 
 
 async def test_what_arrives_while_a_listener_is_busy_is_told_at_once_after_it(config):
     words = [f"{number} " for number in range(100)]
-    hearing, free = Hearing(), asyncio.Event()
+    recorder, free = EventRecorder(), asyncio.Event()
 
     async def be_busy(_event, _data):
         await free.wait()
@@ -124,7 +127,7 @@ async def test_what_arrives_while_a_listener_is_busy_is_told_at_once_after_it(co
 
     async def answer(line):
         line.send(OPENING, delta("first "))
-        await hearing.heard(STREAM_DELTA)
+        await recorder.heard(STREAM_DELTA)
         for word in words:
             line.send(delta(word))
             await line.writer.drain()
@@ -133,8 +136,8 @@ async def test_what_arrives_while_a_listener_is_busy_is_told_at_once_after_it(co
         line.send(*closing("first " + "".join(words)))
         line.end()
 
-    hearing.coordinator.hooks.register(STREAM_DELTA, be_busy, name="busy")
-    texts = await hear(answer, config, hearing)
+    recorder.coordinator.hooks.register(STREAM_DELTA, be_busy, name="busy")
+    texts = await hear(answer, config, recorder)
 
     assert "".join(texts) == "first " + "".join(words)
     assert len(texts) <= 4, "the last words may come a moment later"

@@ -1,4 +1,4 @@
-"""Refusals that hang on the model: gates, lanes, reasoning, tiers and the form of the text."""
+"""Refusals that hang on the model: gates, shapes, reasoning, tiers and the form of the text."""
 
 from __future__ import annotations
 
