@@ -1,7 +1,7 @@
 """Whatever comes off the wire, a call ends in a response that keeps the rules or in a kernel error.
 
-Most streams go straight through what reads them (SSEParser, ResponseAccumulator, the response, the payloads of events and
-the errors), without client, hooks and sockets, which is some fifty times faster. The others go the whole way:
+Most streams go straight through what reads them (SSEParser, ResponseAccumulator, the response, the
+payloads of events and the errors), without client, hooks and sockets, which is some fifty times faster. The others go the whole way:
 a provider's ``complete`` against the simulator over a real socket, heard on the kernel's own hooks.
 """
 

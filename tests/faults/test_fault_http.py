@@ -78,7 +78,7 @@ STATUSES = {
     405: (
         NotFoundError,
         False,
-        "The backend does not take such a call at this address (HTTP 405): check base_url.",
+        "The backend rejects this method at this address (HTTP 405): check base_url.",
     ),
     407: (
         AccessDeniedError,
