@@ -1,8 +1,9 @@
 """Whatever comes off the wire, a call ends in a response that keeps the rules or in a kernel error.
 
 Most streams go straight through what reads them (SSEParser, ResponseAccumulator, the response, the
-payloads of events and the errors), without client, hooks and sockets, which is some fifty times faster. The others go the whole way:
-a provider's ``complete`` against the simulator over a real socket, heard on the kernel's own hooks.
+payloads of events and the errors), without client, hooks and sockets, which is some fifty times
+faster. The others go the whole way: a provider's ``complete`` against the simulator over a real socket,
+with the kernel's own hooks listening.
 """
 
 import contextlib
