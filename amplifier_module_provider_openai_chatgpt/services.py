@@ -1,0 +1,186 @@
+"""The service a call goes to, as data: addresses, names on the wire, and how it words its refusals.
+
+Outside the simulator, which states the wire on its own so that a wrong value here fails a test, no other
+module holds such a literal. A second service is a second ``Service`` value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from amplifier_core.llm_errors import LLMError, QuotaExceededError
+
+USAGE_PAGE = "https://chatgpt.com/codex/settings/usage"
+PLANS_PAGE = "https://chatgpt.com/explore/plus"
+
+
+class Rule(NamedTuple):
+    """How one kind of failure is reported: the kernel's class, a sentence, whether a retry may help.
+
+    ``say`` may hold {model}, {status}, {account}, {choose}, {wait}; they are filled in from the call.
+    ``quote``: the server's own words are appended, because they may add something.
+    """
+
+    error: type[LLMError]
+    say: str
+    retryable: bool = False
+    quote: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Where a person signs in. Paths are relative to the issuer's URL (docs/backend.md, Sign-in).
+
+    ``redirect_ports`` are the only registered ones; ``authorize_options`` go out with every authorize
+    request. An empty path means that the issuer has no such endpoint.
+    """
+
+    url: str
+    client_id: str
+    scope: str
+    authorize_path: str
+    token_path: str
+    revoke_path: str
+    device_code_path: str = ""
+    device_token_path: str = ""
+    device_page_path: str = ""
+    device_redirect_path: str = ""
+    redirect_host: str = "localhost"
+    redirect_path: str = "/auth/callback"
+    redirect_ports: tuple[int, ...] = ()
+    authorize_options: Mapping[str, str] = field(default_factory=dict)
+    originator_parameter: str = "originator"
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Where a token names its account. ``auth`` and ``profile`` are objects; the rest are their keys."""
+
+    auth: str
+    profile: str
+    account: str
+    plan: str
+    fedramp: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeaders:
+    """Names of the headers a call carries; an empty name means that the service takes no such header.
+
+    All names in ``session`` carry the conversation's id, which decides about the prompt cache.
+    """
+
+    account: str = ""
+    originator: str = ""
+    fedramp: str = ""
+    session: tuple[str, ...] = ()
+    version: str = ""
+    lite: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHeaders:
+    """Names of the headers that are read, in lower case. ``quota`` is the prefix of the limit headers."""
+
+    quota: str = ""
+    models_etag: str = ""
+    request_id: tuple[str, ...] = ()
+    error: str = ""
+    edge_ray: str = "cf-ray"
+    edge_challenge: str = "cf-mitigated"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The shape of the model list: the key of its entries, and fields under other names than ours.
+
+    ``client_versions`` are sent as ``client_version``, the next one if a list comes back empty; none are
+    sent if there are none.
+    """
+
+    entries: str = "models"
+    slug: str = "slug"
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    client_versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One way to use a ChatGPT plan. ``usage_path`` is empty where limits cannot be asked for.
+
+    ``tools``: ``body`` puts tools and instructions at the top level of the request, ``input`` at the
+    head of its input. ``rules`` are reported first, by the server's ``code`` or ``type``.
+    """
+
+    name: str
+    token_file: str
+    base_url: str
+    issuer: Issuer
+    claims: Claims
+    request: RequestHeaders
+    response: ResponseHeaders
+    responses_path: str
+    models_path: str
+    usage_path: str
+    models: ModelList
+    tools: Literal["body", "input"]
+    usage_page: str
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+
+CHATGPT_CODEX = Service(
+    name="chatgpt_codex",
+    token_file="~/.amplifier/openai-chatgpt-oauth.json",  # noqa: S106 - a path
+    base_url="https://chatgpt.com/backend-api",
+    issuer=Issuer(
+        url="https://auth.openai.com",
+        client_id="app_EMoamEEZ73f0CkXaXp7hrann",
+        scope="openid profile email offline_access api.connectors.read api.connectors.invoke",
+        authorize_path="/oauth/authorize",
+        token_path="/oauth/token",  # noqa: S106 - a path
+        revoke_path="/oauth/revoke",
+        device_code_path="/api/accounts/deviceauth/usercode",
+        device_token_path="/api/accounts/deviceauth/token",  # noqa: S106 - a path
+        device_page_path="/codex/device",
+        device_redirect_path="/deviceauth/callback",
+        redirect_ports=(1455, 1457),
+        authorize_options={"id_token_add_organizations": "true", "codex_cli_simplified_flow": "true"},
+    ),
+    claims=Claims(
+        auth="https://api.openai.com/auth",
+        profile="https://api.openai.com/profile",
+        account="chatgpt_account_id",
+        plan="chatgpt_plan_type",
+        fedramp="chatgpt_account_is_fedramp",
+    ),
+    request=RequestHeaders(
+        account="ChatGPT-Account-ID",
+        originator="originator",
+        fedramp="X-OpenAI-Fedramp",
+        session=("session-id", "thread-id", "x-client-request-id"),
+        version="version",
+        lite="x-openai-internal-codex-responses-lite",
+    ),
+    response=ResponseHeaders(
+        quota="codex",
+        models_etag="x-models-etag",
+        request_id=("x-request-id", "x-oai-request-id"),
+        error="x-error-json",
+    ),
+    responses_path="/codex/responses",
+    models_path="/codex/models",
+    usage_path="/wham/usage",
+    # The first number asks for everything whatever the client; the second is for a backend that drops it.
+    models=ModelList(client_versions=("0.0.0", "99.99.99")),
+    tools="body",
+    usage_page=USAGE_PAGE,
+    rules={
+        "usage_not_included": Rule(
+            QuotaExceededError,
+            f"{{account}} does not include Codex: you need a plan that does, see {PLANS_PAGE}.",
+            quote=False,
+        ),
+    },
+)
