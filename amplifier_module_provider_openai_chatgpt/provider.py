@@ -18,14 +18,18 @@ from .auth.tokens import Tokens
 from .http import new_client
 from .models.catalogue import shared_catalogue
 from .models.model import LATEST, model_infos, split_fast
+from .services import CHATGPT_CODEX
 from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .auth.device import DeviceCode
+    from .call.context import CallContext
     from .call.fallbacks import RequestShape
-    from .transport.http_sse import Client
+    from .quota import Quota
+    from .services import Service
+    from .transport.base import Transport
 
 DISPLAY_NAME = "OpenAI ChatGPT"
 CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
@@ -49,30 +53,34 @@ class ChatGPTProvider:
         config: Mapping[str, Any] | None = None,
         coordinator: Any = None,
         tokens: Mapping[str, Any] | None = None,
+        *,
+        service: Service = CHATGPT_CODEX,
+        transport: Transport | None = None,
     ) -> None:
         """Raise ConfigurationError for a bad value in ``config``.
 
         A bad environment variable is reported by ``check`` and by the first call instead, because
-        hosts build a provider only to look at it. ``tokens`` has the shape of the token file and
-        counts before it.
+        hosts build a provider only to look at it. ``tokens`` has the shape of the token file and takes
+        precedence over it. ``service`` and ``transport`` replace what the calls go to and go through.
         """
         self.config: dict[str, Any] = dict(config or {})
         self.coordinator = coordinator
         self._refusal: EnvironmentRefusedError | None = None
         try:
-            self.settings = read_settings(self.config, os.environ)
+            self.settings = read_settings(self.config, os.environ, service)
         except EnvironmentRefusedError as refusal:
             self._refusal = refusal
-            self.settings = read_settings(self.config, {})
+            self.settings = read_settings(self.config, {}, service)
         self.default_model = self.settings.default_model
         self.priority = self.settings.priority
         self.raw = self.settings.raw
         self.timeout = self.settings.timeout
         self.credentials = self._sign_in(tokens)
-        self.catalogue = shared_catalogue(self.settings, self._get, self.account_id)
-        self.shapes = _shapes.setdefault(self.settings.base_url, {})
-        self.throttled: set[Any] = set()
-        self.warned: set[str] = set()
+        self.catalogue = shared_catalogue(self.settings, self._fetch_models, self.account_id)
+        self._given_transport = transport
+        self._shapes = _shapes.setdefault(self.settings.base_url, {})
+        self._throttled: set[tuple[str, str, float | None]] = set()
+        self._warned: set[str] = set()
 
     def _sign_in(self, tokens: Mapping[str, Any] | None) -> Credentials:
         path, auth_url = self.settings.token_file_path, self.settings.auth_url
@@ -81,22 +89,40 @@ class ChatGPTProvider:
         return Credentials(path, auth_url, tokens=Tokens.from_dict(tokens))
 
     @cached_property
-    def client(self) -> Client:
-        """The HTTP client of the backend."""
-        from .transport.http_sse import Client
+    def transport(self) -> Transport:
+        """What carries calls to the backend."""
+        from .transport.http_sse import HttpSseTransport
 
-        return Client(self.settings, self.credentials, self._known_models)
+        return self._given_transport or HttpSseTransport(self.settings, self.credentials)
 
-    async def _get(self, path: str, params: Mapping[str, str]) -> tuple[Any, Mapping[str, str]]:
-        return await self.client.get(path, params)
+    @property
+    def _context(self) -> CallContext:
+        from .call.context import CallContext
+
+        return CallContext(
+            settings=self.settings,
+            transport=self.transport,
+            credentials=self.credentials,
+            catalogue=self.catalogue,
+            coordinator=self.coordinator,
+            default_model=self.default_model,
+            raw=self.raw,
+            problem=self._refusal,
+            shapes=self._shapes,
+            throttled=self._throttled,
+            warned=self._warned,
+        )
+
+    async def _fetch_models(self, client_version: str | None) -> tuple[object, str | None]:
+        from .call.documents import fetched
+
+        document = await fetched(self.transport.models(client_version), self._context)
+        return document.content, document.etag
 
     def account_id(self) -> str:
         """Return the account that is signed in, empty when nobody is; offline."""
         tokens = self.credentials.peek()
         return tokens.account_id if tokens else ""
-
-    def _known_models(self) -> list[str]:
-        return [model.slug for model in self.catalogue.known()]
 
     def check(self) -> None:
         """Raise ConfigurationError for a bad environment variable."""
@@ -150,11 +176,22 @@ class ChatGPTProvider:
         """Answer a request, streaming to hooks meanwhile. Raises kernel errors (LLMError) only.
 
         ``kwargs`` that hosts pass (model, reasoning_effort, extended_thinking, tool_choice,
-        response_format, timeout …) count before the request; unknown ones are ignored.
+        response_format, timeout …) take precedence over the request; unknown ones are ignored.
         """
         from .call.completion import complete
 
-        return await complete(self, request, kwargs)
+        return await complete(self._context, request, kwargs)
+
+    async def usage(self) -> Quota:
+        """Ask the backend for the limits of this account. Raises kernel errors."""
+        import time
+
+        from .call.documents import fetched
+        from .quota import read_usage
+
+        self.check()
+        document = await fetched(self.transport.usage(), self._context)
+        return read_usage(document.content, time.time())
 
     def parse_tool_calls(self, response: ChatResponse) -> list[ToolCall]:
         """Return the tool calls of a response, as a list of its own."""
@@ -187,8 +224,8 @@ class ChatGPTProvider:
 
     async def close(self) -> None:
         """Release the connections of the running loop; the provider works again afterwards."""
-        if "client" in vars(self):
-            await self.client.close()
+        if "transport" in vars(self):
+            await self.transport.close()
 
 
 def _to_stderr(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Limit windows and credits, as response headers and the usage endpoint tell them. No I/O.
+"""Limit windows and credits, read from response headers and from the usage endpoint. No I/O.
 
 A window is named by its length, never by its slot: on some plans the first slot is the weekly one
 (docs/backend.md, Limits).
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import tzinfo
 
-USAGE_PAGE = "https://chatgpt.com/codex/settings/usage"
 NEAR_THE_LIMIT = 90.0
 
 _PLANS = {
@@ -48,9 +47,9 @@ _LIMIT_HEADER = (
     r"x-[a-z0-9-]{1,60}-"
     r"(?:primary|secondary|credits|promo|limit-name|active-limit|plan-type|rate-limit-reached)"
 )
-# Two answers may tell one window's reset some seconds apart.
+# Two answers may give one window's reset some seconds apart.
 _SAME_RESET = 600
-_LATEST = 253_370_764_800  # the year 9999: what is later is no time
+_LATEST = 253_370_764_800  # the year 9999: anything later is not a time
 
 
 class Window(NamedTuple):
@@ -77,7 +76,7 @@ class Window(NamedTuple):
 
 
 class Credits(NamedTuple):
-    """Bought on top of the plan. ``balance`` is the server's own text."""
+    """Credits bought on top of the plan. ``balance`` is the server's own text."""
 
     has_credits: bool
     unlimited: bool
@@ -116,31 +115,34 @@ class Quota(NamedTuple):
         return max(spent, key=lambda window: window.resets_at or 0.0, default=None)
 
 
-def read_headers(headers: Mapping[str, Any], now: float) -> Quota | None:
-    """Read the limit headers of any answer; None when there are none. Names in any case."""
+def read_headers(headers: Mapping[str, Any], general: str, now: float) -> Quota | None:
+    """Read the limit headers of any answer; None when there are none. Names may be in any case.
+
+    ``general`` is the family of the plan's own limits: its headers begin with ``x-{general}-``.
+    """
     found = limit_headers(headers)
-    if not found:
+    if not found or not general:
         return None
-    families = dict.fromkeys(["codex", *(m[1] for name in found if (m := re.match(_FAMILY, name)))])
-    active = _text(found.get("x-codex-active-limit"))
-    named = (active or "codex").lower().replace("_", "-")
-    windows = {family: tuple(_header_windows(found, family, named, now)) for family in families}
-    first = named if windows.get(named) else "codex"
+    families = dict.fromkeys([general, *(m[1] for name in found if (m := re.match(_FAMILY, name)))])
+    active = _text(found.get(f"x-{general}-active-limit"))
+    named = (active or general).lower().replace("_", "-")
+    windows = {family: tuple(_header_windows(found, family, general, named, now)) for family in families}
+    first = named if windows.get(named) else general
     ordered = sorted(windows, key=lambda family: family != first)
     return Quota(
-        plan=_text(found.get("x-codex-plan-type")),
+        plan=_text(found.get(f"x-{general}-plan-type")),
         windows=tuple(window for family in ordered for window in windows[family]),
         credits=_credits(
-            *(found.get(f"x-codex-credits-{key}") for key in ("has-credits", "unlimited", "balance"))
+            *(found.get(f"x-{general}-credits-{key}") for key in ("has-credits", "unlimited", "balance"))
         ),
         active_limit=active,
         limit_name=_text(found.get(f"x-{first}-limit-name")),
-        reached_type=_text(found.get("x-codex-rate-limit-reached-type")),
+        reached_type=_text(found.get(f"x-{general}-rate-limit-reached-type")),
     )
 
 
 def limit_headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    """Keep only the headers that speak of limits, lower-cased and bounded."""
+    """Keep only the headers about limits, lower-cased and bounded."""
     found: dict[str, str] = {}
     for name, value in headers.items():
         key = str(name).lower()
@@ -172,7 +174,7 @@ def read_usage(payload: Any, now: float) -> Quota:
 def throttles(quota: Quota, already: set[tuple[str, str, float | None]]) -> list[dict[str, Any]]:
     """Return a ``provider:throttle`` payload for each window that is nearly used up.
 
-    ``already`` remembers what was reported, by name and reset time, so that a window is news once.
+    ``already`` remembers what was reported, by name and reset time: each window is reported once.
     """
     news = []
     for window in quota.windows:
@@ -195,12 +197,12 @@ def throttles(quota: Quota, already: set[tuple[str, str, float | None]]) -> list
 
 
 def plan_name(plan: str | None) -> str:
-    """Return how people call a plan; an unknown one stays as it is."""
+    """Return the name people use for a plan; an unknown one stays as it is."""
     return _PLANS.get((plan or "").strip().lower(), (plan or "").strip())
 
 
 def window_name(minutes: int | None) -> str:
-    """Name a window by its length, give or take one in a hundred: 5-hour, daily, weekly, 30-day."""
+    """Name a window by its length within 1 %: 5-hour, daily, weekly, 30-day."""
     if not minutes or minutes < 0:
         return ""
     for length, unit in ((1440, "day"), (60, "hour")):
@@ -211,7 +213,7 @@ def window_name(minutes: int | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """Say a duration in its two largest units: 45 s, 13 min, 2 h 13 min, 3 days 4 h."""
+    """Format a duration in its two largest units: 45 s, 13 min, 2 h 13 min, 3 days 4 h."""
     whole = max(0, math.ceil(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -226,7 +228,7 @@ def span(seconds: float) -> str:
 
 
 def reset_phrase(resets_at: float, now: float, tz: tzinfo | None = None) -> str:
-    """Say a moment and how far off it is, in ``tz`` or local time; the date only if it is not today."""
+    """Format a moment and how far off it is, in ``tz`` or local time; the date only if it is not today."""
     if resets_at <= now:
         return "any moment now"
     local = datetime.fromtimestamp(resets_at, UTC).astimezone(tz)
@@ -239,7 +241,7 @@ def reset_phrase(resets_at: float, now: float, tz: tzinfo | None = None) -> str:
 
 
 def moment(value: Any) -> float | None:
-    """Read Unix seconds, as a number or text; None for what is no time."""
+    """Read Unix seconds, as a number or text; None for anything else."""
     seconds = number(value)
     return seconds if seconds is not None and 0 < seconds < _LATEST else None
 
@@ -272,7 +274,9 @@ def _same_reset(one: float | None, other: float | None) -> bool:
     return abs(one - other) <= _SAME_RESET
 
 
-def _header_windows(headers: Mapping[str, str], family: str, active: str, now: float) -> Iterable[Window]:
+def _header_windows(
+    headers: Mapping[str, str], family: str, general: str, active: str, now: float
+) -> Iterable[Window]:
     limit = _text(headers.get(f"x-{family}-limit-name")) or ("" if family == active else family)
     for slot in ("primary", "secondary"):
         start = f"x-{family}-{slot}-"
@@ -281,7 +285,7 @@ def _header_windows(headers: Mapping[str, str], family: str, active: str, now: f
             minutes=number(headers.get(start + "window-minutes")),
             reset_at=headers.get(start + "reset-at"),
             reset_after=headers.get(start + "reset-after-seconds"),
-            limit="" if limit.lower() == "codex" else limit,
+            limit="" if limit.lower() == general else limit,
             now=now,
         )
         if window:
@@ -316,7 +320,7 @@ def _window(
 
 
 def after(seconds: Any, now: float) -> float | None:
-    """Return the moment that many seconds from ``now``; None for what is no plausible delay."""
+    """Return the moment that many seconds from ``now``; None for an implausible delay."""
     delay = number(seconds)
     return moment(now + delay) if delay is not None and delay >= 0 else None
 

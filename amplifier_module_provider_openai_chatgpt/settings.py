@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 from amplifier_core.llm_errors import ConfigurationError
 
+from .services import CHATGPT_CODEX, Service
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -34,7 +36,7 @@ _ENVIRONMENT = {
     "token_file_path": "OPENAI_CHATGPT_TOKEN_FILE",
 }
 _ALIASES = {"effort": "reasoning_effort"}
-# Put into every provider's config by hosts, not by people: taken without a word.
+# Hosts put these into every provider's config: accepted without a warning.
 _FROM_HOSTS = frozenset({"max_tokens", "filtered"})
 
 logger = logging.getLogger(__name__)
@@ -161,49 +163,59 @@ def _setting(default: Any, read: Callable[[Any], Any], meaning: str, *, secret: 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings; the fields are the list of keys and defaults. Durations are seconds."""
+    """All settings; the fields are the list of keys and defaults. Durations are seconds.
+
+    ``service`` is not a key: it decides about the defaults of ``base_url``, ``auth_url`` and
+    ``token_file_path``.
+    """
 
     default_model: str = _setting("gpt-5.5", _text, "model id; `latest` is the first of the live catalogue")
     raw: bool = _setting(False, _boolean, "whole payloads in llm:request and llm:response, secrets redacted")
     login_on_mount: bool = _setting(True, _boolean, "sign in at mount when a person is at the terminal")
-    token_file_path: Path = _setting(
-        Path("~/.amplifier/openai-chatgpt-oauth.json"), _path, "where the sign-in is kept"
-    )
-    timeout: float = _setting(300.0, _positive, "longest silence of the backend, also before the first byte")
+    token_file_path: Path = _setting(Path(CHATGPT_CODEX.token_file), _path, "where the sign-in is kept")
+    timeout: float = _setting(300.0, _positive, "longest time without data, including before the first byte")
     connect_timeout: float = _setting(10.0, _positive, "longest wait for a connection")
     models_cache_ttl: float = _setting(3600.0, _seconds, "how long a fetched catalogue is used; 0: never")
-    priority: int = _setting(100, _integer, "among several providers the lowest wins")
+    priority: int = _setting(100, _integer, "the provider with the lowest number is used first")
     use_streaming: bool = _setting(True, _boolean, "emit llm:stream_* events")
     reasoning_effort: str | None = _setting(None, _text, "effort asked of reasoning models; also `effort`")
-    reasoning_summary: str = _setting("detailed", _one_of(*SUMMARIES), "how much of the thinking is shown")
+    reasoning_summary: str = _setting("detailed", _one_of(*SUMMARIES), "how much of the reasoning is shown")
     text_verbosity: str | None = _setting(None, _one_of(*VERBOSITIES), "how wordy answers are")
-    max_retries: int = _setting(3, _count, "further attempts after a passing failure")
+    max_retries: int = _setting(3, _count, "retries after a transient failure")
     min_retry_delay: float = _setting(1.0, _seconds, "first wait between attempts; doubles each time")
     max_retry_delay: float = _setting(
-        60.0, _seconds, "longest wait between attempts; asked for more, the call fails"
+        60.0, _seconds, "longest wait between attempts; if the server asks for more, the call fails"
     )
     max_continuations: int = _setting(3, _count, "how often an answer cut at the output limit is continued")
-    originator: str = _setting("amplifier", _header_text, "who we say we are")
-    base_url: str = _setting("https://chatgpt.com/backend-api", _url, "the backend")
-    auth_url: str = _setting("https://auth.openai.com", _url, "the issuer of tokens")
+    originator: str = _setting("amplifier", _header_text, "client name sent with every request")
+    base_url: str = _setting(CHATGPT_CODEX.base_url, _url, "the backend")
+    auth_url: str = _setting(CHATGPT_CODEX.issuer.url, _url, "the issuer of tokens")
     extra_request_params: dict[str, Any] = _setting(
         {}, _mapping, "merged last into the request body", secret=True
     )
+    service: Service = field(default=CHATGPT_CODEX, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "token_file_path", self.token_file_path.expanduser())
 
 
-def read_settings(config: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
-    """Settings from a host's config over the environment.
+def read_settings(
+    config: Mapping[str, Any] | None, environ: Mapping[str, str], service: Service = CHATGPT_CODEX
+) -> Settings:
+    """Read settings from a host's config over the environment over the service's defaults.
 
     A key given as None counts as absent (an empty line in YAML). Raises ConfigurationError naming
-    key, value and what is allowed; EnvironmentRefusedError where an environment variable is at fault.
+    key, value and what is allowed; EnvironmentRefusedError where an environment variable is the cause.
     Unknown keys are warned about, with the nearest known one.
     """
     given = _canonical(config or {})
-    readers = {item.name: item.metadata["read"] for item in fields(Settings)}
-    values: dict[str, Any] = {}
+    readers = {item.name: item.metadata["read"] for item in fields(Settings) if item.metadata}
+    values: dict[str, Any] = {
+        "service": service,
+        "base_url": service.base_url,
+        "auth_url": service.issuer.url,
+        "token_file_path": Path(service.token_file),
+    }
     for key, read in readers.items():
         variable = _ENVIRONMENT.get(key, "")
         if key in given:
@@ -216,7 +228,7 @@ def read_settings(config: Mapping[str, Any] | None, environ: Mapping[str, str]) 
 
 
 def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
-    known = [item.name for item in fields(Settings)] + list(_ALIASES)
+    known = [item.name for item in fields(Settings) if item.metadata] + list(_ALIASES)
     given: dict[str, Any] = {}
     for key, value in config.items():
         name = _ALIASES.get(key, key)
@@ -240,6 +252,6 @@ def _read(read: Callable[[Any], Any], value: Any, where: str, refusal: type[Conf
 
 
 def _shown(value: Any) -> str:
-    """Quote a value in brief, without the password that an address may hold."""
+    """Quote a value briefly, without the password that an address may contain."""
     text = re.sub(r"//[^/@]*@", "//***@", repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

@@ -68,7 +68,7 @@ def busy_connections(provider):
     """Connections that serve a call, or that one left behind."""
     return [
         connection
-        for client in provider.client._clients.values()
+        for client in provider.transport._clients.values()
         for connection in client._transport._pool.connections
         if not connection.is_idle()
     ]

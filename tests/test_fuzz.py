@@ -16,12 +16,16 @@ from amplifier_core.llm_errors import LLMError
 from amplifier_core.message_models import ChatRequest, ToolSpec
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.errors import kernel as errors
+from amplifier_module_provider_openai_chatgpt.errors.kernel import ErrorContext, kernel_error
+from amplifier_module_provider_openai_chatgpt.errors.refusal import read_event_refusal, read_refusal
+from amplifier_module_provider_openai_chatgpt.errors.transport import ended_early
 from amplifier_module_provider_openai_chatgpt.models.model import Model
 from amplifier_module_provider_openai_chatgpt.protocol.blocks import BlockEnd, BlockStart
 from amplifier_module_provider_openai_chatgpt.redaction import for_events, redact
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
 from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
+from amplifier_module_provider_openai_chatgpt.response.outcome import BrokenOff, Failed
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.transport.sse import SSEParser
@@ -59,6 +63,9 @@ def strict_json(value):
     return json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
+CONTEXT = ErrorContext(service=CHATGPT_CODEX, model="gpt-5.5", now=1e9)
+
+
 def assert_readable(error):
     assert isinstance(error, LLMError)
     text = str(error)
@@ -83,22 +90,23 @@ def assert_keeps_the_rules(response):
 
 def read(pieces, call):
     """Read a stream as a call does; return what was shown, and the response or the error."""
-    parser, answer, steps, raw = SSEParser(), ResponseAccumulator(call), [], []
+    parser, answer, steps, raw = SSEParser(), ResponseAccumulator(), [], []
     for piece in [*pieces, None]:
         events = parser.close() if piece is None else parser.feed(piece)
         raw += events
         steps += answer.feed(events)
-        if answer.finished or parser.done:
+        if answer.is_over or parser.done:
             break
     if len(pieces) % 4 == 0:
         strict_json(redact(raw))
-    if answer.failure is not None:
-        refusal = errors.read_event_refusal(answer.failure, now=1e9)
-        return steps, errors.kernel_error(refusal, model="gpt-5.5", now=1e9)
-    if not answer.finished:
-        return steps, errors.stream_ended_early("gpt-5.5", partial=answer.text)
-    answer.leg_items()
-    return steps + answer.close_leg(), answer.response()
+    match outcome := answer.outcome():
+        case Failed(event):
+            refusal = read_event_refusal(event, names=CHATGPT_CODEX.response, now=1e9)
+            return steps, kernel_error(refusal, CONTEXT)
+        case BrokenOff(partial):
+            return steps, kernel_error(ended_early(partial), CONTEXT)
+        case _:
+            return [*steps, *outcome.steps], answer.response(call)
 
 
 def assert_told_in_order(steps, response):
@@ -144,8 +152,8 @@ def fuzz_error_bodies(numbers):
     for number in numbers:
         with told_as("error body", number):
             body, status = error_body(number), STATUSES[number % len(STATUSES)]
-            refusal = errors.read_refusal(status, {}, body, now=1e9)
-            assert_readable(errors.kernel_error(refusal, model="gpt-5.5", now=1e9))
+            refusal = read_refusal(status, {}, body, names=CHATGPT_CODEX.response, now=1e9)
+            assert_readable(kernel_error(refusal, CONTEXT))
 
 
 async def fuzz_calls(sim, config, faults):
@@ -176,7 +184,7 @@ async def complete(provider):
         return await provider.complete(ask(tools=[LOOK]))
     except LLMError as error:
         assert_readable(error)
-        if str(error).startswith("The provider failed in an unforeseen way"):
+        if str(error).startswith("The provider failed unexpectedly"):
             raise AssertionError from error
         raise
 

@@ -135,7 +135,13 @@ async def test_raw_events_errors_and_reprs_of_calls_of_every_kind_hold_no_secret
         coordinator.hooks.register(event, hear, name=f"hear:{event}")
     provider = in_use({**config, "raw": True, "max_retries": 1}, coordinator)
     told = await converse(provider, sim, FAULTS[row])
-    reprs = [provider, provider.credentials, provider.credentials.peek(), provider.client, provider.settings]
+    reprs = [
+        provider,
+        provider.credentials,
+        provider.credentials.peek(),
+        provider.transport,
+        provider.settings,
+    ]
     names = [event for event, _ in heard]
     assert names.count("llm:request") == names.count("llm:response") == 4
     assert "revoked" in told[1]

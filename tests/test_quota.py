@@ -28,7 +28,7 @@ def window_headers(slot="primary", family="codex", **values):
 
 
 def read(headers):
-    quota = read_headers(headers, NOW)
+    quota = read_headers(headers, "codex", NOW)
     assert quota is not None
     return quota
 
@@ -52,7 +52,10 @@ def test_an_ordinary_answer_gives_plan_windows_and_credits():
 
 
 def test_an_answer_without_limit_headers_has_no_quota():
-    assert read_headers({"content-type": "text/event-stream", "x-codex-turn-state": "secret"}, NOW) is None
+    assert (
+        read_headers({"content-type": "text/event-stream", "x-codex-turn-state": "secret"}, "codex", NOW)
+        is None
+    )
 
 
 def test_only_headers_about_limits_are_kept():

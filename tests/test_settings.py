@@ -17,7 +17,7 @@ def test_the_readme_lists_every_setting_with_its_default():
     section = README.read_text(encoding="utf-8").split("\n## Settings\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE)
     documented = {key: default.strip("`") for key, default in rows}
-    defaults = {item.name: getattr(Settings(), item.name) for item in fields(Settings)}
+    defaults = {item.name: getattr(Settings(), item.name) for item in fields(Settings) if item.metadata}
     home = str(Path.home())
     shown = {key: "–" if value is None else str(value).replace(home, "~") for key, value in defaults.items()}
     shown = {key: value.lower() if value in {"True", "False"} else value for key, value in shown.items()}

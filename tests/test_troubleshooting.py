@@ -4,21 +4,20 @@ import ast
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.errors import (
-    kernel as errors,
-    table as verdicts,
-    transport as outages,
+    kernel,
+    table,
 )
-from amplifier_module_provider_openai_chatgpt.errors.kernel import Phase
-from amplifier_module_provider_openai_chatgpt.quota import USAGE_PAGE
+from amplifier_module_provider_openai_chatgpt.errors.transport import FAULTS
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, USAGE_PAGE, Rule
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "amplifier_module_provider_openai_chatgpt"
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 SPEAKERS = (
+    "services.py",
     "settings.py",
     "call/events.py",
     "call/turn.py",
@@ -77,52 +76,27 @@ def test_the_page_quotes_only_what_the_code_says(sentence):
     assert any(re.fullmatch(expression, one) for expression in SAID for one in said)
 
 
-ROWS = {
-    row.say: row
-    for row in (
-        *verdicts.BY_CODE.values(),
-        *verdicts.BY_STATUS.values(),
-        *(row for *_, row in verdicts.BY_WORDS),
-        *(row for name, row in vars(verdicts).items() if isinstance(row, verdicts.Rule)),
+RULES = {
+    rule.say: rule
+    for rule in (
+        *table.BY_CODE.values(),
+        *table.BY_STATUS.values(),
+        *(rule for *_, rule in table.BY_WORDS),
+        *(rule for rule in vars(table).values() if isinstance(rule, Rule)),
+        *FAULTS.values(),
+        *CHATGPT_CODEX.rules.values(),
     )
 }
 
 
-@pytest.mark.parametrize("say", ROWS)
-def test_every_verdict_is_on_the_page_and_so_is_whether_it_is_repeated(say):
-    repeated = [again for sentence, again in TOLD.items() if re.match(pattern(say), sentence)]
-    row = ROWS[say]
-    assert repeated
-    assert set(repeated) == {row.retryable and row is not verdicts._CHALLENGE}
+@pytest.mark.parametrize("say", RULES)
+def test_every_rule_is_on_the_page_and_so_is_whether_it_is_retried(say):
+    retried = [again for sentence, again in TOLD.items() if re.match(pattern(say), sentence)]
+    rule = RULES[say]
+    assert retried
+    assert set(retried) == {rule.retryable and rule is not table._CHALLENGE}
 
 
-def broken(name):
-    error = type(name, (Exception,), {})()
-    return outages.transport_error(error, model=None, phase=Phase.CONNECTING)
-
-
-OUTAGES = [
-    *(broken(name) for name in (*outages._UNREACHABLE, *outages._EVER_THE_SAME, "anything else")),
-    outages.transport_error(httpx.ReadError(""), model=None, phase=Phase.ANSWERING),
-    outages.transport_error(PermissionError(13, "x", "/y"), model=None, phase=Phase.CONNECTING),
-    outages.silent_stream(None, 300, began=True),
-    outages.silent_stream(None, 300, began=False),
-    outages.stream_ended_early(None),
-    outages.stream_ended_early(None, partial="x"),
-    outages.garbage_stream(None, 3),
-    outages.event_too_large(None),
-    outages.filtered_answer(None),
-    outages.not_json("/x"),
-]
-
-
-@pytest.mark.parametrize("error", OUTAGES, ids=lambda error: str(error)[:60])
-def test_every_outage_is_on_the_page_and_so_is_whether_it_is_repeated(error):
-    start = re.split(r"(?<=\w) (?:/|\d)|\(", str(error))[0]
-    repeated = [again for sentence, again in TOLD.items() if sentence.startswith(start)]
-    assert error.retryable in repeated
-
-
-@pytest.mark.parametrize("sentence", errors._WORKSPACE.values())
+@pytest.mark.parametrize("sentence", kernel._WORKSPACE.values())
 def test_every_limit_of_a_workspace_is_on_the_page(sentence):
     assert any(told.startswith(sentence) for told in TOLD)

@@ -63,8 +63,8 @@ FAILURES = {
     end_the_sign_in: "AuthenticationError: No valid OAuth tokens: run amplifier-openai-chatgpt login. "
     "The stored sign-in cannot be renewed: it was revoked.",
     use_up_the_limit: "QuotaExceededError: ChatGPT usage limit reached on the Plus plan (5-hour window): "
-    "works again CLOCK, in 2 h 13 min. See https://chatgpt.com/codex/settings/usage REQUEST",
-    BUSY: "RateLimitError: Too many requests in a short time, which is not the usage limit: "
+    "resets CLOCK, in 2 h 13 min. See https://chatgpt.com/codex/settings/usage REQUEST",
+    BUSY: "RateLimitError: Too many requests in a short time (this is not the usage limit): "
     "try again in 5 min. The server says: Rate limit reached.",
     DOWN: "ProviderUnavailableError: The ChatGPT backend failed (HTTP 503): try again in a few minutes. "
     "The server says: upstream connect error",

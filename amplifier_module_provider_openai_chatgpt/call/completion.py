@@ -5,13 +5,15 @@ Imported with the first call: sessions mount far more providers than they call.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from ..models.model import LATEST
 from ..request.build import build_call, requested_model
+from .cancellation import Cancellation
 from .events import Emitter
 from .fallbacks import RequestShape
-from .turn import Cancellation, Turn
+from .turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,60 +21,56 @@ if TYPE_CHECKING:
     from amplifier_core.message_models import ChatRequest
 
     from ..protocol.call import Call
-    from ..provider import ChatGPTProvider
     from ..response.response import ChatGPTResponse
+    from .context import CallContext
+    from .events import Exchange
 
 
-async def complete(
-    provider: ChatGPTProvider, request: ChatRequest, kwargs: Mapping[str, Any]
-) -> ChatGPTResponse:
-    """Answer a request between its ``llm:request`` and its one ``llm:response``. Raises as ``complete()``."""
-    cancellation = Cancellation(provider.coordinator)
-    exchange = Emitter(provider.coordinator).exchange(
-        requested_model(request, kwargs, provider.default_model),
+async def complete(context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any]) -> ChatGPTResponse:
+    """Answer a request between its ``llm:request`` and its one ``llm:response``. Raises kernel errors."""
+    cancellation = Cancellation(context.coordinator)
+    exchange = Emitter(context.coordinator).exchange(
+        requested_model(request, kwargs, context.default_model),
         len(request.messages),
-        raw=provider.raw,
-        streaming=provider.settings.use_streaming,
+        raw=context.raw,
+        streaming=context.settings.use_streaming,
     )
     async with exchange as events:
-        provider.check()
-        call = await cancellation.guard(_describe(provider, request, kwargs))
+        if context.problem is not None:
+            raise context.problem
+        call = await cancellation.guard(_describe(context, request, kwargs))
         await events.request(call)
         await events.repaired(call)
-        turn = Turn(
-            call,
-            client=provider.client,
-            exchange=events,
-            catalogue=provider.catalogue,
-            settings=provider.settings,
-            cancellation=cancellation,
-            shapes=provider.shapes,
-            throttled=provider.throttled,
-        )
-        events.response = response = await cancellation.guard(turn.run())
-    return response
+        return await cancellation.guard(_answer(Turn(call, context, cancellation), events))
 
 
-async def _describe(provider: ChatGPTProvider, request: ChatRequest, kwargs: Mapping[str, Any]) -> Call:
-    """Describe the call in the form that its model is known to want."""
-    model = requested_model(request, kwargs, provider.default_model)
+async def _answer(turn: Turn, events: Exchange) -> ChatGPTResponse:
+    async with aclosing(turn.run()) as steps:
+        async for step in steps:
+            await events.stream(step)
+    return events.answer()
+
+
+async def _describe(context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any]) -> Call:
+    """Describe the call in the form that its model is known to accept."""
+    model = requested_model(request, kwargs, context.default_model)
     if model == LATEST:
-        model = await provider.catalogue.latest()
+        model = await context.catalogue.latest()
     call = build_call(
         request,
         kwargs,
-        provider.settings,
+        context.settings,
         model=model,
-        find=provider.catalogue.find,
-        knows=provider.catalogue.knows,
-        account_id=provider.account_id(),
-        session_id=_session_id(provider.coordinator),
-        warned=provider.warned,
+        find=context.catalogue.find,
+        knows=context.catalogue.knows,
+        account_id=context.account_id(),
+        session_id=_session_id(context.coordinator),
+        warned=context.warned,
     )
-    return provider.shapes.get(call.model, RequestShape()).call(call)
+    return context.shapes.get(call.slug, RequestShape()).applied_to(call)
 
 
 def _session_id(coordinator: Any) -> str | None:
-    """Return the session's id, if it is one: foreign coordinators have anything there."""
+    """Return the session's id, if it is one: foreign coordinators may have anything there."""
     session_id = getattr(coordinator, "session_id", None)
     return session_id if isinstance(session_id, str) and session_id else None

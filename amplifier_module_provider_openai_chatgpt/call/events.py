@@ -1,7 +1,7 @@
-"""What hooks hear: one ``llm:request`` and exactly one ``llm:response`` a call, and all between them.
+"""The events of a call: one ``llm:request``, exactly one ``llm:response``, and everything in between.
 
 Emitting never breaks a call: payloads are made safe for the kernel's JSON first, and a hook registry
-that fails counts as nobody listening.
+that fails is treated as one without listeners.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from amplifier_core.events import LLM_REQUEST, LLM_RESPONSE, PROVIDER_RETRY, PROVIDER_THROTTLE
 from amplifier_core.llm_errors import AbortError, LLMError
@@ -19,16 +19,17 @@ from amplifier_core.llm_errors import AbortError, LLMError
 from ..protocol.blocks import BlockDelta, BlockEnd, BlockStart
 from ..redaction import for_events, redact
 from ..settings import PROVIDER
+from .steps import Answered, Continuing, Discarded, QuotaRead, Received, Retrying
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from amplifier_core.message_models import Usage
 
-    from ..protocol.blocks import Step
-    from ..request.build import Call
+    from ..protocol.call import Call
+    from ..protocol.events import Event
     from ..response.response import ChatGPTResponse
-    from ..transport.sse import Event
+    from .steps import TurnStep
 
 STREAM_START = "llm:stream_block_start"
 STREAM_DELTA = "llm:stream_block_delta"
@@ -57,13 +58,13 @@ logger = logging.getLogger(__name__)
 
 
 class Emitter:
-    """Speaks to the hooks of one coordinator, or to nobody."""
+    """Emits to the hooks of one coordinator, if it has any."""
 
     def __init__(self, coordinator: Any) -> None:
         self._hooks: Any = getattr(coordinator, "hooks", None)
 
     def is_heard(self, event: str) -> bool:
-        """Tell whether the event has a listener; when in doubt, yes. Far cheaper than emitting."""
+        """Return whether the event has a listener; when in doubt, yes. Far cheaper than emitting."""
         if self._hooks is None:
             return False
         try:
@@ -99,7 +100,7 @@ class Emitter:
             raise
         except Exception as error:
             fault = LLMError(
-                f"The provider failed in an unforeseen way ({type(error).__name__}); please report this.",
+                f"The provider failed unexpectedly ({type(error).__name__}): please report this.",
                 provider=PROVIDER,
                 model=exchange.model,
             )
@@ -117,8 +118,8 @@ class Exchange:
     ) -> None:
         self.request_id = str(uuid.uuid4())
         self.model = model
-        self.response: ChatGPTResponse | None = None
-        self.rate_limits: dict[str, Any] | None = None
+        self._response: ChatGPTResponse | None = None
+        self._rate_limits: dict[str, Any] | None = None
         self._emitter = emitter
         self._message_count = message_count
         self._raw = raw
@@ -137,7 +138,7 @@ class Exchange:
         self._requested = True
         payload: dict[str, Any] = {"message_count": self._message_count}
         if call is not None:
-            self.model = call.model
+            self.model = call.slug
             self._streaming = self._streaming and call.streaming
             payload |= {
                 "has_instructions": call.has_instructions,
@@ -151,97 +152,113 @@ class Exchange:
         await self._emit(LLM_REQUEST, payload)
 
     async def repaired(self, call: Call) -> None:
-        """Tell which tool calls and results had lost each other."""
+        """Report which tool calls and results were missing their counterpart."""
         if not call.repairs:
             return
         repairs = [{"tool_call_id": one.tool_call_id, "tool_name": one.tool_name} for one in call.repairs]
         await self._emit(TOOL_SEQUENCE_REPAIRED, {"repair_count": len(repairs), "repairs": repairs})
 
-    def received(self, events: Sequence[Event]) -> None:
-        """Keep the events of the backend for raw mode."""
-        if self._raw:
-            self._raw_events.extend(events)
+    async def stream(self, step: TurnStep) -> None:
+        """Take the next step of the turn: emit what it means to listeners, keep what belongs to the end."""
+        match step:
+            case BlockStart() | BlockDelta() | BlockEnd():
+                await self._block(step)
+            case Received(events):
+                self._raw_events.extend(events if self._raw else ())
+            case QuotaRead():
+                await self._quota(step)
+            case Discarded(error):
+                await self._abort(error)
+            case Retrying():
+                await self._retry(step)
+            case Continuing():
+                await self._continuation(step)
+            case Answered(response):
+                self._response = response
+            case _:
+                assert_never(step)
 
-    async def stream(self, steps: Sequence[Step]) -> None:
-        """Emit the steps in order; nothing where streaming is off or nobody listens."""
+    def answer(self) -> ChatGPTResponse:
+        """Return the response of a turn that ran to its end."""
+        if self._response is None:
+            raise AssertionError("a turn ends in an answer or in an error")
+        return self._response
+
+    async def _block(self, step: BlockStart | BlockDelta | BlockEnd) -> None:
         if not self._streaming:
             return
-        for step in steps:
-            await self._step(step)
+        match step:
+            case BlockStart():
+                self._open[step.index] = step
+                await self._emit(STREAM_START, _place(step) | ({"name": step.name} if step.name else {}))
+            case BlockDelta():
+                sequence = self._sequences.get(step.index, 0)
+                self._sequences[step.index] = sequence + 1
+                self._shown = True
+                if self._emitter.is_heard(STREAM_DELTA):
+                    await self._emit(STREAM_DELTA, _place(step) | {"sequence": sequence, "text": step.text})
+            case BlockEnd():
+                self._open.pop(step.index, None)
+                await self._emit(STREAM_END, _place(step))
+            case _:
+                assert_never(step)
 
-    async def _step(self, step: Step) -> None:
-        if isinstance(step, BlockDelta):
-            sequence = self._sequences.get(step.index, 0)
-            self._sequences[step.index] = sequence + 1
-            self._shown = True
-            if self._emitter.is_heard(STREAM_DELTA):
-                grown = {"sequence": sequence, "text": step.text}
-                await self._emit(STREAM_DELTA, _place(step) | grown)
-        elif isinstance(step, BlockStart):
-            self._open[step.index] = step
-            await self._emit(STREAM_START, _place(step) | ({"name": step.name} if step.name else {}))
-        else:
-            self._open.pop(step.index, None)
-            await self._emit(STREAM_END, _place(step))
-
-    async def abort(self, error: BaseException) -> bool:
-        """Close open blocks and declare the text of the running attempt void, if any was shown."""
+    async def _abort(self, error: BaseException) -> None:
+        """Close open blocks and declare the text of the present attempt discarded, if any was shown."""
         for start in list(self._open.values()):
-            await self._step(BlockEnd(start.index, start.kind))
+            await self._block(BlockEnd(start.index, start.kind))
         shown, self._shown = self._shown, False
         self._sequences.clear()
         if shown:
             detail = {"type": type(error).__name__, "msg": str(error)}
             await self._emit(STREAM_ABORTED, {"error": detail})
-        return shown
 
-    async def retry(self, attempt: int, max_retries: int, delay: float, error: LLMError) -> None:
-        """Announce the wait before another attempt; ``attempt`` counts from 1, ``delay`` is seconds."""
+    async def _quota(self, step: QuotaRead) -> None:
+        self._rate_limits = step.quota.to_dict()
+        for warning in step.warnings:
+            await self._emit(PROVIDER_THROTTLE, warning)
+
+    async def _retry(self, step: Retrying) -> None:
         payload: dict[str, Any] = {
-            "attempt": attempt,
-            "max_retries": max_retries,
-            "delay": delay,
-            "error_type": type(error).__name__,
-            "error_message": str(error),
+            "attempt": step.attempt,
+            "max_retries": step.max_retries,
+            "delay": step.delay,
+            "error_type": type(step.error).__name__,
+            "error_message": str(step.error),
         }
-        if error.retry_after is not None:
-            payload["retry_after"] = error.retry_after
+        if step.error.retry_after is not None:
+            payload["retry_after"] = step.error.retry_after
         await self._emit(PROVIDER_RETRY, payload)
 
-    async def continuation(self, response_id: str, reason: str, number: int, most: int) -> None:
-        """Announce that the backend stopped early and is asked to go on."""
+    async def _continuation(self, step: Continuing) -> None:
         payload = {
-            "response_id": response_id,
-            "reason": reason,
-            "continuation_number": number,
-            "max_attempts": most,
+            "response_id": step.response_id,
+            "reason": step.reason,
+            "continuation_number": step.number,
+            "max_attempts": step.max_continuations,
         }
         await self._emit(CONTINUATION, payload)
 
-    async def throttle(self, warning: Mapping[str, Any]) -> None:
-        """Warn that a limit window is nearly used up."""
-        await self._emit(PROVIDER_THROTTLE, warning)
-
     async def succeed(self) -> None:
-        """Emit ``llm:response`` for the response that was set."""
-        usage = self.response.usage if self.response else None
+        """Emit ``llm:response`` for the answer."""
+        usage = self._response.usage if self._response else None
         payload: dict[str, Any] = {"status": "ok"}
         if usage is not None:
             payload["usage"] = _usage(usage)
-        if self.response is not None:
-            payload["finish_reason"] = self.response.finish_reason
+        if self._response is not None:
+            payload["finish_reason"] = self._response.finish_reason
         if self._raw:
             payload["raw"] = {"events": redact(self._raw_events)}
         await self._respond(payload)
 
     async def fail(self, error: BaseException) -> None:
-        """Emit ``llm:response`` for an error or a cancellation, after voiding what was shown.
+        """Emit ``llm:response`` for an error or a cancellation, after discarding what was shown.
 
-        The response goes out even if the task is cancelled again while a slow listener hears of the rest.
+        The response goes out even if the task is cancelled again while a slow listener is busy.
         """
         try:
             await self.request()
-            await self.abort(error)
+            await self._abort(error)
         finally:
             await self._respond(self._outcome(error))
 
@@ -258,8 +275,8 @@ class Exchange:
 
     async def _respond(self, payload: dict[str, Any]) -> None:
         payload["duration_ms"] = (time.perf_counter() - self._began) * 1000
-        if self.rate_limits:
-            payload["rate_limits"] = self.rate_limits
+        if self._rate_limits:
+            payload["rate_limits"] = self._rate_limits
         await self._emit(LLM_RESPONSE, payload)
 
     async def _emit(self, event: str, payload: Mapping[str, Any]) -> None:
@@ -268,9 +285,9 @@ class Exchange:
 
 
 async def _undivided(emission: Awaitable[object]) -> None:
-    """Await an emission to its end even when cancelled, so that listeners hear whole events in order.
+    """Await an emission to its end even when cancelled: listeners get whole events, in order.
 
-    Not for ever: a listener that hangs must not hold a call that is to stop.
+    Not for ever: a listener that hangs must not delay a call that is to stop.
     """
     task = asyncio.ensure_future(emission)
     try:
@@ -281,12 +298,12 @@ async def _undivided(emission: Awaitable[object]) -> None:
         raise
 
 
-def _place(step: Step) -> dict[str, Any]:
+def _place(step: BlockStart | BlockDelta | BlockEnd) -> dict[str, Any]:
     return {"block_index": step.index, "block_type": step.kind}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
-    """Copy the counts of the response, so that event and response never differ."""
+    """Copy the counts of the response: event and response never differ."""
     counts = {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,

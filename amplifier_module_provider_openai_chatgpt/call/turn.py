@@ -1,249 +1,222 @@
-"""One ``complete()`` from call to response: attempts, waits, continuations, cancellation.
+"""One ``complete()`` from call to response: attempts, fallbacks, retries, continuations.
 
-The backend is asked once per *leg*. A leg is attempted again after a passing failure, sent once more
-in another form where the backend's refusal names what it minds, and followed by another leg when the
+The backend is asked once per *attempt*. An attempt is repeated after a transient failure, sent again in
+another form where the refusal names what the backend rejects, and followed by a continuation when the
 answer was cut at the output limit.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from amplifier_core.llm_errors import AbortError, LLMError
+from amplifier_core.llm_errors import LLMError
 
-from ..errors import kernel as errors
-from ..quota import read_headers, throttles
+from ..errors.kernel import may_be_retried
+from ..errors.refusal import Refusal, read_event_refusal
+from ..errors.transport import Fault, TransportFault, ended_early
+from ..protocol.blocks import BlockDelta
+from ..quota import throttles
 from ..response.accumulator import ResponseAccumulator
-from ..settings import PROVIDER
-from ..tasks import ended
+from ..response.outcome import BrokenOff, Failed, Finished, Incomplete, Resumable
 from .fallbacks import Fallbacks
+from .steps import Answered, Continuing, Discarded, QuotaRead, Received, Retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, MutableMapping
+    from collections.abc import AsyncGenerator, Iterator
 
-    from ..models.catalogue import Catalogue
+    from ..protocol.call import Call
     from ..quota import Quota
-    from ..request.build import Call
-    from ..response.response import ChatGPTResponse
+    from ..response.outcome import Outcome
     from ..settings import Settings
-    from ..transport.http_sse import Client
-    from .events import Exchange
-    from .fallbacks import RequestShape
+    from .cancellation import Cancellation
+    from .context import CallContext
+    from .steps import TurnStep
 
-Result = TypeVar("Result")
-
-CANCEL_POLL = 0.1
+Failure: TypeAlias = Refusal | LLMError
+Ending: TypeAlias = Finished | Resumable | Incomplete | Failure
 
 logger = logging.getLogger(__name__)
 
 
-class Cancellation:
-    """The session's wish to stop: ``immediate`` breaks off, ``graceful`` starts nothing new."""
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What follows a failure: the call once more, after a wait if ``retry`` is set, or the end."""
 
-    def __init__(self, coordinator: Any) -> None:
-        self._token = getattr(coordinator, "cancellation", None)
-
-    @property
-    def is_asked(self) -> bool:
-        """True once anybody asked to stop, however gently."""
-        return getattr(self._token, "is_cancelled", False) is True
-
-    @property
-    def is_graceful(self) -> bool:
-        """True when the running call may finish, but nothing is to follow it."""
-        return getattr(self._token, "is_graceful", False) is True
-
-    @property
-    def is_immediate(self) -> bool:
-        """True when the running call is to be broken off."""
-        return getattr(self._token, "is_immediate", False) is True
-
-    async def guard(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Await ``work``; break it off and raise AbortError once the session is told to stop now."""
-        if self.is_immediate:
-            work.close()
-            raise _aborted()
-        task, watch = asyncio.create_task(work), asyncio.create_task(self._stop_asked())
-        try:
-            await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise _aborted()
-            return task.result()
-        finally:
-            task.cancel()
-            watch.cancel()
-            await ended(task, watch)
-
-    async def _stop_asked(self) -> None:
-        """End once the session is told to stop now; nothing but the flag tells."""
-        while not self.is_immediate:  # noqa: ASYNC110
-            await asyncio.sleep(CANCEL_POLL)
-
-    async def pause(self, seconds: float) -> None:
-        """Sleep, but no longer than until a graceful stop is asked for; ``guard`` sees to the other."""
-        until = time.monotonic() + seconds
-        while not self.is_graceful and (left := until - time.monotonic()) > 0:  # noqa: ASYNC110 - it is a flag
-            await asyncio.sleep(min(left, CANCEL_POLL))
+    error: LLMError
+    retry: Retrying | None = None
+    is_over: bool = False
 
 
 class Turn:
-    """The work of one ``complete()``; made anew for each."""
+    """The work of one ``complete()``; a new one for each.
 
-    def __init__(
-        self,
-        call: Call,
-        *,
-        client: Client,
-        exchange: Exchange,
-        catalogue: Catalogue,
-        settings: Settings,
-        cancellation: Cancellation,
-        shapes: MutableMapping[str, RequestShape],
-        throttled: set[Any],
-    ) -> None:
-        self._call = call
-        self._answer = ResponseAccumulator(call)
-        self._client = client
-        self._exchange = exchange
-        self._catalogue = catalogue
-        self._settings = settings
-        self._cancellation = cancellation
-        self._fallbacks = Fallbacks(catalogue, shapes)
-        self._throttled = throttled
-
-    async def run(self) -> ChatGPTResponse:
-        """Return the whole answer, or raise a kernel error that says what a person can do."""
-        await self._leg()
-        for number in range(1, self._settings.max_continuations + 1):
-            if not self._is_to_go_on():
-                break
-            reason = self._answer.incomplete or "end_turn"
-            self._call = self._call.continued(self._answer.leg_items())
-            await self._exchange.continuation(
-                self._answer.response_id, reason, number, self._settings.max_continuations
-            )
-            self._answer.begin_leg(self._call)
-            if not await self._further_leg():
-                break
-        if self._answer.incomplete == "content_filter" and not (self._answer.text or self._answer.has_calls):
-            raise errors.filtered_answer(self._call.model)
-        return self._answer.response()
-
-    def _is_to_go_on(self) -> bool:
-        """Tell whether the backend, and not the loop, has the next word."""
-        answer = self._answer
-        if answer.has_calls or self._cancellation.is_asked or not answer.leg_items():
-            return False
-        return answer.wants_to_go_on if not answer.incomplete else answer.incomplete == "max_output_tokens"
-
-    async def _further_leg(self) -> bool:
-        """Run a continuation; if it fails for good, the text that was complete before is still the answer."""
-        try:
-            await self._leg()
-        except LLMError as error:
-            if not self._answer.kept_text:
-                raise
-            logger.warning("Continuing the answer failed (%s); it stays cut off.", type(error).__name__)
-            await self._start_over(error)
-            self._answer.incomplete = "max_output_tokens"
-            return False
-        return True
-
-    async def _leg(self) -> None:
-        attempt = 0
-        while True:
-            try:
-                return await self._attempt()
-            except LLMError as error:
-                await self._note_refusal(error)
-                corrected = await self._fallbacks.corrected(self._call, error)
-                if corrected is not None:
-                    self._call = corrected
-                    await self._start_over(error)
-                    continue
-                delay = self._delay_before_retry(error, attempt)
-                if delay is None:
-                    raise
-                attempt += 1
-                await self._start_over(error, attempt, delay)
-                if self._cancellation.is_graceful:
-                    raise
-
-    async def _attempt(self) -> None:
-        answer, exchange = self._answer, self._exchange
-        async with self._client.open(self._call) as stream:
-            self._fallbacks.learn(self._call)
-            await self._note_headers(stream.headers)
-            async with aclosing(stream.reads()) as reads:
-                async for events in reads:
-                    exchange.received(events)
-                    await exchange.stream(answer.feed(events))
-                    if answer.finished:
-                        break
-            if not answer.stopped:
-                await stream.drain()
-        if answer.failure is not None:
-            refusal = errors.read_event_refusal(answer.failure, now=time.time())
-            raise self._client.explain(refusal, self._call.model)
-        if not answer.finished:
-            raise errors.stream_ended_early(self._call.model, partial=answer.text)
-        if answer.open_blocks and not answer.incomplete and not answer.stopped:
-            raise errors.stream_ended_early(self._call.model, partial=answer.text)
-        await exchange.stream(answer.close_leg())
-
-    async def _note_headers(self, headers: Any) -> None:
-        self._catalogue.notice_etag(headers.get("x-models-etag"))
-        await self._note_quota(read_headers(headers, now=time.time()))
-
-    async def _note_refusal(self, error: LLMError) -> None:
-        refusal = errors.refusal_of(error)
-        if refusal is not None:
-            await self._note_quota(refusal.quota)
-
-    async def _note_quota(self, quota: Quota | None) -> None:
-        if quota is None:
-            return
-        self._exchange.rate_limits = quota.to_dict()
-        for warning in throttles(quota, self._throttled):
-            await self._exchange.throttle(warning)
-
-    async def _start_over(self, error: LLMError, attempt: int = 0, delay: float = 0.0) -> None:
-        """Void what the failed attempt showed, wait, and show again what earlier legs completed."""
-        voided = await self._exchange.abort(error)
-        self._answer.drop_leg(self._call)
-        if attempt:
-            await self._exchange.retry(attempt, self._settings.max_retries, delay, error)
-            await self._cancellation.pause(delay)
-        if voided:
-            await self._exchange.stream(self._answer.replay())
-
-    def _delay_before_retry(self, error: LLMError, attempt: int) -> float | None:
-        if attempt >= self._settings.max_retries or self._cancellation.is_asked:
-            return None
-        return retry_delay(error, attempt, self._settings, spread=random.uniform(0.75, 1.25))  # noqa: S311
-
-
-def _aborted() -> AbortError:
-    return AbortError("The call was cancelled.", provider=PROVIDER)
-
-
-def retry_delay(error: LLMError, attempt: int, settings: Settings, *, spread: float) -> float | None:
-    """Seconds to wait before the attempt after ``attempt`` (from 0), or None: do not repeat.
-
-    The wait doubles from ``min_retry_delay`` up to ``max_retry_delay``, times ``spread``; a server's
-    own hint is waited for in full, and when it is longer than ``max_retry_delay`` not at all.
+    A failed attempt is handled in this order: its limits are reported; a fallback changes the call, once
+    for each form, and sends it immediately; a transient failure is retried, within one budget for the
+    whole turn; a failed continuation leaves the text of the attempts before it; all else is raised.
     """
-    if not errors.may_be_repeated(error):
-        return None
-    hint = float(error.retry_after or 0.0)
+
+    def __init__(self, call: Call, context: CallContext, cancellation: Cancellation) -> None:
+        self._call = call
+        self._context = context
+        self._settings = context.settings
+        self._cancellation = cancellation
+        self._accumulator = ResponseAccumulator(stop=call.stop, tool_names=call.tool_names)
+        self._fallbacks = Fallbacks(context.catalogue, context.shapes)
+        self._ending: Ending
+        self._retries = 0
+        self._continuations = 0
+        self._shown = False
+
+    async def run(self) -> AsyncGenerator[TurnStep]:
+        """Yield what happens, an ``Answered`` last. Raises kernel errors that say what a person can do."""
+        while True:
+            async with aclosing(self._attempt()) as steps:
+                async for step in steps:
+                    self._shown = self._shown or isinstance(step, BlockDelta)
+                    yield step
+            match self._ending:
+                case Resumable() as cut if self._may_continue():
+                    yield self._continue(cut)
+                case Finished() | Resumable() | Incomplete():
+                    break
+                case Refusal() | LLMError() as failure:
+                    for news in self._quota_read(failure.quota if isinstance(failure, Refusal) else None):
+                        yield news
+                    recovery = await self._recover(failure)
+                    yield Discarded(recovery.error)
+                    if recovery.retry:
+                        yield recovery.retry
+                    is_over = await self._wait(recovery, failure)
+                    for step in self._restart():
+                        yield step
+                    if is_over:
+                        break
+                case _:
+                    assert_never(self._ending)
+        yield Answered(self._accumulator.response(self._call))
+
+    async def _attempt(self) -> AsyncGenerator[TurnStep]:
+        """Ask the backend once; ``_ending`` is how it went."""
+        accumulator = self._accumulator
+        try:
+            async with self._context.transport.open(self._call) as stream:
+                self._context.catalogue.notice_etag(stream.models_etag)
+                for news in self._quota_read(stream.quota):
+                    yield news
+                async with aclosing(stream.reads()) as reads:
+                    async for events in reads:
+                        yield Received(events)
+                        for step in accumulator.feed(events):
+                            yield step
+                        if accumulator.is_over:
+                            break
+                outcome = accumulator.outcome()
+                if not (isinstance(outcome, Finished) and outcome.stopped):
+                    await stream.drain()
+        except (Refusal, LLMError) as failure:
+            self._ending = failure
+            return
+        self._ending = ending = self._ending_of(outcome)
+        if not isinstance(ending, Refusal):
+            for step in ending.steps:
+                yield step
+
+    def _ending_of(self, outcome: Outcome) -> Finished | Resumable | Incomplete | Refusal:
+        match outcome:
+            case Failed(event):
+                return read_event_refusal(event, names=self._settings.service.response, now=time.time())
+            case BrokenOff(partial):
+                return ended_early(partial)
+            case Incomplete(reason="content_filter", empty=True):
+                return TransportFault(Fault.WITHHELD)
+            case Finished() | Resumable() | Incomplete():
+                self._fallbacks.learn(self._call)
+                return outcome
+            case _:
+                assert_never(outcome)
+
+    def _may_continue(self) -> bool:
+        return self._continuations < self._settings.max_continuations and not self._cancellation.is_requested
+
+    def _continue(self, cut: Resumable) -> Continuing:
+        self._continuations += 1
+        self._call = self._call.continued(cut.items)
+        step = Continuing(
+            self._accumulator.response_id, cut.reason, self._continuations, self._settings.max_continuations
+        )
+        self._accumulator.keep()
+        return step
+
+    async def _recover(self, failure: Failure) -> Recovery:
+        """Decide what follows a failure, and prepare it. Raises the kernel error where nothing helps."""
+        refusal = failure if isinstance(failure, Refusal) else None
+        corrected = await self._fallbacks.corrected(self._call, refusal) if refusal else None
+        error = self._context.explain(failure, self._call.slug) if isinstance(failure, Refusal) else failure
+        if corrected is not None:
+            self._call = corrected
+            self._accumulator.drop()
+            return Recovery(error)
+        delay = self._delay_before_retry(error, refusal)
+        if delay is not None:
+            self._retries += 1
+            self._accumulator.drop()
+            return Recovery(error, Retrying(self._retries, self._settings.max_retries, delay, error))
+        self._give_up(error, refusal)
+        return Recovery(error, is_over=True)
+
+    async def _wait(self, recovery: Recovery, failure: Failure) -> bool:
+        """Wait as the recovery asks; True where the turn is over, also after a graceful stop meanwhile."""
+        if recovery.retry:
+            await self._cancellation.pause(recovery.retry.delay)
+            if self._cancellation.is_graceful:
+                self._give_up(recovery.error, failure)
+                return True
+        return recovery.is_over
+
+    def _give_up(self, error: LLMError, failure: Failure | None) -> None:
+        """Keep the text that was complete before a failed continuation, or raise the error."""
+        if self._accumulator.cut_off():
+            logger.warning("Continuing the answer failed (%s); it stays cut off.", type(error).__name__)
+        elif isinstance(failure, Refusal):
+            raise error from failure
+        else:
+            raise error
+
+    def _restart(self) -> list[TurnStep]:
+        """Show again what earlier attempts completed, if listeners had to discard anything."""
+        shown, self._shown = self._shown, False
+        steps: list[TurnStep] = [*self._accumulator.replay()] if shown else []
+        self._shown = any(isinstance(step, BlockDelta) for step in steps)
+        return steps
+
+    def _quota_read(self, quota: Quota | None) -> Iterator[TurnStep]:
+        if quota is not None:
+            yield QuotaRead(quota, throttles(quota, self._context.throttled))
+
+    def _delay_before_retry(self, error: LLMError, refusal: Refusal | None) -> float | None:
+        if self._retries >= self._settings.max_retries or self._cancellation.is_requested:
+            return None
+        if not may_be_retried(error, refusal):
+            return None
+        spread = random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        return retry_delay(error.retry_after, self._retries, self._settings, spread=spread)
+
+
+def retry_delay(hint: float | None, attempt: int, settings: Settings, *, spread: float) -> float | None:
+    """Return the seconds to wait after ``attempt`` (from 0), or None where the wait would be too long.
+
+    The wait doubles from ``min_retry_delay`` up to ``max_retry_delay``, times ``spread``. A server's
+    ``hint`` in seconds is waited for in full; one longer than ``max_retry_delay`` is not waited for.
+    """
+    hint = float(hint or 0.0)
     if hint > settings.max_retry_delay:
         return None
-    backoff: float = (
-        min(settings.min_retry_delay * 2.0 ** min(attempt, 60), settings.max_retry_delay) * spread
-    )
-    return max(hint, min(backoff, settings.max_retry_delay))
+
+    most = settings.max_retry_delay
+    backoff: float = min(settings.min_retry_delay * 2.0 ** min(attempt, 60), most) * spread
+    return max(hint, min(backoff, most))

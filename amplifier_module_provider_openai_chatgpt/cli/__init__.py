@@ -75,10 +75,11 @@ def usage(*, as_json: bool) -> None:
 
     A bar for each window, the local time at which it starts anew, and the credits.
     """
+    from ..services import CHATGPT_CODEX
     from .screens import quota_of, show_usage
 
     quota = _run(quota_of(_provider()), "Asking ChatGPT")
-    _print_json(quota.to_dict()) if as_json else show_usage(quota, _screen())
+    _print_json(quota.to_dict()) if as_json else show_usage(quota, CHATGPT_CODEX.usage_page, _screen())
 
 
 @cli.command()

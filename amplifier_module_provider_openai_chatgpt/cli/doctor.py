@@ -16,9 +16,10 @@ from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, Co
 from amplifier_core.message_models import ChatRequest, Message
 
 from ..auth import token_file
-from ..errors.kernel import Phase, translated
+from ..errors.kernel import ErrorContext, kernel_error
+from ..errors.refusal import Refusal
+from ..errors.transport import as_faults
 from ..http import new_client
-from ..models.catalogue import CLIENT_VERSIONS
 from ..provider import ChatGPTProvider
 from ..quota import plan_name, span
 from ..settings import LOGIN_COMMAND
@@ -182,13 +183,14 @@ async def _issuer(visit: Visit) -> str:
 async def _reach(visit: Visit, url: str, setting: str) -> str:
     """Any answer at all shows that a host is reached."""
     try:
-        with translated(None, Phase.CONNECTING, silence=REACH_LIMIT):
+        with as_faults(silence=REACH_LIMIT):
             async with new_client(connect=REACH_LIMIT, silence=REACH_LIMIT) as client:
                 response = await client.get(url)
-    except LLMError as error:
-        advice = str(error).replace("base_url", setting)
-        raise TroubleError(f"{url} does not answer", advice) from error
-    if "cf-mitigated" in response.headers:
+    except Refusal as refusal:
+        context = ErrorContext(service=visit.provider.settings.service, now=time.time())
+        advice = str(kernel_error(refusal, context)).replace("base_url", setting)
+        raise TroubleError(f"{url} does not answer", advice) from refusal
+    if visit.provider.settings.service.response.edge_challenge in response.headers:
         advice = "Try without VPN or proxy, or from another network."
         raise TroubleError(f"Cloudflare keeps this network from {url}", advice)
     visit.dates.append(response.headers.get("date", ""))
@@ -228,10 +230,10 @@ async def _token(visit: Visit) -> str:
 async def _catalogue(visit: Visit) -> str:
     catalogue = visit.provider.catalogue
     models = await catalogue.list()
+    if catalogue.problem is not None:
+        raise catalogue.problem
     if catalogue.source == "live":
         return f"{len(models)} models, the first is {models[0].slug}"
-    # Asked once more for the reason, which the catalogue itself only logs.
-    await visit.provider.client.get("/codex/models", {"client_version": CLIENT_VERSIONS[0]})
     raise TroubleError("the backend's list names no model", "Try again later; calls may work all the same.")
 
 

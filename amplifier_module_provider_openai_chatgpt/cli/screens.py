@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..models.model import FAST_SUFFIX, FAST_TIER
-from ..quota import USAGE_PAGE, plan_name, read_usage, reset_phrase, span
+from ..quota import plan_name, reset_phrase, span
 from ..settings import LOGIN_COMMAND
 from .terminal import printable
 
@@ -84,13 +84,12 @@ def _expiry(expires_at: str | None, *, can_refresh: bool) -> str:
 async def quota_of(provider: ChatGPTProvider) -> Quota:
     """Ask the backend what is left of the plan's limits."""
     try:
-        document, _ = await provider.client.get("/wham/usage")
+        return await provider.usage()
     finally:
         await provider.close()
-    return read_usage(document, time.time())
 
 
-def show_usage(quota: Quota, out: Console) -> None:
+def show_usage(quota: Quota, page: str, out: Console) -> None:
     """Show a bar per window with the local time of its reset, and the credits."""
     from rich.table import Table
 
@@ -102,7 +101,7 @@ def show_usage(quota: Quota, out: Console) -> None:
     if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
         left = "unlimited" if quota.credits.unlimited else quota.credits.balance or "some"
         out.print(f"Credits: {left}", markup=False)
-    out.print(USAGE_PAGE, style="dim", soft_wrap=True)
+    out.print(page, style="dim", soft_wrap=True)
 
 
 def _window(window: Window, *, narrow: bool) -> tuple[Text, Text, Text, Text]:

@@ -24,6 +24,8 @@ from ..redaction import without_secrets
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..services import ResponseHeaders
+
 LONGEST_MESSAGE = 300
 _LARGEST_BODY = 256 * 1024
 _LARGEST_TEXT = 8 * 1024
@@ -42,19 +44,18 @@ _UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86
 _JSON_STARTS = frozenset('{["')
 _CODE = r"[a-zA-Z0-9_.-]{1,100}"
 _UNSUPPORTED = r"(?i)\b(?:unsupported|unknown) parameter:?\s{0,3}['\"`]?([\w.\[\]-]{1,100})"
-_LANE = r"(?i)^model not found\b|responses[-_ ]lite"
+_OTHER_SHAPE = r"(?i)^model not found\b|responses[-_ ]lite"
 _TIER = r"(?i)service[_ ]tier"
 _STALE = r"Item with id '?rs_|encrypted content .{0,200}could not be (?:verified|decrypted)"
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
-class Refusal(Exception):  # noqa: N818 - not raised on its own: it is the cause of a kernel error
-    """One refusal of the backend. Kept as ``__cause__`` of the kernel error it becomes.
+class Refusal(Exception):  # noqa: N818 - data: ``kernel_error`` makes the error that a host sees
+    """A request that did not get its answer, as data; the base of every failure of a transport.
 
     ``code`` and ``kind`` (the server's ``error.type``) are lower-cased and empty when absent;
     ``message`` is the server's own words, cleaned and cut. ``cloudflare``: a challenge page, which
-    repeating the request will not get past. ``retry_after`` is in seconds,
-    ``resets_at`` in Unix seconds.
+    repeating the request does not get past. ``retry_after`` is in seconds, ``resets_at`` in Unix seconds.
     """
 
     status: int | None = None
@@ -80,27 +81,29 @@ class Refusal(Exception):  # noqa: N818 - not raised on its own: it is the cause
         return f"Refusal({str(self)!r})"
 
 
-def read_refusal(status: int, headers: Mapping[str, Any], body: bytes, *, now: float) -> Refusal:
-    """Read an HTTP answer that is no event stream. Takes any body; never raises."""
+def read_refusal(
+    status: int, headers: Mapping[str, Any], body: bytes, *, names: ResponseHeaders, now: float
+) -> Refusal:
+    """Read an HTTP answer that is not an event stream. Accepts any body; never raises."""
     known = {str(name).lower(): value for name, value in headers.items()}
     text = body[:_LARGEST_BODY].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     html = _is_html(known, text)
     data = None if html else _load(text) if text[:1] in _JSON_STARTS else text[:_LARGEST_TEXT]
-    refusal = _read(data, known, status, now)
+    refusal = _read(data, known, status, names, now)
     refusal.html = html
-    refusal.cloudflare = _is_challenge(known, text.lower() if html else "", status)
+    refusal.cloudflare = is_challenge(known, text if html else "", status, names)
     return refusal
 
 
-def read_event_refusal(event: Mapping[str, Any], *, now: float) -> Refusal:
-    """Read ``response.failed`` or an ``error`` event, nested or flat. Takes anything; never raises."""
+def read_event_refusal(event: Mapping[str, Any], *, names: ResponseHeaders, now: float) -> Refusal:
+    """Read ``response.failed`` or an ``error`` event, nested or flat. Accepts anything; never raises."""
     response = event.get("response")
     inner = response if isinstance(response, dict) else {}
     data = {**event, "type": None, "error": inner.get("error") or event.get("error")}
     headers = event.get("headers") or inner.get("headers")
     known = {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
     status = number(event.get("status_code")) or number(event.get("status")) or 0
-    return _read(data, known, int(status) if 300 <= status < 1000 else None, now)
+    return _read(data, known, int(status) if 300 <= status < 1000 else None, names, now)
 
 
 def clean(value: Any, longest: int = LONGEST_MESSAGE) -> str:
@@ -116,7 +119,7 @@ def clean(value: Any, longest: int = LONGEST_MESSAGE) -> str:
 
 
 def unsupported_parameter(refusal: Refusal) -> str | None:
-    """Name the body field that the backend does not take, if that is what it says."""
+    """Name the body field that the backend rejects, if that is what it says."""
     found = re.search(_UNSUPPORTED, refusal.message)
     if found:
         return found[1].rstrip(".")
@@ -124,7 +127,7 @@ def unsupported_parameter(refusal: Refusal) -> str | None:
 
 
 def is_stale_reasoning(refusal: Refusal) -> bool:
-    """True when the replayed reasoning is at fault: the call may work without it."""
+    """True when the replayed reasoning is the cause: the call may work without it."""
     if refusal.code == "invalid_encrypted_content" or re.search(_STALE, refusal.message):
         return True
     # Seen once in place of the code above.
@@ -132,26 +135,28 @@ def is_stale_reasoning(refusal: Refusal) -> bool:
 
 
 def is_version_gate(refusal: Refusal) -> bool:
-    """True when the model is kept from clients that name no version, or too old a one."""
+    """True when the model is restricted to clients that name a newer version."""
     return "requires a newer version" in refusal.message
 
 
-def is_lane_refusal(refusal: Refusal) -> bool:
-    """True when the model may still answer a request of the other shape (docs/backend.md, Lite)."""
-    return refusal.status in {400, 404} and bool(re.search(_LANE, refusal.message))
+def is_shape_refusal(refusal: Refusal) -> bool:
+    """True when the model may still answer a request in the other shape (docs/backend.md, Lite)."""
+    return refusal.status in {400, 404} and bool(re.search(_OTHER_SHAPE, refusal.message))
 
 
 def is_tier_refusal(refusal: Refusal) -> bool:
-    """True when the service tier is at fault: the call may work without it."""
+    """True when the service tier is the cause: the call may work without it."""
     if refusal.status not in {400, 422, None}:
         return False
     return refusal.param == "service_tier" or bool(re.search(_TIER, refusal.message))
 
 
-def _read(data: Any, headers: Mapping[str, Any], status: int | None, now: float) -> Refusal:
+def _read(
+    data: Any, headers: Mapping[str, Any], status: int | None, names: ResponseHeaders, now: float
+) -> Refusal:
     error = _error_object(data)
-    hidden = _error_object(_hidden_error(headers))
-    quota = read_headers(headers, now)
+    hidden = _error_object(_hidden_error(headers.get(names.error)))
+    quota = read_headers(headers, names.quota, now)
     said = _sentence(error) or _sentence(data) or _sentence(hidden)
     message = clean(said)
     wait = _retry_after(headers, error, message, now)
@@ -161,8 +166,8 @@ def _read(data: Any, headers: Mapping[str, Any], status: int | None, now: float)
         kind=_word(error.get("type")) or _word(hidden.get("type")),
         param=clean(error.get("param"), 100) or None,
         message=message,
-        request_id=_identifier(headers, "x-request-id", "x-oai-request-id"),
-        cf_ray=_identifier(headers, "cf-ray"),
+        request_id=_identifier(headers, *names.request_id),
+        cf_ray=_identifier(headers, names.edge_ray),
         retry_after=None if wait is None else min(wait, _LONGEST_WAIT),
         resets_at=moment(error.get("resets_at")) or after(error.get("resets_in_seconds"), now),
         plan=clean(error.get("plan_type"), 60) or (quota.plan if quota else None),
@@ -189,7 +194,7 @@ def _error_object(data: Any) -> Mapping[str, Any]:
 
 
 def _sentence(value: Any, depth: int = 5) -> str:
-    """Find the words meant for a reader in a value of any shape."""
+    """Find the text meant for a reader in a value of any shape."""
     if depth == 0:
         return ""
     if isinstance(value, str):
@@ -206,7 +211,7 @@ def _sentence(value: Any, depth: int = 5) -> str:
 
 
 def _load(text: str) -> Any:
-    """Decode JSON, of a body that was cut what there is of it; None when it is no JSON."""
+    """Decode JSON, as much of it as there is in a truncated body; None for anything else."""
     for partial in (False, "trailing-strings"):
         try:
             return from_json(text, allow_partial=partial)
@@ -218,9 +223,8 @@ def _load(text: str) -> Any:
         return None
 
 
-def _hidden_error(headers: Mapping[str, Any]) -> Any:
+def _hidden_error(value: Any) -> Any:
     """Read the error that some refusals of a token carry as base64 in a header."""
-    value = headers.get("x-error-json")
     if not isinstance(value, str) or len(value) > _LARGEST_TEXT:
         return None
     try:
@@ -257,7 +261,7 @@ def _retry_after(
 
 
 def _until(date: str, now: float) -> float | None:
-    """Return the seconds from ``now`` to an HTTP date; a date in the past means at once."""
+    """Return the seconds from ``now`` to an HTTP date; a date in the past means no wait."""
     try:
         moment_given = parsedate_to_datetime(date)
         if moment_given.tzinfo is None:
@@ -274,10 +278,14 @@ def _is_html(headers: Mapping[str, Any], text: str) -> bool:
     return start.startswith(("<!doctype html", "<html")) or (start.startswith("<") and "<head" in start)
 
 
-def _is_challenge(headers: Mapping[str, Any], page: str, status: int) -> bool:
-    """Tell a Cloudflare challenge, whose marks are few; any other web page is somebody else's."""
-    if "challenge" in str(headers.get("cf-mitigated", "")).lower():
+def is_challenge(headers: Mapping[str, Any], page: str, status: int, names: ResponseHeaders) -> bool:
+    """Recognise a Cloudflare challenge, whose marks are few; other web pages come from someone else.
+
+    ``headers`` have lower-case names; ``page`` is the body where it is HTML, else empty.
+    """
+    if "challenge" in str(headers.get(names.edge_challenge, "")).lower():
         return True
+    page = page.lower()
     if status in {403, 429, 503} and any(mark in page for mark in _CHALLENGE_TITLES):
         return True
     if status != 403 or not page:

@@ -1,13 +1,13 @@
-"""What each refusal of the backend means: class, whether it may pass, and the sentence for a person.
+"""What each refusal means: the kernel's class, whether a retry may help, and the sentence for a person.
 
-Codes decide first, then the server's words, last the HTTP status (docs/backend.md, Failures). A new
+Codes decide first, then the server's words, then the HTTP status (docs/backend.md, Failures). A new
 refusal is a new row here.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import (
     AccessDeniedError,
@@ -23,47 +23,31 @@ from amplifier_core.llm_errors import (
     RateLimitError,
 )
 
-from ..quota import USAGE_PAGE
+from ..services import USAGE_PAGE, Rule
 from ..settings import LOGIN_COMMAND
+from .transport import FAULTS, TransportFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from .refusal import Refusal
 
 
-class Rule(NamedTuple):
-    """How one kind of refusal is told. ``quote``: the server's own words may add something.
-
-    ``say`` may hold {model}, {status}, {account}, {choose}, {wait}; they are filled from the call.
-    """
-
-    error: type[LLMError]
-    say: str
-    retryable: bool = False
-    quote: bool = True
-
-
 _SIGN_IN = f"run `{LOGIN_COMMAND}` to sign in again."
 
-USAGE_LIMIT = Rule(QuotaExceededError, "ChatGPT usage limit reached", quote=False)  # told by _usage_limit
+USAGE_LIMIT = Rule(QuotaExceededError, "ChatGPT usage limit reached", quote=False)  # see kernel._usage_limit
 _CREDITS = Rule(
     QuotaExceededError,
     f"The quota of this ChatGPT account is used up: check plan and billing at {USAGE_PAGE}.",
 )
-_NOT_INCLUDED = Rule(
-    QuotaExceededError,
-    "{account} does not include Codex: a plan that does is needed, see https://chatgpt.com/explore/plus.",
-    quote=False,
-)
 _TOO_MANY = Rule(
     RateLimitError,
-    "Too many requests in a short time, which is not the usage limit: {wait}.",
+    "Too many requests in a short time (this is not the usage limit): {wait}.",
     retryable=True,
 )
 _AT_CAPACITY = Rule(
     ProviderUnavailableError,
-    "The model {model} is overloaded at the moment: try again in a few minutes or choose another model.",
+    "The model {model} is overloaded: try again in a few minutes or choose another model.",
     retryable=True,
 )
 _SERVER = Rule(
@@ -80,29 +64,29 @@ _POLICY = Rule(
     "OpenAI's safety policy stopped this request: rephrase it, or start a new conversation.",
 )
 _PROMPT = Rule(
-    InvalidRequestError, "The backend refuses this prompt: rephrase it, or start a new conversation."
+    InvalidRequestError, "The backend rejects this prompt: rephrase it, or start a new conversation."
 )
 _SIGNED_OUT = Rule(AuthenticationError, f"The ChatGPT sign-in is no longer accepted: {_SIGN_IN}", quote=False)
 _ACCOUNT = Rule(
     AuthenticationError,
-    "This ChatGPT account or workspace is not active any more: sign in with another one.",
+    "This ChatGPT account or workspace is no longer active: sign in with another one.",
 )
 _NO_MODEL = Rule(NotFoundError, "{account} does not offer the model {model}: {choose}.")
 _GATE = Rule(
     NotFoundError,
-    "OpenAI keeps the model {model} to newer clients: update this provider, or {choose}.",
+    "OpenAI restricts the model {model} to newer clients: update this provider, or {choose}.",
 )
 _REGION = Rule(
     AccessDeniedError,
-    "OpenAI does not serve the country or region that this request came from: try without VPN or proxy.",
+    "OpenAI does not serve the country or region this request came from: try without VPN or proxy.",
 )
 _INVALID = Rule(
     InvalidRequestError,
-    "The backend refuses the request as malformed{status}: start a new conversation, or report this.",
+    "The backend rejects the request as malformed{status}: start a new conversation, or report this.",
 )
 _PARAMETER = Rule(
     InvalidRequestError,
-    "The backend refuses a parameter of the request{status}: check extra_request_params, or report this.",
+    "The backend rejects a parameter of the request{status}: check extra_request_params, or report this.",
 )
 _REASONING = Rule(
     InvalidRequestError,
@@ -110,20 +94,20 @@ _REASONING = Rule(
 )
 _PAIRS = Rule(
     InvalidRequestError,
-    "A tool call of this conversation lacks its result, or a result its call: start a new conversation.",
+    "A tool call in this conversation has no result, or a result has no call: start a new conversation.",
 )
 _IMAGE = Rule(
-    InvalidRequestError, "An image of this conversation cannot be read: send it again as PNG or JPEG."
+    InvalidRequestError, "An image in this conversation cannot be read: send it again as PNG or JPEG."
 )
 _CHALLENGE = Rule(
     ProviderUnavailableError,
-    "Cloudflare keeps this connection from ChatGPT{status}: try another network, without VPN or proxy.",
+    "Cloudflare blocks this connection to ChatGPT{status}: try another network, without VPN or proxy.",
     retryable=True,
     quote=False,
 )
 _WEB_PAGE = Rule(
     AccessDeniedError,
-    "A web page came instead of an answer{status}: a proxy or firewall on the way probably blocks ChatGPT.",
+    "A web page arrived instead of an answer{status}: a proxy or firewall probably blocks ChatGPT.",
     quote=False,
 )
 
@@ -134,7 +118,6 @@ BY_CODE: dict[str, Rule] = {
     "insufficient_quota": _CREDITS,
     "quota_exceeded": _CREDITS,
     "billing_hard_limit_reached": _CREDITS,
-    "usage_not_included": _NOT_INCLUDED,
     "rate_limit_exceeded": _TOO_MANY,
     "rate_limit_error": _TOO_MANY,
     "too_many_requests": _TOO_MANY,
@@ -143,7 +126,7 @@ BY_CODE: dict[str, Rule] = {
     "overloaded": _AT_CAPACITY,
     "overloaded_error": _AT_CAPACITY,
     "flex_unavailable": Rule(
-        ProviderUnavailableError, "The flex tier has no room for the model {model}: ask without service_tier."
+        ProviderUnavailableError, "The flex tier has no capacity for the model {model}: remove service_tier."
     ),
     "server_error": _SERVER,
     "internal_server_error": _SERVER,
@@ -177,7 +160,7 @@ BY_CODE: dict[str, Rule] = {
 _REQUEST = frozenset({400, 403, 404, 413, 422, None})
 _BUSY = frozenset({429, 500, 502, 503, 529, None})
 _LIMIT = frozenset({403, 404, 429, None})
-# By the server's words, where no code decides: (statuses, pattern, row), the first that fits.
+# By the server's words, where no code decides: (statuses, pattern, rule), the first that fits.
 BY_WORDS: tuple[tuple[frozenset[int | None], str, Rule], ...] = (
     (_LIMIT, r"\busage limit\b", USAGE_LIMIT),
     (_REQUEST, r"\b(?:unsupported|unknown) parameter\b", _PARAMETER),
@@ -198,18 +181,18 @@ BY_WORDS: tuple[tuple[frozenset[int | None], str, Rule], ...] = (
 
 _MOVED = Rule(
     ProviderUnavailableError,
-    "The backend answered with a redirect{status}: check base_url, and any proxy or login page on the way.",
+    "The backend answered with a redirect{status}: check base_url, and any proxy or login page in between.",
     quote=False,
 )
 _OTHER_REQUEST = Rule(
-    InvalidRequestError, "The backend refuses the request{status}: update this provider, or report this."
+    InvalidRequestError, "The backend rejects the request{status}: update this provider, or report this."
 )
 BY_STATUS: dict[int, Rule] = {
     **dict.fromkeys(
         range(200, 300),
         Rule(
             ProviderUnavailableError,
-            "The backend sent no event stream{status}: try again, and check base_url if it stays so.",
+            "The backend did not send an event stream{status}: try again; if this persists, check base_url.",
             retryable=True,
         ),
     ),
@@ -222,23 +205,23 @@ BY_STATUS: dict[int, Rule] = {
     ),
     403: Rule(
         AccessDeniedError,
-        "{account} may not do this{status}: a workspace rule may forbid it, ask its administrator.",
+        "{account} is not allowed to do this{status}: a workspace rule may forbid it, ask its administrator.",
     ),
     404: Rule(
         NotFoundError,
-        "The backend does not find this{status}: check base_url and the model {model}, or {choose}.",
+        "The backend cannot find this{status}: check base_url and the model {model}, or {choose}.",
     ),
     405: Rule(NotFoundError, "The backend rejects this method at this address{status}: check base_url."),
     407: Rule(
         AccessDeniedError,
-        "The proxy on the way asks for a sign-in{status}: put its user and password into HTTPS_PROXY.",
+        "The proxy requires a sign-in{status}: put its user name and password into HTTPS_PROXY.",
     ),
     408: Rule(
-        LLMTimeoutError, "The backend gave up waiting for the request{status}: try again.", retryable=True
+        LLMTimeoutError, "The backend stopped waiting for the request{status}: try again.", retryable=True
     ),
     409: Rule(
         ProviderUnavailableError,
-        "The request met another one at the backend{status}: try again.",
+        "The request conflicts with another one at the backend{status}: try again.",
         retryable=True,
     ),
     410: _NO_MODEL,
@@ -257,18 +240,24 @@ BY_STATUS: dict[int, Rule] = {
     **dict.fromkeys(range(500, 600), _SERVER),
     529: _AT_CAPACITY,
 }
-_STRANGE = Rule(
-    LLMError, "The backend answered in a way nobody knows{status}: check base_url and any proxy on the way."
+_UNEXPECTED = Rule(
+    LLMError,
+    "The backend answered with an unexpected status{status}: check base_url and any proxy.",
 )
 
 
-def row_for(refusal: Refusal) -> Rule:
-    """Return the row that a refusal falls under; without a status it came as an event of a stream."""
-    return next(row for row in _candidates(refusal) if row is not None)
+def rule_for(refusal: Refusal, first: Mapping[str, Rule]) -> Rule:
+    """Return the rule that applies to a refusal; without a status it came as an event of a stream.
+
+    ``first`` are the service's own rules by code, which take precedence over the common ones.
+    """
+    if isinstance(refusal, TransportFault):
+        return FAULTS[refusal.fault]
+    return next(rule for rule in _candidates(refusal, {**BY_CODE, **first}) if rule is not None)
 
 
-def _candidates(refusal: Refusal) -> Iterator[Rule | None]:
-    by_code = BY_CODE.get(refusal.code), BY_CODE.get(refusal.kind)
+def _candidates(refusal: Refusal, by_code_or_type: Mapping[str, Rule]) -> Iterator[Rule | None]:
+    by_code = by_code_or_type.get(refusal.code), by_code_or_type.get(refusal.kind)
     if USAGE_LIMIT in by_code:
         yield USAGE_LIMIT
     if refusal.cloudflare:
@@ -278,10 +267,10 @@ def _candidates(refusal: Refusal) -> Iterator[Rule | None]:
         yield _TOO_MANY
     if refusal.html and refusal.status in {200, 403}:
         yield _WEB_PAGE
-    for statuses, pattern, row in BY_WORDS:
+    for statuses, pattern, rule in BY_WORDS:
         if refusal.status in statuses and re.search(pattern, refusal.message, re.IGNORECASE):
-            yield row
+            yield rule
     if refusal.status is None:
         yield _INVALID if refusal.kind == "invalid_request_error" else _SERVER
     else:
-        yield BY_STATUS.get(refusal.status, _STRANGE)
+        yield BY_STATUS.get(refusal.status, _UNEXPECTED)

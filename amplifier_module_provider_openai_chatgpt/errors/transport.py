@@ -1,8 +1,13 @@
-"""Connections and streams that break, as kernel errors with a sentence for a person."""
+"""Failures that no server's refusal describes: connections and streams that break, as data.
+
+Classifying happens here, once, for the backend and for the sign-in; the sentences are a table.
+"""
 
 from __future__ import annotations
 
 import enum
+import socket
+import ssl
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,162 +16,253 @@ from amplifier_core.llm_errors import (
     ConfigurationError,
     ContentFilterError,
     InvalidRequestError,
-    LLMError,
     LLMTimeoutError,
     NetworkError,
     ProviderUnavailableError,
     StreamError,
 )
 
-from ..quota import span
-from ..settings import LOGIN_COMMAND, PROVIDER
-from .refusal import clean
+from ..services import Rule
+from ..settings import LOGIN_COMMAND
+from .refusal import Refusal, clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What a cause may say without adding anything.
+# Causes that add nothing to the sentence.
 _EMPTY_WORDS = frozenset({"all connection attempts failed", "timed out"})
 
 
-class Phase(enum.Enum):
-    """How far a call had come: to a connection, to the first event, into the answer."""
+class Fault(enum.Enum):
+    """What broke. The first group happens before an answer, the second within one."""
 
-    CONNECTING = "connecting"
-    WAITING = "waiting"
-    ANSWERING = "answering"
+    CERTIFICATE = "certificate"
+    TLS = "tls"
+    DNS = "dns"
+    CONNECTION_REFUSED = "connection refused"
+    PROXY = "proxy"
+    UNREACHABLE = "unreachable"
+    BROKEN = "broken"
+    CLOSED = "closed"
+    CONNECT_TIMEOUT = "connect timeout"
+    WRITE_TIMEOUT = "write timeout"
+    POOL_TIMEOUT = "pool timeout"
+    TIMEOUT = "timeout"
+    NO_ANSWER = "no answer"
+    UNSENDABLE = "unsendable"
+    FILE = "file"
+    NOT_JSON = "not json"
+
+    SILENT = "silent"
+    CUT = "cut"
+    ENDED_EARLY = "ended early"
+    DAMAGED = "damaged"
+    NOT_EVENTS = "not events"
+    EVENT_TOO_LARGE = "event too large"
+    WITHHELD = "withheld"
 
 
-_NO_CONNECTION = "ChatGPT cannot be reached: check the network, then try again"
-# By the name of the exception class, of the deepest cause that has a row: httpx is not imported for this.
-_UNREACHABLE = {
-    "SSLCertVerificationError": "ChatGPT's certificate cannot be verified: check this machine's clock, "
-    "and any proxy that inspects TLS (SSL_CERT_FILE names its certificate)",
-    "SSLError": "A secure connection to ChatGPT cannot be made: check any proxy, VPN or firewall on the way",
-    "gaierror": "The address of ChatGPT cannot be looked up: check the network and its name server",
-    "ConnectionRefusedError": "The server refuses connections: check base_url and any proxy",
-    "ProxyError": "The proxy does not let the call through: check HTTPS_PROXY",
-    "ConnectError": _NO_CONNECTION,
-    "NetworkError": "The connection to ChatGPT broke before an answer came: try again",
-    "RemoteProtocolError": "The server hung up before an answer came: try again",
-}
-# Without the cause's own text: it may quote a header, and with it the token.
-_UNSENDABLE = (
-    InvalidRequestError,
-    f"The request cannot be put on the wire: check base_url, or run `{LOGIN_COMMAND}` again",
-)
-# By the name of the outermost exception class, at whatever phase.
-_EVER_THE_SAME: dict[str, tuple[type[LLMError], str]] = {
-    "ConnectTimeout": (
-        LLMTimeoutError,
-        "No connection to ChatGPT in time: check the network, or raise connect_timeout",
+FAULTS: dict[Fault, Rule] = {
+    Fault.CERTIFICATE: Rule(
+        NetworkError,
+        "ChatGPT's certificate cannot be verified: check this machine's clock, and any proxy that inspects "
+        "TLS (set SSL_CERT_FILE to its certificate).",
+        retryable=True,
     ),
-    "WriteTimeout": (LLMTimeoutError, "ChatGPT stopped taking in the request: try again"),
-    "PoolTimeout": (LLMTimeoutError, "No free connection to ChatGPT came about in time: try again"),
-    "TimeoutError": (
-        LLMTimeoutError,
-        "No answer from ChatGPT came in time: check the network, then try again",
+    Fault.TLS: Rule(
+        NetworkError,
+        "A secure connection to ChatGPT cannot be made: check any proxy, VPN or firewall in between.",
+        retryable=True,
     ),
-    "DecodingError": (StreamError, "ChatGPT's answer arrives damaged: try again"),
-    "LocalProtocolError": _UNSENDABLE,
-    "InvalidURL": _UNSENDABLE,
-    "UnsupportedProtocol": _UNSENDABLE,
-    "UnicodeError": _UNSENDABLE,
+    Fault.DNS: Rule(
+        NetworkError,
+        "The address of ChatGPT cannot be looked up: check the network and its DNS server.",
+        retryable=True,
+    ),
+    Fault.CONNECTION_REFUSED: Rule(
+        NetworkError, "The server refuses connections: check base_url and any proxy.", retryable=True
+    ),
+    Fault.PROXY: Rule(
+        NetworkError, "The proxy did not let the request through: check HTTPS_PROXY.", retryable=True
+    ),
+    Fault.UNREACHABLE: Rule(
+        NetworkError, "ChatGPT cannot be reached: check the network, then try again.", retryable=True
+    ),
+    Fault.BROKEN: Rule(
+        NetworkError, "The connection to ChatGPT broke before an answer arrived: try again.", retryable=True
+    ),
+    Fault.CLOSED: Rule(
+        NetworkError, "The server closed the connection before it answered: try again.", retryable=True
+    ),
+    Fault.CONNECT_TIMEOUT: Rule(
+        LLMTimeoutError,
+        "No connection to ChatGPT in time: check the network, or raise connect_timeout.",
+        retryable=True,
+    ),
+    Fault.WRITE_TIMEOUT: Rule(
+        LLMTimeoutError, "ChatGPT stopped reading the request: try again.", retryable=True
+    ),
+    Fault.POOL_TIMEOUT: Rule(
+        LLMTimeoutError, "No connection to ChatGPT became free in time: try again.", retryable=True
+    ),
+    Fault.TIMEOUT: Rule(
+        LLMTimeoutError,
+        "ChatGPT did not answer in time: check the network, then try again.",
+        retryable=True,
+    ),
+    Fault.NO_ANSWER: Rule(
+        LLMTimeoutError,
+        "ChatGPT accepted the request but sent nothing {detail}: try again, or raise timeout.",
+        retryable=True,
+    ),
+    # Without the cause's own text: it may quote a header, and with it the token.
+    Fault.UNSENDABLE: Rule(
+        InvalidRequestError,
+        f"The request cannot be sent: check base_url, or run `{LOGIN_COMMAND}` again.",
+        quote=False,
+    ),
+    # Not a network failure: a call needs a file too, the sign-in's for example.
+    Fault.FILE: Rule(
+        ConfigurationError,
+        "The file {detail}: check that you own it and its folder and may write to them.",
+        quote=False,
+    ),
+    Fault.NOT_JSON: Rule(
+        ProviderUnavailableError,
+        "The backend's answer to {detail} is not JSON: try again; if this persists, check base_url.",
+        retryable=True,
+        quote=False,
+    ),
+    Fault.SILENT: Rule(
+        LLMTimeoutError,
+        "ChatGPT sent nothing {detail} in the middle of its answer: try again.",
+        retryable=True,
+    ),
+    Fault.CUT: Rule(
+        StreamError,
+        "The connection to ChatGPT broke in the middle of the answer: try again.",
+        retryable=True,
+    ),
+    Fault.ENDED_EARLY: Rule(StreamError, "ChatGPT's answer was cut off {detail}: try again.", retryable=True),
+    Fault.DAMAGED: Rule(
+        StreamError, "ChatGPT's answer arrived damaged: try again.", retryable=True, quote=False
+    ),
+    Fault.NOT_EVENTS: Rule(
+        StreamError,
+        "ChatGPT's answer was not an event stream ({detail}): try again, and check base_url and any proxy.",
+        retryable=True,
+    ),
+    # The next answer would be as large.
+    Fault.EVENT_TOO_LARGE: Rule(
+        StreamError, "ChatGPT sent one event of more than 64 MiB, which is not read: ask for less at a time."
+    ),
+    Fault.WITHHELD: Rule(
+        ContentFilterError, "OpenAI's content filter withheld the whole answer: rephrase the request."
+    ),
 }
+
+
+class TransportFault(Refusal):
+    """A failure with a ``fault``. ``detail`` completes its sentence, ``partial`` is the text that arrived."""
+
+    def __init__(self, fault: Fault, *, detail: str = "", cause: str = "", partial: str = "") -> None:
+        super().__init__(message=cause)
+        self.fault = fault
+        self.detail = detail
+        self.partial = partial
+
+    def __str__(self) -> str:
+        return f"{self.fault.value}: {self.message}" if self.message else self.fault.value
 
 
 @contextmanager
-def translated(model: str | None, phase: Phase, *, silence: float | None = None) -> Iterator[None]:
-    """Turn whatever httpx or the system raises inside into a kernel error; all else passes through."""
+def as_faults(*, silence: float | None = None, began: bool = False) -> Iterator[None]:
+    """Turn what httpx or the system raises inside into a TransportFault; everything else passes.
+
+    ``silence`` is the read timeout in seconds; ``began``: an answer was under way.
+    """
     try:
         yield
     except transport_failures() as error:
-        raise transport_error(error, model=model, phase=phase, silence=silence) from error
+        raise fault_of(error, silence=silence, began=began) from error
 
 
 @lru_cache(maxsize=1)
 def transport_failures() -> tuple[type[Exception], ...]:
-    """Classes of all that httpx or the system raise about a connection."""
+    """Return the classes of everything that httpx or the system raises about a connection."""
     import httpx
 
     return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError)
 
 
-def transport_error(
-    error: BaseException, *, model: str | None, phase: Phase, silence: float | None = None
-) -> LLMError:
-    """Return the kernel error for a connection that could not be made, kept or understood.
-
-    ``silence`` is the bound in seconds that a read timeout has passed, where it is known.
-    """
+def fault_of(error: BaseException, *, silence: float | None = None, began: bool = False) -> TransportFault:
+    """Classify an exception about a connection; see ``as_faults`` for the arguments."""
     if isinstance(error, OSError) and error.filename:
-        return _failure(ConfigurationError, _file_sentence(error), model)
-    outermost = _class_names(error)
-    for told in filter(None, map(_EVER_THE_SAME.get, outermost)):
-        return _failure(told[0], f"{told[1]}.", model)
-    if "TimeoutException" in outermost:
-        return silent_stream(model, silence, began=phase is Phase.ANSWERING)
-    if phase is Phase.ANSWERING:
-        sentence = f"The connection to ChatGPT broke in the middle of the answer: try again.{_reason(error)}"
-        return _failure(StreamError, sentence, model)
-    names = (name for cause in _causes(error) for name in _class_names(cause))
-    said = next((_UNREACHABLE[name] for name in names if name in _UNREACHABLE), _NO_CONNECTION)
-    return _failure(NetworkError, f"{said}.{_reason(error)}", model)
-
-
-def silent_stream(model: str | None, seconds: float | None, *, began: bool) -> LLMError:
-    """Return the error for an answer that stays away, or falls silent after it ``began``."""
-    length = f"for {span(seconds)}" if seconds else "for longer than the setting timeout allows"
+        why = clean(error.strerror, 100) or type(error).__name__
+        return TransportFault(Fault.FILE, detail=f"{clean(str(error.filename), 200)} cannot be used ({why})")
+    by_itself, by_cause, silent = _classes()
+    if isinstance(error, silent):
+        return silent_fault(silence, began=began)
+    for kind, fault in by_itself:
+        if isinstance(error, kind):
+            return TransportFault(fault)
+    cause = _reason(error)
     if began:
-        sentence = f"ChatGPT fell silent {length} in the middle of its answer: try again."
-    else:
-        sentence = f"ChatGPT took the request but sent nothing {length}: try again, or raise timeout."
-    return _failure(LLMTimeoutError, sentence, model)
+        return TransportFault(Fault.CUT, cause=cause)
+    found = (fault for one in _causes(error) for kind, fault in by_cause if isinstance(one, kind))
+    return TransportFault(next(found, Fault.UNREACHABLE), cause=cause)
 
 
-def stream_ended_early(model: str | None, *, partial: str = "") -> LLMError:
-    """Return the error for a stream without its closing event; ``partial_text`` keeps what had come."""
-    came = f"after {len(partial):,} characters" if partial else "before any text came"
-    error = _failure(StreamError, f"ChatGPT's answer was cut off {came}: try again.", model)
-    error.partial_text = partial
-    return error
+def silent_fault(seconds: float | None, *, began: bool) -> TransportFault:
+    """Return the fault for a server that sends nothing, before or after its answer ``began``."""
+    from ..quota import span
+
+    length = f"for {span(seconds)}" if seconds else "for longer than the setting timeout allows"
+    return TransportFault(Fault.SILENT if began else Fault.NO_ANSWER, detail=length)
 
 
-def garbage_stream(model: str | None, skipped: int) -> LLMError:
-    """Return the error for a stream in which nothing could be read."""
-    count = f"{skipped} unreadable event{'s' if skipped != 1 else ''}"
-    sentence = f"ChatGPT's answer was no event stream ({count}): try again, and check base_url and any proxy."
-    return _failure(StreamError, sentence, model)
+def ended_early(partial: str) -> TransportFault:
+    """Return the fault for a stream without its closing event; ``partial`` is the text so far."""
+    came = f"after {len(partial):,} characters" if partial else "before any text arrived"
+    return TransportFault(Fault.ENDED_EARLY, detail=came, partial=partial)
 
 
-def event_too_large(model: str | None) -> LLMError:
-    """Return the error for one event past what may be held in memory; the next would be no smaller."""
-    sentence = "ChatGPT sent one event of more than 64 MiB, which is not read: ask for less at a time."
-    error = _failure(StreamError, sentence, model)
-    error.retryable = False
-    return error
+def not_events(skipped: int) -> TransportFault:
+    """Return the fault for a stream in which ``skipped`` events were all unreadable."""
+    return TransportFault(Fault.NOT_EVENTS, detail=f"{skipped} unreadable event{'s' if skipped != 1 else ''}")
 
 
-def filtered_answer(model: str | None) -> LLMError:
-    """Return the error for an answer that the content filter left nothing of."""
-    sentence = "OpenAI's content filter withheld the whole answer: rephrase the request."
-    return _failure(ContentFilterError, sentence, model)
+@lru_cache(maxsize=1)
+def _classes() -> tuple[
+    tuple[tuple[type[BaseException], Fault], ...],
+    tuple[tuple[type[BaseException], Fault], ...],
+    type[BaseException],
+]:
+    """Return the rows for an exception itself, the rows for its deepest known cause, and read timeouts."""
+    import httpx
 
-
-def not_json(path: str) -> LLMError:
-    """Return the error for a document of the backend that cannot be decoded."""
-    sentence = f"The backend's answer to {path} is no JSON: try again, and check base_url if it stays so."
-    return _failure(ProviderUnavailableError, sentence, None)
-
-
-def _file_sentence(error: OSError) -> str:
-    """Speak of a file that a call met on its way, such as the sign-in's: no matter of the network."""
-    name, why = clean(str(error.filename), 200), clean(error.strerror, 100) or type(error).__name__
-    return f"The file {name} cannot be used ({why}): check that it and its folder are yours and writable."
-
-
-def _failure(error: type[LLMError], sentence: str, model: str | None) -> LLMError:
-    return error(sentence, provider=PROVIDER, model=model)
+    by_itself: tuple[tuple[type[BaseException], Fault], ...] = (
+        (httpx.ConnectTimeout, Fault.CONNECT_TIMEOUT),
+        (httpx.WriteTimeout, Fault.WRITE_TIMEOUT),
+        (httpx.PoolTimeout, Fault.POOL_TIMEOUT),
+        (TimeoutError, Fault.TIMEOUT),
+        (httpx.DecodingError, Fault.DAMAGED),
+        (httpx.LocalProtocolError, Fault.UNSENDABLE),
+        (httpx.InvalidURL, Fault.UNSENDABLE),
+        (httpx.UnsupportedProtocol, Fault.UNSENDABLE),
+        (UnicodeError, Fault.UNSENDABLE),
+    )
+    by_cause: tuple[tuple[type[BaseException], Fault], ...] = (
+        (ssl.SSLCertVerificationError, Fault.CERTIFICATE),
+        (ssl.SSLError, Fault.TLS),
+        (socket.gaierror, Fault.DNS),
+        (ConnectionRefusedError, Fault.CONNECTION_REFUSED),
+        (httpx.ProxyError, Fault.PROXY),
+        (httpx.ConnectError, Fault.UNREACHABLE),
+        (httpx.NetworkError, Fault.BROKEN),
+        (httpx.RemoteProtocolError, Fault.CLOSED),
+    )
+    return by_itself, by_cause, httpx.ReadTimeout
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -180,10 +276,6 @@ def _causes(error: BaseException) -> list[BaseException]:
     return chain[::-1]
 
 
-def _class_names(error: BaseException) -> list[str]:
-    return [cls.__name__ for cls in type(error).__mro__]
-
-
 def _reason(error: BaseException) -> str:
     said = clean(str(error), 120)
-    return f" Cause: {said}" if said and said.lower() not in _EMPTY_WORDS else ""
+    return "" if said.lower() in _EMPTY_WORDS else said

@@ -18,6 +18,8 @@ from .model import BUILT_IN, Model, parse_models, to_entry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from amplifier_core.llm_errors import LLMError
+
 Source = Literal["live", "disk", "built-in"]
 
 KEPT_FOR = 7 * 24 * 3600.0
@@ -30,12 +32,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CachedCatalogue:
-    """The models of one account; ``fetched_at`` (seconds since 1970) is None only for the built-in few."""
+    """The models of one account; ``fetched_at`` (seconds since 1970) is None only for the built-in few.
+
+    ``problem``: why this list is used instead of a new one.
+    """
 
     models: tuple[Model, ...]
     source: Source
     fetched_at: float | None = None
     etag: str | None = None
+    problem: LLMError | None = None
 
     @cached_property
     def slugs(self) -> frozenset[str]:

@@ -12,24 +12,22 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, LLMError
+from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, LLMError, LLMTimeoutError
 
+from ..services import CHATGPT_CODEX, ModelList
 from ..settings import PROVIDER
 from .cache import BUILT_IN_CATALOGUE, CachedCatalogue, load, place_of, remove, store
 from .model import Model, listed, look_up, parse_models
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from ..settings import Settings
     from .cache import Source
 
-    Fetch = Callable[[str], Awaitable[tuple[object, str | None]]]
-    Get = Callable[[str, Mapping[str, str]], Awaitable[tuple[Any, Mapping[str, str]]]]
+    Fetch = Callable[[str | None], Awaitable[tuple[object, str | None]]]
 
-# The first asks for everything whatever the client; the second stands in should that ever be dropped.
-CLIENT_VERSIONS = ("0.0.0", "99.99.99")
 FETCH_LIMIT = 10.0
 
 logger = logging.getLogger(__name__)
@@ -73,6 +71,7 @@ class Catalogue:
         cache_path: Callable[[], Path | None],
         clock: Callable[[], float] = time.time,
         limit: float = FETCH_LIMIT,
+        shape: ModelList = CHATGPT_CODEX.models,
         memory: SharedCache | None = None,
     ) -> None:
         self._fetch = fetch
@@ -80,6 +79,7 @@ class Catalogue:
         self._cache_path = cache_path
         self._clock = clock
         self._limit = limit
+        self._list = shape
         self._memory = memory if memory is not None else SharedCache()
         self._shown = BUILT_IN_CATALOGUE
 
@@ -92,6 +92,11 @@ class Catalogue:
     def fetched_at(self) -> float | None:
         """Return when that list was fetched (seconds since 1970); None for the built-in one."""
         return self._shown.fetched_at
+
+    @property
+    def problem(self) -> LLMError | None:
+        """Return why that list is not a new one, if it is not."""
+        return self._shown.problem
 
     async def list(self) -> list[Model]:
         """Return the models a person may choose, the preferred one first; never an empty list.
@@ -165,7 +170,7 @@ class Catalogue:
         except ConfigurationError:
             raise
         except (LLMError, TimeoutError) as error:
-            return self._last_good(path, str(error) or f"No answer within {self._limit:g} seconds.")
+            return self._last_good(path, error if isinstance(error, LLMError) else self._too_late())
         if self._cache_path() == path:
             self._memory.knowledge = CacheEntry(path, listing, self._clock())
             if path is not None:
@@ -174,21 +179,27 @@ class Catalogue:
 
     async def _fetch_listing(self) -> CachedCatalogue:
         """A list without one model to choose counts as a failure: a version gate answers like that."""
-        for version in CLIENT_VERSIONS:
+        for version in self._list.client_versions or (None,):
             payload, etag = await self._fetch(version)
-            models = tuple(parse_models(payload))
+            models = tuple(parse_models(payload, self._list))
             if any(model.is_listed for model in models):
                 return CachedCatalogue(models, "live", self._clock(), etag)
-        raise LLMError("The backend's list names no model to choose.", provider=PROVIDER)
+        raise LLMError(
+            "The backend's list names no model to choose: try again later; calls may still work.",
+            provider=PROVIDER,
+        )
 
-    def _last_good(self, path: Path | None, reason: str) -> CachedCatalogue:
+    def _too_late(self) -> LLMError:
+        return LLMTimeoutError(f"No answer within {self._limit:g} seconds.", provider=PROVIDER)
+
+    def _last_good(self, path: Path | None, problem: LLMError) -> CachedCatalogue:
         held = self._held(path)
         if held.source == "built-in":
             # Another process may have stored a list since.
             held = self._stored(path)
         last = replace(held, source="disk") if held.is_kept_at(self._clock()) else BUILT_IN_CATALOGUE
-        logger.warning("The list of models could not be fetched, the %s one is used: %s", last.source, reason)
-        return last
+        logger.warning("The list of models could not be fetched, using the %s one: %s", last.source, problem)
+        return replace(last, problem=problem)
 
     def _held(self, path: Path | None) -> CachedCatalogue:
         """What is known without the network; the disk is asked once per account."""
@@ -226,21 +237,23 @@ def _bare(etag: str) -> str:
 _memories: dict[tuple[Path, str], SharedCache] = {}
 
 
-def shared_catalogue(settings: Settings, get: Get, account: Callable[[], str]) -> Catalogue:
+def shared_catalogue(settings: Settings, fetch: Fetch, account: Callable[[], str]) -> Catalogue:
     """Return a catalogue that shares its memory with all others of this token file and backend.
 
-    ``get(path, params)`` fetches a JSON document with its headers as the signed-in person;
+    ``fetch(client_version)`` fetches the list and its ETag as the signed-in person;
     ``account()`` returns the account id of this moment, empty when signed out. It is asked at every
     look-up, so it must be cheap.
     """
-
-    async def fetch(client_version: str) -> tuple[object, str | None]:
-        document, headers = await get("/codex/models", {"client_version": client_version})
-        return document, headers.get("etag")
 
     def cache_path() -> Path | None:
         account_id = account()
         return place_of(settings.token_file_path, account_id, settings.base_url) if account_id else None
 
     memory = _memories.setdefault((settings.token_file_path, settings.base_url), SharedCache())
-    return Catalogue(fetch, ttl=settings.models_cache_ttl, cache_path=cache_path, memory=memory)
+    return Catalogue(
+        fetch,
+        ttl=settings.models_cache_ttl,
+        cache_path=cache_path,
+        shape=settings.service.models,
+        memory=memory,
+    )

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.models import ModelInfo
 
+from ..services import ModelList
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 LATEST = "latest"
+# The form in which lists are kept on disk.
+OWN_FORM = ModelList()
 FAST_SUFFIX = "-fast"
 FAST_TIER = "priority"
 
@@ -161,19 +165,27 @@ def _defaults(model: Model) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in (None, "", [])}
 
 
-def parse_models(payload: object) -> list[Model]:
+def parse_models(payload: object, shape: ModelList = OWN_FORM) -> list[Model]:
     """Read the backend's list, as leniently as its changes over the months ask for.
 
-    Takes `{"models": [...]}` or the bare list. An entry without a usable slug is skipped, a field of
-    the wrong type counts as absent, unknown fields are ignored, the first of two equal slugs wins.
+    Takes an object with the entries under the key that ``shape`` names, or the bare list. An entry
+    without a usable slug is skipped, a field of the wrong type counts as absent, unknown fields are
+    ignored, the first of two equal slugs wins.
     """
-    entries = payload.get("models") if isinstance(payload, dict) else payload
+    entries = payload.get(shape.entries) if isinstance(payload, dict) else payload
     models: dict[str, Model] = {}
     for entry in entries[:_MOST_MODELS] if isinstance(entries, list) else ():
-        slug = _slug(entry.get("slug")) if isinstance(entry, dict) else None
+        slug = _slug(entry.get(shape.slug)) if isinstance(entry, dict) else None
         if slug:
-            models.setdefault(slug, _model(slug, entry))
+            models.setdefault(slug, _model(slug, _renamed(entry, shape)))
     return list(models.values())
+
+
+def _renamed(entry: Mapping[str, Any], shape: ModelList) -> Mapping[str, Any]:
+    """Give a service's own field names the names that the Codex list uses."""
+    if not shape.renamed:
+        return entry
+    return {**entry, **{ours: entry.get(theirs) for ours, theirs in shape.renamed.items()}}
 
 
 def to_entry(model: Model) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from .text import encode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..models.model import Model
     from ..request.tool_pairing import Repair
     from .conversation import Conversation
     from .items import Item
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 class Call:
     """Everything that decides a body, and what its answer needs to know of the request.
 
-    ``model`` is the slug as sent, ``requested_model`` what was asked for. ``lite`` and ``version``
+    ``model`` is the one that answers, ``requested_model`` what was asked for. ``lite`` and ``version``
     are the lane in which the model wants to be asked. ``tool_names`` leads from the wire's tool names
     to Amplifier's where they differ. ``stop`` is applied to the answer; ``timeout`` is in seconds.
     """
 
-    model: str
+    model: Model
     requested_model: str
     conversation: Conversation
     account_id: str = field(repr=False)
@@ -54,6 +55,11 @@ class Call:
     streaming: bool = True
     has_instructions: bool = False
     reasoning_refused: bool = False
+
+    @property
+    def slug(self) -> str:
+        """The model's id as it is sent."""
+        return self.model.slug
 
     @property
     def conversation_id(self) -> str:
@@ -83,7 +89,7 @@ class Call:
         """Encode the body, in the backend's own order of fields; the same call gives the same bytes."""
         fields = _given(
             {
-                "model": self.model,
+                "model": self.model.slug,
                 **(self._lite_shape() if self.lite else self._classic_shape()),
                 "store": False,
                 "stream": True,

@@ -105,7 +105,7 @@ def build_call(
     )
     text_format = clean_json(wire_format(asked["response_format"]))
     return Call(
-        model=slug,
+        model=entry,
         requested_model=model,
         conversation=find_conversation(request, session_id, remembered),
         account_id=account_id,

@@ -13,44 +13,50 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..protocol.blocks import KINDS, Block, BlockDelta, BlockEnd, BlockStart, item_text
 from ..protocol.text import clean_text, clean_value
+from .outcome import BrokenOff, Failed, Finished, Incomplete, Resumable
 from .response import ChatGPTResponse, Totals, build_response
 from .stop import StopFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..protocol.blocks import Kind, Step
-    from ..request.build import Call
-    from ..transport.sse import Event
+    from ..protocol.call import Call
+    from ..protocol.events import Event
+    from .outcome import Outcome
 
 
 class ResponseAccumulator:
-    """What one ``complete()`` has got so far.
+    """What one ``complete()`` has received so far.
 
-    A *leg* is one response of the backend: ``begin_leg`` starts the next behind what is there,
-    ``drop_leg`` forgets a failed one. ``finished`` means that nothing more of this leg is wanted.
+    An *attempt* is one response of the backend: ``keep`` starts the next one behind what is there,
+    ``drop`` forgets a failed one, and ``outcome`` says how it ended. ``is_over``: nothing more of this
+    attempt is wanted.
     """
 
-    def __init__(self, call: Call) -> None:
-        self.blocks: list[Block] = []
-        self.totals = Totals()
-        self.response_id = ""
-        self.model = ""
-        self._legs_kept = 0
+    def __init__(self, *, stop: Sequence[str] = (), tool_names: Mapping[str, str] | None = None) -> None:
+        """``tool_names`` maps the wire's tool names to Amplifier's where they differ."""
+        self._stop_sequences = tuple(stop)
+        self._tool_names = tool_names or {}
+        self._blocks: list[Block] = []
+        self._totals = Totals()
+        self._response_id = ""
+        self._model = ""
+        self._cut_reason = ""
+        self._blocks_kept = 0
         self._totals_kept = Totals()
-        self._start_leg(call)
+        self._start_attempt()
 
-    def _start_leg(self, call: Call) -> None:
-        self.call = call
-        self.finished = False
-        self.incomplete = ""
-        self.wants_to_go_on = False
-        self.failure: Event | None = None
+    def _start_attempt(self) -> None:
+        self.is_over = False
+        self._cut_reason = ""
+        self._wants_to_go_on = False
+        self._failure: Event | None = None
         self._by_key: dict[int | str, Block] = {}
         self._growing: Block | None = None
         self._place: object = None
         self._steps: list[Step] = []
-        self._stop = StopFilter(call.stop)
+        self._stop = StopFilter(self._stop_sequences)
 
     def feed(self, events: Iterable[Event]) -> list[Step]:
         """Take the events of one read; return what began, grew and ended, deltas of a block merged."""
@@ -59,35 +65,63 @@ class ResponseAccumulator:
             handler = handlers.get(event["type"])
             if handler is not None:
                 handler(self, event)
-                if self.finished:
+                if self.is_over:
                     break
         return self._take_steps()
 
-    def close_leg(self) -> list[Step]:
-        """End the blocks that the response left open; every started block gets its end."""
-        for block in self.open_blocks:
+    def outcome(self) -> Outcome:
+        """Say how this attempt ended; to be asked once, when no more events come."""
+        if self._failure is not None:
+            return Failed(self._failure)
+        if not self.is_over or (self._open_blocks() and not self._cut_reason and not self._stop.hit):
+            return BrokenOff(_text_of(self._blocks))
+        steps = tuple(self._close())
+        has_calls = any(block.kind == "tool_use" and block.item is not None for block in self._blocks)
+        items = () if has_calls or self._stop.hit else self._attempt_items()
+        if items and self._cut_reason == "max_output_tokens":
+            return Resumable(self._cut_reason, items, steps)
+        if self._cut_reason:
+            return Incomplete(self._cut_reason, not (has_calls or _text_of(self._blocks)), steps)
+        if items and self._wants_to_go_on:
+            return Resumable("end_turn", items, steps)
+        return Finished(self._stop.hit, steps)
+
+    def _close(self) -> list[Step]:
+        """End the blocks that the attempt left open; every started block gets its end."""
+        for block in self._open_blocks():
             self._flush()
             if block.kind == "text":
                 self._show(block, self._stop.release())
             self._end(block)
         return self._take_steps()
 
-    def begin_leg(self, call: Call) -> None:
-        """Keep all blocks and collect the next response of the backend behind them."""
-        self._legs_kept = len(self.blocks)
-        self._totals_kept = replace(self.totals)
-        self._start_leg(call)
+    def keep(self) -> None:
+        """Keep all blocks and collect the next attempt behind them."""
+        self._blocks_kept = len(self._blocks)
+        self._totals_kept = replace(self._totals)
+        self._start_attempt()
 
-    def drop_leg(self, call: Call) -> None:
-        """Forget the running leg: its attempt failed and is made again."""
-        del self.blocks[self._legs_kept :]
-        self.totals = replace(self._totals_kept)
-        self._start_leg(call)
+    def drop(self) -> None:
+        """Forget the present attempt: it failed and is made again."""
+        del self._blocks[self._blocks_kept :]
+        self._totals = replace(self._totals_kept)
+        self._start_attempt()
+
+    def cut_off(self) -> bool:
+        """Give up the present attempt: what was kept is the answer, cut at the output limit.
+
+        False where nothing was kept that a person could read.
+        """
+        if not _text_of(self._blocks[: self._blocks_kept]):
+            return False
+        self.drop()
+        self._cut_reason = "max_output_tokens"
+        return True
 
     def replay(self) -> list[Step]:
-        """Give the kept blocks once more, for listeners that were told to discard what they had."""
+        """Return the kept blocks' steps once more, for listeners that were told to discard them."""
         steps: list[Step] = []
-        for block in self.blocks[: self._legs_kept]:
+        for block in self._blocks[: self._blocks_kept]:
             steps.append(BlockStart(block.index, block.kind, block.name))
             if block.kind != "tool_use" and block.text:
                 steps.append(BlockDelta(block.index, block.kind, block.text))
@@ -95,45 +129,28 @@ class ResponseAccumulator:
         return steps
 
     @property
-    def kept_text(self) -> str:
-        """Text of the earlier legs, which must not be lost by a later failure."""
-        return _text_of(self.blocks[: self._legs_kept])
+    def response_id(self) -> str:
+        """The backend's id of the latest response."""
+        return self._response_id
 
-    @property
-    def stopped(self) -> bool:
-        """True when a stop sequence of the request ended the answer."""
-        return self._stop.hit
-
-    @property
-    def open_blocks(self) -> list[Block]:
-        """Blocks of this leg that began and never got their authoritative item."""
-        return [block for block in self.blocks[self._legs_kept :] if not block.ended]
-
-    @property
-    def text(self) -> str:
-        """All text of the answer so far."""
-        return _text_of(self.blocks)
-
-    @property
-    def has_calls(self) -> bool:
-        """True when the model asked for tools: then it is the loop's turn."""
-        return any(block.kind == "tool_use" and block.item is not None for block in self.blocks)
-
-    def leg_items(self) -> list[dict[str, Any]]:
-        """Wire items of this leg, to be sent back when the answer is continued."""
-        items = (block.replay_item() for block in self.blocks[self._legs_kept :])
-        return [item for item in items if item is not None]
-
-    def response(self) -> ChatGPTResponse:
-        """Build the ChatResponse of everything collected."""
-        names = {"openai-chatgpt:response_id": self.response_id, "openai-chatgpt:model": self.model}
+    def response(self, call: Call) -> ChatGPTResponse:
+        """Build the ChatResponse of everything collected; ``call`` is the one that was answered."""
+        names = {"openai-chatgpt:response_id": self._response_id, "openai-chatgpt:model": self._model}
         return build_response(
-            self.blocks,
-            self.call,
-            self.totals,
-            incomplete=self.incomplete,
-            metadata={**self.call.metadata(), **{key: name for key, name in names.items() if name}},
+            self._blocks,
+            call,
+            self._totals,
+            incomplete=self._cut_reason,
+            metadata={**call.metadata(), **{key: name for key, name in names.items() if name}},
         )
+
+    def _open_blocks(self) -> list[Block]:
+        """Blocks of this attempt that began and never got their authoritative item."""
+        return [block for block in self._blocks[self._blocks_kept :] if not block.ended]
+
+    def _attempt_items(self) -> tuple[dict[str, Any], ...]:
+        items = (block.replay_item() for block in self._blocks[self._blocks_kept :])
+        return tuple(item for item in items if item is not None)
 
     def _text_delta(self, event: Event, kind: Kind = "text") -> None:
         delta, place = event.get("delta"), event.get("output_index")
@@ -192,21 +209,21 @@ class ResponseAccumulator:
     def _created(self, event: Event) -> None:
         response = event.get("response")
         if isinstance(response, Mapping):
-            self.response_id = clean_text(_word(response.get("id"))) or self.response_id
-            self.model = clean_text(_word(response.get("model"))) or self.model
+            self._response_id = clean_text(_word(response.get("id"))) or self._response_id
+            self._model = clean_text(_word(response.get("model"))) or self._model
 
     def _completed(self, event: Event) -> None:
         self._created(event)
         response = event.get("response")
         if isinstance(response, Mapping):
             self._last_word(response.get("output"))
-            self.totals.add(response.get("usage"))
-            self.wants_to_go_on = response.get("end_turn") is False
-        self.finished = True
+            self._totals.add(response.get("usage"))
+            self._wants_to_go_on = response.get("end_turn") is False
+        self.is_over = True
 
     def _last_word(self, output: object) -> None:
-        """Take the items of a closing event where none came before it; this backend leaves them out."""
-        if isinstance(output, list) and not any(block.ended for block in self.blocks[self._legs_kept :]):
+        """Take the items of a closing event where none arrived before it; this backend leaves them out."""
+        if isinstance(output, list) and not any(block.ended for block in self._blocks[self._blocks_kept :]):
             for place, item in enumerate(output):
                 self._item_done({"output_index": place, "item": item})
 
@@ -215,17 +232,17 @@ class ResponseAccumulator:
         response = event.get("response")
         details = response.get("incomplete_details") if isinstance(response, Mapping) else None
         reason = _word(details.get("reason")) if isinstance(details, Mapping) else ""
-        self.incomplete = reason or "unknown"
+        self._cut_reason = reason or "unknown"
 
     def _failed(self, event: Event) -> None:
-        self.failure = event
-        self.finished = True
+        self._failure = event
+        self.is_over = True
 
     def _begin(self, event: Event, kind: Kind, item: Mapping[str, Any]) -> Block:
         self._flush()
         name = self._tool_name(item) if kind == "tool_use" else ""
-        block = Block(len(self.blocks), kind, name)
-        self.blocks.append(block)
+        block = Block(len(self._blocks), kind, name)
+        self._blocks.append(block)
         for key in (event.get("output_index"), item.get("id"), event.get("item_id")):
             if isinstance(key, int | str):
                 self._by_key[key] = block
@@ -241,19 +258,19 @@ class ResponseAccumulator:
         return self._by_key.get(key) if isinstance(key, str) else None
 
     def _unannounced(self, event: Event, kind: Kind, item: Mapping[str, Any] | None = None) -> Block:
-        """Give an event that fits no block a new one; one without a place means the block still open."""
+        """Start a block for an event that fits none; an event without a place means the block still open."""
         if not isinstance(event.get("output_index"), int):
-            for block in reversed(self.open_blocks):
+            for block in reversed(self._open_blocks()):
                 if block.kind == kind:
                     return block
         return self._begin(event, kind, item or {})
 
     def _tool_name(self, item: Mapping[str, Any]) -> str:
         name = _word(item.get("name"))
-        return self.call.tool_names.get(name, name)
+        return self._tool_names.get(name, name)
 
     def _turn_to(self, block: Block | None, place: object) -> None:
-        """Let the deltas of one place in the output grow a block, or none."""
+        """Direct the deltas of one place in the output to a block, or to none."""
         self._flush()
         self._growing, self._place = block, place
 
@@ -263,7 +280,7 @@ class ResponseAccumulator:
             text = block.take_fragments()
             self._show(block, self._stop.feed(text) if block.kind == "text" else text)
             if self._stop.hit:
-                self.finished = True
+                self.is_over = True
 
     def _show(self, block: Block, text: str) -> None:
         if text:
@@ -271,14 +288,14 @@ class ResponseAccumulator:
             self._steps.append(BlockDelta(block.index, block.kind, text))
 
     def _settle(self, block: Block, text: str) -> None:
-        """Show what no delta has brought of a finished item, and keep its text as the item has it.
+        """Show what no delta brought of a finished item, and keep its text as the item has it.
 
         An item without any readable text takes nothing away.
         """
         self._flush()
         if block.kind == "text":
             text = self._stop.cut(text)
-            self.finished = self.finished or self._stop.hit
+            self.is_over = self.is_over or self._stop.hit
         if text.startswith(shown := block.text):
             self._show(block, text[len(shown) :])
         if text:

@@ -20,7 +20,7 @@ from ..protocol import reasoning
 from ..protocol.blocks import Block, call_arguments, call_id, citations, is_refusal
 
 if TYPE_CHECKING:
-    from ..request.build import Call
+    from ..protocol.call import Call
 
 
 _TOO_MANY = 2**53
@@ -109,7 +109,7 @@ def build_response(
 def _content(block: Block, call: Call) -> tuple[TextBlock | ThinkingBlock | ToolCallBlock, Any]:
     item = block.item
     if block.kind == "thinking":
-        state = reasoning.to_block_content(item, call.model, call.account_id) if item else None
+        state = reasoning.to_block_content(item, call.slug, call.account_id) if item else None
         return ThinkingBlock(thinking=block.text, content=state), ThinkingContent(text=block.text)
     if block.kind == "tool_use" and item is not None:
         identity, name, arguments = call_id(item), block.name or "unknown", call_arguments(item)

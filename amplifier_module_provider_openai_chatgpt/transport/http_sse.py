@@ -1,7 +1,7 @@
-"""The one HTTP client of the backend: headers, sign-in, 401 rescues, bounded silence.
+"""The transport of today: HTTP with server-sent events, one attempt at a time.
 
-It makes single attempts and turns every failure into a kernel error; whether to try again is decided
-by its caller.
+A refused token is renewed here, because only a transport sees the 401; whether a failed call is
+repeated is decided by its caller.
 """
 
 from __future__ import annotations
@@ -9,111 +9,91 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
-from ..errors import kernel as errors
+from ..errors.refusal import Refusal, read_refusal
+from ..errors.transport import (
+    Fault,
+    TransportFault,
+    as_faults,
+    fault_of,
+    not_events,
+    silent_fault,
+    transport_failures,
+)
 from ..http import new_client
+from ..quota import read_headers
+from .base import Document
 from .body_reader import BodyReader
 from .sse import EventTooLargeError, SSEParser
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     import httpx
-    from amplifier_core.llm_errors import LLMError
 
-    from ..request.build import Call
+    from ..protocol.call import Call
+    from ..protocol.events import Event
+    from ..quota import Quota
+    from ..services import ResponseHeaders, Service
     from ..settings import Settings
-    from .sse import Event
+    from .base import Identity, SignIn
 
 LARGEST_ERROR_BODY = 64 * 1024
 LARGEST_JSON_BODY = 32 * 1024 * 1024
 JSON_TIMEOUT = 10.0
 # How long the end of a stream is waited for after its last event, in seconds.
 LINGER = 0.1
-# After a 401: another token from disk, then a renewed one.
-RESCUES = 2
+# After a 401: first another token from disk, then a renewed one.
+MAX_REAUTH = 2
 
 
-class Identity(Protocol):
-    """What a request needs to know of the person who signed in."""
+class HttpSseTransport:
+    """Speaks HTTP to one backend; may be used by many tasks and by several event loops in turn."""
 
-    @property
-    def access_token(self) -> str:
-        """Value of the bearer header."""
-        ...
-
-    @property
-    def account_id(self) -> str:
-        """The ChatGPT account; empty where no claim names one."""
-        ...
-
-    @property
-    def plan_type(self) -> str:
-        """The plan as the token names it, for messages."""
-        ...
-
-    @property
-    def is_fedramp(self) -> bool:
-        """True for accounts that need a header of their own."""
-        ...
-
-
-class SignIn(Protocol):
-    """Keeps somebody signed in; ``current`` and ``renew`` raise a kernel error where that is impossible."""
-
-    def peek(self) -> Identity | None:
-        """Return who is signed in, as far as it is known offline."""
-        ...
-
-    async def current(self) -> Identity:
-        """Return an identity that is expected to be accepted."""
-        ...
-
-    async def renew(self, *refused: Any) -> Identity:
-        """Return another identity than those that got a 401 in one call."""
-        ...
-
-
-class Client:
-    """Speaks to one backend; may be used by many tasks and by several event loops in turn."""
-
-    def __init__(
-        self, settings: Settings, sign_in: SignIn, known_models: Callable[[], Sequence[str]]
-    ) -> None:
-        """``known_models`` names models that work, for the refusal of one that does not."""
+    def __init__(self, settings: Settings, sign_in: SignIn) -> None:
         self._settings = settings
+        self._service = settings.service
         self._sign_in = sign_in
-        self._known_models = known_models
+        # Each loop touches its own entry only.
         self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
     @asynccontextmanager
-    async def open(self, call: Call) -> AsyncIterator[ResponseStream]:
+    async def open(self, call: Call) -> AsyncIterator[HttpResponseStream]:
         """Send one call and yield its answer's stream, closed on leaving whatever happens."""
         silence = call.timeout or self._settings.timeout
-        with errors.translated(call.model, errors.Phase.CONNECTING, silence=silence):
+        with as_faults(silence=silence):
             response = await self._send(
                 self._client(),
                 "POST",
-                "/codex/responses",
-                headers=_call_headers(call),
+                self._service.responses_path,
+                headers=_call_headers(call, self._service),
                 content=call.body(),
                 silence=silence,
             )
         if response.status_code != 200 or not _may_be_stream(response):
-            raise await self._refusal(response, call.model)
-        async with aclosing(ResponseStream(response, call.model, silence)) as stream:
+            raise await self._refusal(response)
+        async with aclosing(HttpResponseStream(response, self._service.response, silence)) as stream:
             yield stream
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> tuple[Any, Mapping[str, str]]:
-        """Fetch a JSON document with its headers, on a connection of its own.
+    async def models(self, client_version: str | None) -> Document:
+        """Fetch the model list as a client of that version."""
+        params = {"client_version": client_version} if client_version else None
+        return await self._fetch(self._service.models_path, params)
+
+    async def usage(self) -> Document:
+        """Fetch the limits of the account."""
+        return await self._fetch(self._service.usage_path)
+
+    async def _fetch(self, path: str, params: Mapping[str, str] | None = None) -> Document:
+        """Fetch a JSON document on a connection of its own.
 
         Such calls are rare and come from short-lived event loops, where a pooled connection would be
         left behind.
         """
-        with errors.translated(None, errors.Phase.CONNECTING, silence=JSON_TIMEOUT):
+        with as_faults(silence=JSON_TIMEOUT):
             async with (
                 asyncio.timeout(JSON_TIMEOUT),
                 new_client(connect=self._settings.connect_timeout, silence=JSON_TIMEOUT) as client,
@@ -121,13 +101,13 @@ class Client:
                 headers = {"Accept": "application/json"}
                 response = await self._send(client, "GET", path, headers=headers, params=params)
                 if response.status_code != 200:
-                    raise await self._refusal(response, None)
+                    raise await self._refusal(response)
                 body = bytearray()
                 await _read_at_most(response, LARGEST_JSON_BODY, into=body)
         try:
-            return from_json(bytes(body)), response.headers
+            return Document(from_json(bytes(body)), response.headers.get("etag"))
         except ValueError as error:
-            raise errors.not_json(path) from error
+            raise TransportFault(Fault.NOT_JSON, detail=path) from error
 
     async def close(self) -> None:
         """Close the connections of the running loop; the client can be used again afterwards."""
@@ -136,7 +116,7 @@ class Client:
             await client.aclose()
 
     def _client(self) -> httpx.AsyncClient:
-        """The pooled client of the running loop; connections of a closed loop are beyond use."""
+        """The pooled client of the running loop; connections of a closed loop are unusable."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
             for closed in [one for one in self._clients if one.is_closed()]:
@@ -157,7 +137,7 @@ class Client:
         content: bytes | None = None,
         silence: float | None = None,
     ) -> httpx.Response:
-        """Send with the current identity; after a 401 with another one, until there is none."""
+        """Send with the current identity; after a 401 with another one, at most MAX_REAUTH times."""
         request = client.build_request(
             method, self._settings.base_url + path, headers=headers, params=params, content=content
         )
@@ -168,94 +148,82 @@ class Client:
         while True:
             request.headers.update(self._identity_headers(tried[-1]))
             response = await client.send(request, stream=True)
-            if response.status_code != 401 or len(tried) > RESCUES:
+            if response.status_code != 401 or len(tried) > MAX_REAUTH:
                 return response
             await BodyReader(response).aclose()
             tried.append(await self._sign_in.renew(*tried))
 
     def _identity_headers(self, identity: Identity) -> dict[str, str]:
-        headers = {
-            "Authorization": f"Bearer {identity.access_token}",
-            "ChatGPT-Account-ID": identity.account_id,
-            "originator": self._settings.originator,
-        }
-        if identity.is_fedramp:
-            headers["X-OpenAI-Fedramp"] = "true"
+        names = self._service.request
+        headers = {"Authorization": f"Bearer {identity.access_token}"}
+        if names.account:
+            headers[names.account] = identity.account_id
+        if names.originator:
+            headers[names.originator] = self._settings.originator
+        if names.fedramp and identity.is_fedramp:
+            headers[names.fedramp] = "true"
         return headers
 
-    def explain(self, refusal: errors.Refusal, model: str | None) -> LLMError:
-        """Return the kernel error for a refusal, with the refusal as its cause."""
-        person = self._sign_in.peek()
-        error = errors.kernel_error(
-            refusal,
-            model=model,
-            now=time.time(),
-            plan=person.plan_type if person else None,
-            extra_params=tuple(self._settings.extra_request_params),
-            alternatives=self._known_models(),
-        )
-        error.__cause__ = refusal
-        return error
-
-    async def _refusal(self, response: httpx.Response, model: str | None) -> LLMError:
-        """Judge an answer that is no stream by what of its body can be read: its status says enough."""
+    async def _refusal(self, response: httpx.Response) -> Refusal:
+        """Read an answer that is not a stream, as far as its body can be read: the status says enough."""
         body = bytearray()
-        with suppress(*errors.transport_failures()):
+        with suppress(*transport_failures()):
             async with asyncio.timeout(JSON_TIMEOUT):
                 await _read_at_most(response, LARGEST_ERROR_BODY, into=body)
-        refusal = errors.read_refusal(response.status_code, response.headers, bytes(body), now=time.time())
-        return self.explain(refusal, model)
+        return read_refusal(
+            response.status_code,
+            response.headers,
+            bytes(body),
+            names=self._service.response,
+            now=time.time(),
+        )
 
 
-class ResponseStream:
+class HttpResponseStream:
     """A stream of events that has begun."""
 
-    def __init__(self, response: httpx.Response, model: str, silence: float) -> None:
-        self.headers: Mapping[str, str] = response.headers
+    def __init__(self, response: httpx.Response, names: ResponseHeaders, silence: float) -> None:
+        self.quota: Quota | None = read_headers(response.headers, names.quota, now=time.time())
+        self.models_etag: str | None = response.headers.get(names.models_etag) if names.models_etag else None
         self._reader = BodyReader(response)
-        self._model = model
         self._silence = silence
 
     async def reads(self) -> AsyncGenerator[list[Event]]:
-        """Yield the events of all that has arrived, whenever that brought any.
+        """Yield the events of everything that has arrived, whenever that brought any.
 
-        Ends at the end of the stream, which need not be the end of an answer. Raises LLMTimeoutError
-        after ``silence`` seconds without an event (comments that keep a connection alive are none)
-        and StreamError for a broken stream.
+        Ends at the end of the stream, which need not be the end of an answer. Raises TransportFault for
+        a broken stream, and after ``silence`` seconds without an event (a keep-alive comment is not one).
         """
         parser = SSEParser()
-        phase = errors.Phase.WAITING
+        began = False
         last = time.monotonic()
         try:
             while piece := await self._reader.read_available():
                 events = parser.feed(piece)
                 if events:
-                    phase = errors.Phase.ANSWERING
+                    began = True
                     yield events
                     last = time.monotonic()
                 elif time.monotonic() - last > self._silence:
-                    began = phase is errors.Phase.ANSWERING
-                    raise errors.silent_stream(self._model, self._silence, began=began)
+                    raise silent_fault(self._silence, began=began)
                 if parser.done:
                     break
             if events := parser.close():
-                phase = errors.Phase.ANSWERING
+                began = True
                 yield events
         except EventTooLargeError as error:
-            raise errors.event_too_large(self._model) from error
-        except errors.transport_failures() as error:
-            raise errors.transport_error(
-                error, model=self._model, phase=phase, silence=self._silence
-            ) from error
-        if parser.skipped and phase is errors.Phase.WAITING:
-            raise errors.garbage_stream(self._model, parser.skipped)
+            raise TransportFault(Fault.EVENT_TOO_LARGE) from error
+        except transport_failures() as error:
+            raise fault_of(error, silence=self._silence, began=began) from error
+        if parser.skipped and not began:
+            raise not_events(parser.skipped)
 
     async def drain(self) -> None:
-        """Read the end of a stream that has said all: only then its connection serves the next call.
+        """Read the end of a stream whose answer is complete: only then its connection serves the next call.
 
-        The end follows the last event at once, or it is not waited for.
+        The end follows the last event immediately, or it is not waited for.
         """
-        with suppress(TimeoutError, *errors.transport_failures()):
+        with suppress(TimeoutError, *transport_failures()):
             async with asyncio.timeout(LINGER):
                 while await self._reader.read_available():
                     pass
@@ -265,22 +233,18 @@ class ResponseStream:
         await self._reader.aclose()
 
 
-def _call_headers(call: Call) -> dict[str, str]:
-    """Headers of one call; the session id decides which machine's prompt cache it meets.
+def _call_headers(call: Call, service: Service) -> dict[str, str]:
+    """Headers of one call. The session id selects the prompt cache.
 
     The content type must be exactly this one (docs/backend.md, Request headers).
     """
-    headers = {
-        "Accept": "text/event-stream",
-        "Content-Type": "application/json",
-        "session-id": call.conversation_id,
-        "thread-id": call.conversation_id,
-        "x-client-request-id": call.conversation_id,
-    }
-    if call.version:
-        headers["version"] = call.version
-    if call.lite:
-        headers["x-openai-internal-codex-responses-lite"] = "true"
+    names = service.request
+    headers = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+    headers |= dict.fromkeys(names.session, call.conversation_id)
+    if call.version and names.version:
+        headers[names.version] = call.version
+    if call.lite and names.lite:
+        headers[names.lite] = "true"
     return headers
 
 
@@ -291,7 +255,7 @@ def _may_be_stream(response: httpx.Response) -> bool:
 
 
 async def _read_at_most(response: httpx.Response, limit: int, *, into: bytearray) -> None:
-    """Read a body, or as much of it as ``limit`` bytes; what came before a failure is kept."""
+    """Read a body, or as much of it as ``limit`` bytes; what arrived before a failure is kept."""
     async with aclosing(BodyReader(response)) as body:
         while len(into) < limit and (piece := await body.read_available()):
             into += piece

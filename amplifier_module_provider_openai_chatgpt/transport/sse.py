@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-Event: TypeAlias = dict[str, Any]
+if TYPE_CHECKING:
+    from ..protocol.events import Event
+
+if TYPE_CHECKING:
+    from ..protocol.events import Event
 
 LARGEST_EVENT = 64 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"

@@ -16,8 +16,8 @@ from amplifier_core.llm_errors import AbortError, ProviderUnavailableError, Stre
 from amplifier_core.message_models import ToolSpec
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.call.cancellation import Cancellation
 from amplifier_module_provider_openai_chatgpt.call.events import STREAM_ABORTED, STREAM_DELTA
-from amplifier_module_provider_openai_chatgpt.call.turn import Cancellation
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from tests.conftest import write_tokens
 from tests.event_recorder import (

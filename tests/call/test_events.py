@@ -132,7 +132,7 @@ async def test_a_bad_environment_is_told_by_the_first_call(recorder, call, monke
 async def test_a_fault_of_our_own_is_a_kernel_error_that_says_so(recorder, call):
     error = await call(ChatRequest.model_construct(messages=[object()], model=None, metadata=None))
     assert type(error) is LLMError
-    assert str(error).startswith("The provider failed in an unforeseen way (")
+    assert str(error).startswith("The provider failed unexpectedly (")
     assert_coherent(recorder.log)
     assert recorder.response["error"] == str(error)
 

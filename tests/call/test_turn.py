@@ -137,11 +137,10 @@ async def test_attempts_are_bounded_and_counted_from_one(sim, config, most):
 
 
 def test_the_wait_cannot_outgrow_what_a_number_holds():
-    down = ProviderUnavailableError("down", retryable=True)
-    assert retry_delay(down, 5000, Settings(), spread=1.0) == Settings().max_retry_delay
+    assert retry_delay(None, 5000, Settings(), spread=1.0) == Settings().max_retry_delay
 
 
-async def test_different_failures_share_the_attempts_of_a_leg(sim, config):
+async def test_different_failures_share_the_retries_of_a_call(sim, config):
     for fault in (DOWN, BUSY, Fault(drop_connection=True), Fault(cut_after_event=4)):
         sim.misbehave(RESPONSES, fault)
     run = await Run(sim, {**config, "max_retries": 3}).call()
@@ -210,7 +209,9 @@ async def test_a_refused_tier_is_left_out_once_warned_of_and_from_then_on(sim, c
     second = await ask(sim, config, model="gpt-5.6-terra-fast")
     assert ["service_tier" in request.json for request in second.asked] == [False]
     warnings = [record.message for record in caplog.records if "no fast tier" in record.message]
-    assert warnings == ["The model gpt-5.6-terra has no fast tier for this account: it is asked without."]
+    assert warnings == [
+        "The model gpt-5.6-terra has no fast tier for this account; requests are sent without it."
+    ]
 
 
 async def test_reasoning_that_cannot_be_read_any_more_is_left_out_and_the_conversation_says_so(sim, config):
@@ -444,13 +445,22 @@ async def test_a_continuation_that_fails_once_shows_again_what_was_complete(sim,
     assert run.asked[1].json == run.asked[2].json
 
 
-async def test_each_leg_has_its_own_attempts(sim, config):
+async def test_a_continuation_shares_the_retries_of_its_call(sim, config):
     sim.reply_with(HALF, REST)
     for fault in (DOWN, Fault(), DOWN):
         sim.misbehave(RESPONSES, fault)
-    run = await Run(sim, config).call()
+    run = await Run(sim, {**config, "max_retries": 2}).call()
     assert run.response.text == "It is 14 °C in Zürich."
-    assert [one["attempt"] for one in run.recorder.of("provider:retry")] == [1, 1]
+    assert [one["attempt"] for one in run.recorder.of("provider:retry")] == [1, 2]
+
+
+async def test_retries_spent_before_a_continuation_are_not_given_again(sim, config):
+    sim.reply_with(HALF, REST)
+    for fault in (DOWN, Fault(), DOWN):
+        sim.misbehave(RESPONSES, fault)
+    run = await Run(sim, {**config, "max_retries": 1}).call()
+    assert (run.response.text, run.response.finish_reason) == ("It is 14 °C ", "length")
+    assert [one["attempt"] for one in run.recorder.of("provider:retry")] == [1]
 
 
 async def test_a_limit_seen_in_passing_is_told_whatever_becomes_of_the_call(sim, config):

@@ -229,7 +229,7 @@ def test_a_catalogue_that_fails_says_why_and_the_call_is_made_all_the_same(sim, 
 def test_a_catalogue_without_a_model_is_a_finding(sim, examine):
     sim.models = []
     _, report = examine()
-    assert "✗ catalogue: the backend's list names no model\n  → Try again later" in report
+    assert "✗ catalogue: The backend's list names no model to choose: try again later" in report
 
 
 def test_a_call_that_fails_is_told_in_its_own_words_after_one_attempt(sim, examine):
@@ -237,7 +237,7 @@ def test_a_call_that_fails_is_told_in_its_own_words_after_one_attempt(sim, exami
     code, report = examine()
     assert code == 1
     assert marks(report) == failing("small call")
-    assert "✗ small call: ChatGPT usage limit reached on the Plus plan (5-hour window): works again" in report
+    assert "✗ small call: ChatGPT usage limit reached on the Plus plan (5-hour window): resets" in report
     sim.use_quota()
     sim.forget()
     sim.misbehave(RESPONSES, Fault(status=503), times=None)

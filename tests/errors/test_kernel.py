@@ -226,7 +226,7 @@ PAGE = "See https://chatgpt.com/codex/settings/usage"
             {"plan_type": "plus", "resets_at": NOW + 7980},
             headers(primary=(100, 300, 7980), secondary=(40, 10080, 90000)),
             (
-                "ChatGPT usage limit reached on the Plus plan (5-hour window): works again at 14:05, "
+                "ChatGPT usage limit reached on the Plus plan (5-hour window): resets at 14:05, "
                 f"in 2 h 13 min. {PAGE}"
             ),
         ),
@@ -234,7 +234,7 @@ PAGE = "See https://chatgpt.com/codex/settings/usage"
             {},
             headers(primary=(100, 10080, 200_000)),
             (
-                "ChatGPT usage limit reached on the Plus plan (weekly window): works again on 23 Sep "
+                "ChatGPT usage limit reached on the Plus plan (weekly window): resets on 23 Sep "
                 f"at 19:25, in 2 days 7 h. {PAGE}"
             ),
         ),
@@ -242,29 +242,29 @@ PAGE = "See https://chatgpt.com/codex/settings/usage"
             {},
             headers(primary=(100, 300, 600), secondary=(100, 10080, 3600)),
             (
-                "ChatGPT usage limit reached on the Plus plan (weekly window): works again at 12:52, "
+                "ChatGPT usage limit reached on the Plus plan (weekly window): resets at 12:52, "
                 f"in 1 h. {PAGE}"
             ),
         ),
         (
             {"plan_type": "self_serve_business_usage_based", "resets_in_seconds": 45},
             JSON,
-            f"ChatGPT usage limit reached on the Business plan: works again at 11:52, in 45 s. {PAGE}",
+            f"ChatGPT usage limit reached on the Business plan: resets at 11:52, in 45 s. {PAGE}",
         ),
         (
             {},
             JSON,
-            f"ChatGPT usage limit reached: the backend does not say until when. {PAGE}",
+            f"ChatGPT usage limit reached: the backend does not say when it resets. {PAGE}",
         ),
         (
             {"plan_type": "quorum", "resets_at": NOW - 10},
             JSON,
-            f"ChatGPT usage limit reached on the quorum plan: works again any moment now. {PAGE}",
+            f"ChatGPT usage limit reached on the quorum plan: resets any moment now. {PAGE}",
         ),
         (
             {"resets_at": "never", "plan_type": ["x"]},
             JSON,
-            f"ChatGPT usage limit reached: the backend does not say until when. {PAGE}",
+            f"ChatGPT usage limit reached: the backend does not say when it resets. {PAGE}",
         ),
         (
             {"resets_in_seconds": 60},
@@ -275,7 +275,7 @@ PAGE = "See https://chatgpt.com/codex/settings/usage"
                 "x-codex-bengalfox-primary-window-minutes": "1440",
             },
             (
-                "ChatGPT usage limit for GPT-5.3-Codex-Spark reached (daily window): works again at 11:53, "
+                "ChatGPT usage limit for GPT-5.3-Codex-Spark reached (daily window): resets at 11:53, "
                 f"in 1 min. {PAGE}"
             ),
         ),
@@ -289,7 +289,7 @@ PAGE = "See https://chatgpt.com/codex/settings/usage"
             {"x-codex-rate-limit-reached-type": "workspace_owner_usage_limit_reached"},
             (
                 "Your ChatGPT workspace is at its spend cap: raise it to go on; "
-                f"works again at 11:53, in 1 min. {PAGE}"
+                f"resets at 11:53, in 1 min. {PAGE}"
             ),
         ),
     ],
@@ -325,7 +325,7 @@ def test_a_usage_limit_tells_how_long_to_wait_in_seconds():
             {"error": {"message": "Rate limit reached. Please try again in 11.054s."}},
             {},
             (
-                "Too many requests in a short time, which is not the usage limit: try again in 12 s. "
+                "Too many requests in a short time (this is not the usage limit): try again in 12 s. "
                 "The server says: Rate limit reached. Please try again in 11.054s."
             ),
         ),
@@ -354,7 +354,7 @@ def test_a_usage_limit_tells_how_long_to_wait_in_seconds():
             {"detail": "Unsupported parameter: temperature"},
             {"extra_params": {"seed", "temperature"}},
             (
-                "The backend refuses 'temperature', which the setting extra_request_params adds: remove it. "
+                "The backend rejects 'temperature', which the setting extra_request_params adds: remove it. "
                 "The server says: Unsupported parameter: temperature"
             ),
         ),
@@ -363,7 +363,7 @@ def test_a_usage_limit_tells_how_long_to_wait_in_seconds():
             {"detail": "Store must be set to false"},
             {"extra_params": {"store"}},
             (
-                "The backend refuses 'store', which the setting extra_request_params adds: remove it. "
+                "The backend rejects 'store', which the setting extra_request_params adds: remove it. "
                 "The server says: Store must be set to false"
             ),
         ),
@@ -372,7 +372,7 @@ def test_a_usage_limit_tells_how_long_to_wait_in_seconds():
             {"detail": "Unsupported parameter: temperature"},
             {"extra_params": {"seed"}},
             (
-                "The backend refuses the parameter 'temperature': update this provider, or report this. "
+                "The backend rejects the parameter 'temperature': update this provider, or report this. "
                 "The server says: Unsupported parameter: temperature"
             ),
         ),
@@ -381,7 +381,7 @@ def test_a_usage_limit_tells_how_long_to_wait_in_seconds():
             {"error": {"code": "unsupported_value", "param": "reasoning.context", "message": "No."}},
             {},
             (
-                "The backend refuses the value of 'reasoning.context': check the settings, or report this. "
+                "The backend rejects the value of 'reasoning.context': check the settings, or report this. "
                 "The server says: No."
             ),
         ),
@@ -516,8 +516,8 @@ def test_silence_before_and_within_the_answer_is_told_apart():
         for phase in Phase
     }
     assert texts == {
-        "ChatGPT took the request but sent nothing for 5 min: try again, or raise timeout.",
-        "ChatGPT fell silent for 5 min in the middle of its answer: try again.",
+        "ChatGPT accepted the request but sent nothing for 5 min: try again, or raise timeout.",
+        "ChatGPT sent nothing for 5 min in the middle of its answer: try again.",
     }
 
 

@@ -12,22 +12,25 @@ from amplifier_module_provider_openai_chatgpt.errors.refusal import (
     LONGEST_MESSAGE,
     Refusal,
     clean,
-    is_lane_refusal,
+    is_shape_refusal,
     is_stale_reasoning,
     is_tier_refusal,
     is_version_gate,
     read_event_refusal,
     read_refusal,
 )
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 
 NOW = 1_790_000_000.0
 JSON = {"content-type": "application/json"}
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.c2lnbmF0dXJlLWJ5dGVz"
 
+NAMES = CHATGPT_CODEX.response
+
 
 def refusal(body, status=400, headers=JSON):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_refusal(status, headers, content, now=NOW)
+    return read_refusal(status, headers, content, names=NAMES, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,7 @@ def test_the_usage_limit_carries_plan_windows_and_reset_time():
     ],
 )
 def test_failures_in_a_stream_are_read_nested_and_flat(event, status, code, message):
-    read = read_event_refusal(event, now=NOW)
+    read = read_event_refusal(event, names=NAMES, now=NOW)
     assert (read.status, read.code, read.message, read.kind) == (status, code, message, "")
 
 
@@ -195,7 +198,7 @@ def test_the_headers_inside_an_event_are_headers_of_any_type():
             "X-Codex-Credits-Unlimited": "False",
         },
     }
-    read = read_event_refusal(event, now=NOW)
+    read = read_event_refusal(event, names=NAMES, now=NOW)
     assert read.quota is not None
     assert read.quota.credits is not None
     assert read.quota.windows[0].minutes == 300
@@ -225,7 +228,7 @@ def test_no_secret_reaches_the_text_of_a_refusal():
     assert "rt_secret_token_1" not in shown
 
 
-QUESTIONS = (is_stale_reasoning, is_version_gate, is_lane_refusal, is_tier_refusal)
+QUESTIONS = (is_stale_reasoning, is_version_gate, is_shape_refusal, is_tier_refusal)
 
 
 @pytest.mark.parametrize(
@@ -236,11 +239,11 @@ QUESTIONS = (is_stale_reasoning, is_version_gate, is_lane_refusal, is_tier_refus
         (400, {"detail": "The encrypted content gAAA…= could not be verified."}, {is_stale_reasoning}),
         (400, {"detail": "Request blocked."}, {is_stale_reasoning}),
         (400, {"detail": "The 'x' model requires a newer version of Codex. Please"}, {is_version_gate}),
-        (404, {"detail": "Model not found x-free-1p"}, {is_lane_refusal}),
+        (404, {"detail": "Model not found x-free-1p"}, {is_shape_refusal}),
         (
             400,
             {"error": {"message": "X-OpenAI-Internal-Codex-Responses-Lite requires `y`"}},
-            {is_lane_refusal},
+            {is_shape_refusal},
         ),
         (400, {"detail": "Unsupported parameter: service_tier"}, {is_tier_refusal}),
         (400, {"error": {"message": "no", "param": "service_tier"}}, {is_tier_refusal}),
@@ -298,7 +301,7 @@ HEADERS = st.dictionaries(
 @settings(max_examples=100)
 @given(body=st.binary(max_size=200) | JSONS.map(lambda value: json.dumps(value).encode()), headers=HEADERS)
 def test_no_answer_whatever_cannot_be_read(body, headers):
-    assert isinstance(read_refusal(500, headers, body, now=NOW), Refusal)
+    assert isinstance(read_refusal(500, headers, body, names=NAMES, now=NOW), Refusal)
 
 
 @settings(max_examples=100)
@@ -310,6 +313,6 @@ def test_no_answer_whatever_cannot_be_read(body, headers):
     )
 )
 def test_no_event_whatever_cannot_be_read(event):
-    read = read_event_refusal({"type": "error", **event}, now=NOW)
+    read = read_event_refusal({"type": "error", **event}, names=NAMES, now=NOW)
     assert read.message.isprintable()
     assert len(str(read)) < 600

@@ -13,6 +13,7 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.call.events import STREAM_ABORTED, STREAM_DELTA
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events as script
+from amplifier_module_provider_openai_chatgpt.transport.http_sse import HttpSseTransport
 from tests.event_recorder import RESPONSES, EventRecorder, ask, assert_coherent, blocks
 
 MODEL = "gpt-5.5"
@@ -105,7 +106,9 @@ class Run:
 
     def pool(self) -> list[Any]:
         """The connections that the provider holds at the moment."""
-        client = self.provider.client._clients.get(asyncio.get_running_loop())
+        transport = self.provider.transport
+        assert isinstance(transport, HttpSseTransport)
+        client = transport._clients.get(asyncio.get_running_loop())
         return list(getattr(client._transport, "_pool").connections) if client else []  # noqa: B009
 
     async def call(self, request=None):

@@ -35,8 +35,10 @@ SIGN_IN = (
     "The backend refuses even the token that was renewed just now."
 )
 FAILED = "The ChatGPT backend failed (HTTP {status}): try again in a few minutes."
-NO_STREAM = "The backend sent no event stream (HTTP {status}): try again, and check base_url if it stays so."
-TOO_MANY = "Too many requests in a short time, which is not the usage limit: try again in {wait}."
+NO_STREAM = (
+    "The backend did not send an event stream (HTTP {status}): try again; if this persists, check base_url."
+)
+TOO_MANY = "Too many requests in a short time (this is not the usage limit): try again in {wait}."
 
 # status → class, retryable, sentence, whether the server's words follow.
 STATUSES = {
@@ -50,10 +52,10 @@ STATUSES = {
         False,
         (
             "The backend answered with a redirect (HTTP 302): check base_url, "
-            "and any proxy or login page on the way."
+            "and any proxy or login page in between."
         ),
     ),
-    400: (REFUSED, False, f"The backend refuses the request as malformed (HTTP 400): {REPORT}."),
+    400: (REFUSED, False, f"The backend rejects the request as malformed (HTTP 400): {REPORT}."),
     402: (
         LIMIT,
         False,
@@ -66,14 +68,14 @@ STATUSES = {
         AccessDeniedError,
         False,
         (
-            "This ChatGPT account (Plus plan) may not do this (HTTP 403): a workspace rule may forbid it, "
-            "ask its administrator."
+            "This ChatGPT account (Plus plan) is not allowed to do this (HTTP 403): a workspace rule "
+            "may forbid it, ask its administrator."
         ),
     ),
     404: (
         NotFoundError,
         False,
-        f"The backend does not find this (HTTP 404): check base_url and the model gpt-5.5, or {OTHERS}.",
+        f"The backend cannot find this (HTTP 404): check base_url and the model gpt-5.5, or {OTHERS}.",
     ),
     405: (
         NotFoundError,
@@ -83,10 +85,10 @@ STATUSES = {
     407: (
         AccessDeniedError,
         False,
-        "The proxy on the way asks for a sign-in (HTTP 407): put its user and password into HTTPS_PROXY.",
+        "The proxy requires a sign-in (HTTP 407): put its user name and password into HTTPS_PROXY.",
     ),
-    408: (LLMTimeoutError, True, "The backend gave up waiting for the request (HTTP 408): try again."),
-    409: (SERVER, True, "The request met another one at the backend (HTTP 409): try again."),
+    408: (LLMTimeoutError, True, "The backend stopped waiting for the request (HTTP 408): try again."),
+    409: (SERVER, True, "The request conflicts with another one at the backend (HTTP 409): try again."),
     410: (
         NotFoundError,
         False,
@@ -97,11 +99,11 @@ STATUSES = {
         False,
         "The conversation is too long for the model gpt-5.5: compact it, or start a new one.",
     ),
-    415: (REFUSED, False, f"The backend refuses the request (HTTP 415): {UPDATE}."),
-    418: (REFUSED, False, f"The backend refuses the request (HTTP 418): {UPDATE}."),
-    422: (REFUSED, False, f"The backend refuses the request as malformed (HTTP 422): {REPORT}."),
+    415: (REFUSED, False, f"The backend rejects the request (HTTP 415): {UPDATE}."),
+    418: (REFUSED, False, f"The backend rejects the request (HTTP 418): {UPDATE}."),
+    422: (REFUSED, False, f"The backend rejects the request as malformed (HTTP 422): {REPORT}."),
     425: (SERVER, True, "The backend was not ready for the request (HTTP 425): try again."),
-    426: (REFUSED, False, f"The backend refuses the request (HTTP 426): {UPDATE}."),
+    426: (REFUSED, False, f"The backend rejects the request (HTTP 426): {UPDATE}."),
     429: (RateLimitError, True, TOO_MANY.format(wait="a moment")),
     451: (
         AccessDeniedError,
@@ -112,7 +114,7 @@ STATUSES = {
     529: (
         SERVER,
         True,
-        "The model gpt-5.5 is overloaded at the moment: try again in a few minutes or choose another model.",
+        "The model gpt-5.5 is overloaded: try again in a few minutes or choose another model.",
     ),
 }
 UNQUOTED = {302}
@@ -224,7 +226,7 @@ ODD = [
         name="a JSON document with status 200",
         fault=Fault(status=200, body={"hello": "world"}),
         error=SERVER,
-        says="The backend sent no event stream (HTTP 200): try again, and check base_url if it stays so.",
+        says=NO_STREAM.format(status=200),
         retryable=True,
         status=200,
     ),
@@ -239,7 +241,7 @@ ODD = [
         name="the login page of a network with status 200",
         fault=Fault(status=200, body="<html><head><title>Welcome to HotelNet</title></head></html>"),
         error=AccessDeniedError,
-        says="A web page came instead of an answer (HTTP 200): a proxy or firewall on the way probably "
+        says="A web page arrived instead of an answer (HTTP 200): a proxy or firewall probably "
         "blocks ChatGPT.",
         status=200,
     ),
@@ -247,7 +249,7 @@ ODD = [
         name="no content",
         fault=Fault(status=204),
         error=SERVER,
-        says="The backend sent no event stream (HTTP 204): try again, and check base_url if it stays so.",
+        says=NO_STREAM.format(status=204),
         retryable=True,
         status=204,
     ),
@@ -255,7 +257,7 @@ ODD = [
         name="a company's page with status 403",
         fault=Fault(status=403, body="<html>Blocked by Example Corp</html>"),
         error=AccessDeniedError,
-        says="A web page came instead of an answer (HTTP 403): a proxy or firewall on the way probably "
+        says="A web page arrived instead of an answer (HTTP 403): a proxy or firewall probably "
         "blocks ChatGPT.",
         status=403,
     ),
@@ -268,7 +270,7 @@ ODD = [
                 headers={"cf-ray": "8f-FRA", **told},
             ),
             error=SERVER,
-            says=f"Cloudflare keeps this connection from ChatGPT (HTTP {status}): "
+            says=f"Cloudflare blocks this connection to ChatGPT (HTTP {status}): "
             "try another network, without VPN or proxy. (cf-ray 8f-FRA)",
             retryable=True,
             attempts=1,
@@ -324,7 +326,7 @@ WAITS = [
     wait("Retry-After on 503", "", heals=False, status=503, headers={"Retry-After": "3600"}),
 ]
 
-WHEN = r"works again (?:on \d{1,2} [A-Z][a-z]{2}(?: \d{4})? )?at \d\d:\d\d, in"
+WHEN = r"resets (?:on \d{1,2} [A-Z][a-z]{2}(?: \d{4})? )?at \d\d:\d\d, in"
 REACHED = {"type": "usage_limit_reached", "message": "The usage limit has been reached"}
 
 
@@ -368,10 +370,8 @@ LIMITS = [
     ),
     limit("its time in the body", rf"{PLUS}: {WHEN} 20 min", error={**REACHED, "resets_in_seconds": 1200}),
     limit("its time in Retry-After", rf"{PLUS}: {WHEN} 20 min", headers={"Retry-After": "1200"}),
-    limit("no time at all", rf"{PLUS}: the backend does not say until when"),
-    limit(
-        "over already", rf"{PLUS}: works again any moment now", error={**REACHED, "resets_at": 1_700_000_000}
-    ),
+    limit("no time at all", rf"{PLUS}: the backend does not say when it resets"),
+    limit("over already", rf"{PLUS}: resets any moment now", error={**REACHED, "resets_at": 1_700_000_000}),
     limit(
         "another plan",
         r"ChatGPT usage limit reached on the Team plan: .*",
@@ -379,7 +379,7 @@ LIMITS = [
     ),
     limit(
         "in words alone",
-        rf"{PLUS}: the backend does not say until when",
+        rf"{PLUS}: the backend does not say when it resets",
         error={"message": REACHED["message"]},
     ),
     limit("by its code", rf"{PLUS}: .*", error={"code": "usage_limit_reached"}),

@@ -10,8 +10,8 @@ from tests.event_recorder import ask
 from .harness import ANSWER, Row, Run, rows, run_healed, run_to_its_error
 
 SHORT = {"timeout": 0.2, "max_retries": 0}
-NOTHING = "ChatGPT took the request but sent nothing for 1 s: try again, or raise timeout."
-FELL_SILENT = "ChatGPT fell silent for 1 s in the middle of its answer: try again."
+NOTHING = "ChatGPT accepted the request but sent nothing for 1 s: try again, or raise timeout."
+FELL_SILENT = "ChatGPT sent nothing for 1 s in the middle of its answer: try again."
 FRAMES = tuple(encode(event) for event in ANSWER)
 COMMENT = b": keep-alive\n\n"
 

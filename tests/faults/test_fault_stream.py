@@ -33,7 +33,7 @@ _LIMIT = (
     QuotaExceededError,
     False,
     (
-        "ChatGPT usage limit reached on the Plus plan: the backend does not say until when. "
+        "ChatGPT usage limit reached on the Plus plan: the backend does not say when it resets. "
         "See https://chatgpt.com/codex/settings/usage"
     ),
 )
@@ -48,13 +48,12 @@ _CREDITS = (
 _TOO_MANY = (
     RateLimitError,
     True,
-    f"Too many requests in a short time, which is not the usage limit: try again in a moment.{SAID}",
+    f"Too many requests in a short time (this is not the usage limit): try again in a moment.{SAID}",
 )
 _BUSY = (
     ProviderUnavailableError,
     True,
-    "The model gpt-5.5 is overloaded at the moment: try again in a few minutes or choose another model."
-    + SAID,
+    "The model gpt-5.5 is overloaded: try again in a few minutes or choose another model." + SAID,
 )
 _SERVER = (
     ProviderUnavailableError,
@@ -75,12 +74,12 @@ _SIGNED_OUT = (AuthenticationError, False, SIGN_IN)
 _ACCOUNT = (
     AuthenticationError,
     False,
-    f"This ChatGPT account or workspace is not active any more: sign in with another one.{SAID}",
+    f"This ChatGPT account or workspace is no longer active: sign in with another one.{SAID}",
 )
 _PARAMETER = (
     InvalidRequestError,
     False,
-    "The backend refuses a parameter of the request: check extra_request_params, or report this." + SAID,
+    "The backend rejects a parameter of the request: check extra_request_params, or report this." + SAID,
 )
 # code → class, retryable, sentence; all codes that are known, and one that is not.
 CODES = {
@@ -93,7 +92,7 @@ CODES = {
         QuotaExceededError,
         False,
         (
-            "This ChatGPT account (Plus plan) does not include Codex: a plan that does is needed, see "
+            "This ChatGPT account (Plus plan) does not include Codex: you need a plan that does, see "
             "https://chatgpt.com/explore/plus."
         ),
     ),
@@ -107,7 +106,7 @@ CODES = {
     "flex_unavailable": (
         ProviderUnavailableError,
         False,
-        f"The flex tier has no room for the model gpt-5.5: ask without service_tier.{SAID}",
+        f"The flex tier has no capacity for the model gpt-5.5: remove service_tier.{SAID}",
     ),
     "server_error": _SERVER,
     "internal_server_error": _SERVER,
@@ -122,7 +121,7 @@ CODES = {
     "invalid_prompt": (
         InvalidRequestError,
         False,
-        f"The backend refuses this prompt: rephrase it, or start a new conversation.{SAID}",
+        f"The backend rejects this prompt: rephrase it, or start a new conversation.{SAID}",
     ),
     "invalid_encrypted_content": (
         InvalidRequestError,
@@ -147,7 +146,7 @@ CODES = {
     "unsupported_country_region_territory": (
         AccessDeniedError,
         False,
-        "OpenAI does not serve the country or region that this request came from: try without VPN or proxy."
+        "OpenAI does not serve the country or region this request came from: try without VPN or proxy."
         + SAID,
     ),
     "unsupported_parameter": _PARAMETER,
@@ -156,7 +155,7 @@ CODES = {
     "invalid_image": (
         InvalidRequestError,
         False,
-        f"An image of this conversation cannot be read: send it again as PNG or JPEG.{SAID}",
+        f"An image in this conversation cannot be read: send it again as PNG or JPEG.{SAID}",
     ),
     "never_heard_of": _SERVER,
 }
@@ -232,7 +231,7 @@ ODD = [
         (
             InvalidRequestError,
             False,
-            "The backend refuses the request as malformed: start a new conversation, or report this." + SAID,
+            "The backend rejects the request as malformed: start a new conversation, or report this." + SAID,
         ),
     ),
     odd(
@@ -244,7 +243,7 @@ ODD = [
         name="a wait of hours in its words",
         fault=streamed(failed({"code": "rate_limit_exceeded", "message": "Please try again in 3h."})),
         error=RateLimitError,
-        says="Too many requests in a short time, which is not the usage limit: try again in 3 h. "
+        says="Too many requests in a short time (this is not the usage limit): try again in 3 h. "
         "The server says: Please try again in 3h.",
         retryable=True,
         attempts=1,
@@ -253,7 +252,7 @@ ODD = [
         name="a wait of milliseconds in its words",
         fault=streamed(failed({"code": "rate_limit_exceeded", "message": "Please try again in 11ms."})),
         error=RateLimitError,
-        says="Too many requests in a short time, which is not the usage limit: try again in 1 s. "
+        says="Too many requests in a short time (this is not the usage limit): try again in 1 s. "
         "The server says: Please try again in 11ms.",
         retryable=True,
     ),
@@ -277,11 +276,11 @@ def shown_after(count):
 
 def cut_off(count):
     length = shown_after(count)
-    came = f"after {length} characters" if length else "before any text came"
+    came = f"after {length} characters" if length else "before any text arrived"
     return f"ChatGPT's answer was cut off {came}: try again."
 
 
-BEFORE = "The server hung up before an answer came: try again."
+BEFORE = "The server closed the connection before it answered: try again."
 WITHIN = "The connection to ChatGPT broke in the middle of the answer: try again."
 CAUSE = " Cause: peer closed connection without sending complete message body (incomplete chunked read)"
 
@@ -313,7 +312,7 @@ GARBAGE = b"data: not json\n\n"
 
 def no_stream(count):
     what = f"{count} unreadable event{'s' if count > 1 else ''}"
-    return f"ChatGPT's answer was no event stream ({what}): try again, and check base_url and any proxy."
+    return f"ChatGPT's answer was not an event stream ({what}): try again, and check base_url and any proxy."
 
 
 def garbage(name, *pieces, says, **fault):
@@ -365,13 +364,13 @@ READING = [
         "no gzip at all",
         b"\x1f\x8bgarbage",
         headers={"content-encoding": "gzip"},
-        says="ChatGPT's answer arrives damaged: try again.",
+        says="ChatGPT's answer arrived damaged: try again.",
     ),
     garbage(
         "gzip that turns to garbage",
         zlib.compressobj(wbits=31).compress(b"".join(FRAMES)) + b"\xff" * 50,
         headers={"content-encoding": "gzip"},
-        says="ChatGPT's answer arrives damaged: try again.",
+        says="ChatGPT's answer arrived damaged: try again.",
     ),
     Row(
         name="cut within gzip",

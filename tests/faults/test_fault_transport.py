@@ -18,8 +18,8 @@ from tests.event_recorder import RESPONSES, ask
 
 from .harness import GOOD, QUESTION, TEXT, Row, Run, rows, run_healed, run_to_its_error
 
-HUNG_UP = "The server hung up before an answer came: try again."
-BROKE = "The connection to ChatGPT broke before an answer came: try again."
+HUNG_UP = "The server closed the connection before it answered: try again."
+BROKE = "The connection to ChatGPT broke before an answer arrived: try again."
 WITHIN = "The connection to ChatGPT broke in the middle of the answer: try again."
 NO_ANSWER = " Cause: Server disconnected without sending a response."
 CUT = " Cause: peer closed connection without sending complete message body (incomplete chunked read)"
@@ -151,7 +151,7 @@ async def test_a_server_without_tls_is_no_secure_connection(service, settings):
     await run.call()
     assert type(run.error) is NetworkError
     says = (
-        "A secure connection to ChatGPT cannot be made: check any proxy, VPN or firewall on the way. Cause: "
+        "A secure connection to ChatGPT cannot be made: check any proxy, VPN or firewall in between. Cause: "
     )
     assert str(run.error).startswith(says)
 
@@ -180,7 +180,7 @@ async def test_a_request_that_nobody_takes_in_ends_after_timeout(service, settin
         run = Run(service, {**settings, "base_url": base_url, "timeout": 0.1, "max_retries": 0})
         await run.call(ask("long " * 4_000_000))
     assert type(run.error) is LLMTimeoutError
-    assert str(run.error) == "ChatGPT stopped taking in the request: try again."
+    assert str(run.error) == "ChatGPT stopped reading the request: try again."
 
 
 async def test_a_stored_token_that_fits_no_header_is_renewed_unseen(service, settings, tmp_path):

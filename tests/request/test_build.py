@@ -310,7 +310,7 @@ TIERS = [
 def test_fast_is_a_tier_and_not_a_model(model, slug, tier, warnings, caplog):
     call = call_for(asked(), model=model)
 
-    assert (call.model, call.requested_model) == (slug, model)
+    assert (call.slug, call.requested_model) == (slug, model)
     assert (call.payload()["model"], call.payload().get("service_tier")) == (slug, tier)
     assert call.fast is (tier is not None)
     assert len(caplog.messages) == warnings

@@ -11,6 +11,14 @@ from amplifier_module_provider_openai_chatgpt.models.model import Model
 from amplifier_module_provider_openai_chatgpt.protocol.blocks import BlockDelta, BlockEnd, BlockStart, Kind
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
 from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
+from amplifier_module_provider_openai_chatgpt.response.outcome import (
+    BrokenOff,
+    Failed,
+    Finished,
+    Incomplete,
+    Outcome,
+    Resumable,
+)
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
 
@@ -53,6 +61,7 @@ def completed(kind="completed", **response):
     return {"type": f"response.{kind}", "response": {"id": "resp_1", "model": "gpt-5.5", **response}}
 
 
+CUT = completed("incomplete", incomplete_details={"reason": "max_output_tokens"})
 USAGE = {
     "input_tokens": 1200,
     "input_tokens_details": {"cached_tokens": 1024, "cache_write_tokens": 7},
@@ -91,10 +100,29 @@ WHOLE = [
 ]
 
 
+class Attempt:
+    """An accumulator with the call that it answers, after some events."""
+
+    def __init__(self, **options):
+        self.call = call(**options)
+        self.ending: Outcome
+        self.accumulator = ResponseAccumulator(stop=self.call.stop, tool_names=self.call.tool_names)
+
+    def feed(self, *events):
+        return [step for event in events for step in self.accumulator.feed([event])]
+
+    def outcome(self):
+        return self.accumulator.outcome()
+
+    def response(self):
+        return self.accumulator.response(self.call)
+
+
 def answer_to(events, **options):
-    answer = ResponseAccumulator(call(**options))
-    steps = [step for event in events for step in answer.feed([event])]
-    return answer, steps + answer.close_leg()
+    answer = Attempt(**options)
+    steps = answer.feed(*events)
+    answer.ending = answer.outcome()
+    return answer, [*steps, *getattr(answer.ending, "steps", ())]
 
 
 def shown(steps, index):
@@ -123,7 +151,7 @@ def test_each_item_is_one_block_in_order_with_matching_indices():
 
 def test_deltas_of_one_read_are_one_step_and_make_up_the_block():
     whole, _ = answer_to(WHOLE)
-    merged = ResponseAccumulator(call()).feed(WHOLE)
+    merged = ResponseAccumulator().feed(WHOLE)
     assert [step.text for step in merged if isinstance(step, BlockDelta)] == ["One\n\nTwo", "Let me look."]
     _, steps = answer_to(WHOLE)
     for index, block in enumerate(whole.response().content[:2]):
@@ -178,7 +206,7 @@ def test_a_split_surrogate_pair_is_held_until_it_is_whole():
 @pytest.mark.parametrize("place", [{"output_index": 0}, {"item_id": "x"}, {}], ids=["place", "id", "neither"])
 def test_a_delta_of_an_item_that_nobody_announced_begins_its_block(kind, place):
     words = [{"type": f"response.{kind}.delta", "delta": word, **place} for word in ("Hel", "lo")]
-    answer, steps = answer_to([*words, completed()])
+    answer, steps = answer_to([*words, CUT])
     block: Kind = "text" if kind == "output_text" else "thinking"
     assert [step for step in steps if isinstance(step, BlockStart | BlockEnd)] == [
         BlockStart(0, block),
@@ -222,7 +250,7 @@ def test_an_item_that_comes_twice_and_a_delta_that_comes_late_count_once():
 
 
 def test_a_second_announcement_of_an_open_item_begins_no_second_block():
-    events = [added(0, type="message", id="m"), delta(0, "Hi"), added(0, type="message", id="m"), completed()]
+    events = [added(0, type="message", id="m"), delta(0, "Hi"), added(0, type="message", id="m"), CUT]
     assert [step.index for step in answer_to(events)[1]] == [0, 0, 0]
 
 
@@ -234,7 +262,7 @@ def test_items_that_come_only_with_the_closing_event_are_the_answer(begun):
     answer, steps = answer_to([*announced[:begun], completed(output=items)])
     assert [block.type for block in answer.response().content] == ["thinking", "text", "tool_call"]
     assert answer.response().text == "Found."
-    assert not answer.open_blocks
+    assert isinstance(answer.ending, Finished)
     assert [shown(steps, index) for index in (0, 1)] == ["One\n\nTwo", "Found."]
 
 
@@ -334,10 +362,10 @@ def test_a_call_always_has_an_id_the_same_everywhere(ids, used):
 
 def test_tool_names_are_given_back_as_amplifier_knows_them():
     tools = [ToolSpec(name="my.tool", parameters={"type": "object", "properties": {}})]
-    answer = ResponseAccumulator(call(tools=tools))
+    answer = Attempt(tools=tools)
     wire_name = answer.call.payload()["tools"][0]["name"]
     steps = answer.feed(
-        [added(0, type="function_call", id="f", name=wire_name), done(0, **{**CALLING, "name": wire_name})]
+        added(0, type="function_call", id="f", name=wire_name), done(0, **{**CALLING, "name": wire_name})
     )
     assert wire_name != "my.tool"
     assert steps[0] == BlockStart(0, "tool_use", "my.tool")
@@ -351,8 +379,7 @@ def test_a_stop_sequence_ends_the_answer_before_it(cuts):
     answer, steps = answer_to(
         [added(0, type="message", id="m"), *(delta(0, p) for p in pieces)], stop=["STOP"]
     )
-    assert answer.finished
-    assert answer.stopped
+    assert answer.ending.stopped
     assert answer.response().text == "One two "
     assert "".join(s.text for s in steps if isinstance(s, BlockDelta)) == "One two "
 
@@ -367,7 +394,7 @@ def test_what_only_looks_like_a_stop_sequence_is_not_lost():
     ]
     answer, steps = answer_to(events, stop=["STOP"])
     assert "".join(s.text for s in steps if isinstance(s, BlockDelta)) == "START ST"
-    assert not answer.stopped
+    assert not answer.ending.stopped
 
 
 def test_a_call_that_broke_off_keeps_its_place_and_is_not_run():
@@ -389,25 +416,55 @@ def test_a_call_whose_arguments_were_cut_is_not_run_either():
     ending = completed("incomplete", incomplete_details={"reason": "max_output_tokens"})
     answer, steps = answer_to([done(0, **message("A")), done(1, **cut), ending])
     assert answer.response().tool_calls is None
-    assert not answer.has_calls
-    assert [item["type"] for item in answer.leg_items()] == ["message"]
+    assert isinstance(answer.ending, Resumable)
+    assert [item["type"] for item in answer.ending.items] == ["message"]
     assert steps[-1] == BlockEnd(1, "tool_use")
-    unfinished = ResponseAccumulator(call())
-    unfinished.feed([done(0, **cut), completed()])
-    assert unfinished.open_blocks, "an answer that says it is complete is not, with such a call"
+    unfinished, _ = answer_to([done(0, **cut), completed()])
+    assert isinstance(unfinished.ending, BrokenOff), "an answer with such a call is not complete"
 
 
-def test_legs_add_up_and_a_dropped_leg_leaves_nothing():
-    answer = ResponseAccumulator(call())
-    answer.feed([done(0, **message("Half ")), completed("incomplete", usage=USAGE)])
-    answer.begin_leg(answer.call)
-    answer.feed([added(0, type="message", id="x"), delta(0, "junk")])
-    answer.drop_leg(answer.call)
-    assert [step.index for step in answer.replay()] == [0, 0, 0]
-    steps = answer.feed([done(0, **message("whole.")), completed(usage=USAGE)])
+def test_attempts_add_up_and_a_dropped_attempt_leaves_nothing():
+    answer = Attempt()
+    answer.feed(done(0, **message("Half ")), completed("incomplete", usage=USAGE))
+    answer.accumulator.keep()
+    answer.feed(added(0, type="message", id="x"), delta(0, "junk"))
+    answer.accumulator.drop()
+    assert [step.index for step in answer.accumulator.replay()] == [0, 0, 0]
+    steps = answer.feed(done(0, **message("whole.")), completed(usage=USAGE))
     assert steps[0] == BlockStart(1, "text")
     assert answer.response().text == "Half whole."
     assert answer.response().usage.input_tokens == 2400
+
+
+@pytest.mark.parametrize(
+    ("events", "kind"),
+    [
+        (WHOLE, Finished),
+        ([done(0, **message("A")), CUT], Resumable),
+        ([done(0, **message("A")), completed(end_turn=False)], Resumable),
+        ([done(0, **CALLING), completed(end_turn=False)], Finished),
+        ([done(0, **CALLING), CUT], Incomplete),
+        ([completed("incomplete", incomplete_details={"reason": "content_filter"})], Incomplete),
+        ([done(0, **message("A")), {"type": "response.failed"}], Failed),
+        ([{"type": "error", "message": "no"}], Failed),
+        ([done(0, **message("A"))], BrokenOff),
+        ([added(0, type="message", id="m"), delta(0, "A"), completed()], BrokenOff),
+        ([], BrokenOff),
+    ],
+)
+def test_an_attempt_ends_in_one_of_five_ways(events, kind):
+    assert type(answer_to(events)[0].ending) is kind
+
+
+def test_giving_up_a_continuation_leaves_the_text_before_it_as_a_cut_answer():
+    answer = Attempt()
+    assert not answer.accumulator.cut_off(), "there is nothing to keep yet"
+    answer.feed(done(0, **message("Half")), CUT)
+    answer.accumulator.keep()
+    answer.feed(added(0, type="message", id="x"), delta(0, "junk"))
+    assert answer.accumulator.cut_off()
+    response = answer.response()
+    assert (response.text, response.finish_reason) == ("Half", "length")
 
 
 @pytest.mark.parametrize("count", [1e300, 2**60, -1, True, "7", None])
@@ -453,7 +510,10 @@ def test_fields_of_any_type_never_raise_and_keep_the_rules(events):
     assert len(response.content) == len(response.content_blocks)
     started = [step.index for step in steps if isinstance(step, BlockStart)]
     ended = [step.index for step in steps if isinstance(step, BlockEnd)]
-    assert sorted(started) == sorted(ended) == list(range(len(response.content)))
+    assert sorted(started) == list(range(len(response.content)))
+    assert set(ended) <= set(started)
+    if not isinstance(answer.ending, Failed | BrokenOff):
+        assert sorted(ended) == sorted(started)
     assert all(step.text for step in steps if isinstance(step, BlockDelta))
 
 
@@ -461,8 +521,8 @@ def test_fields_of_any_type_never_raise_and_keep_the_rules(events):
 @given(st.lists(st.integers(1, len(WHOLE) - 1), max_size=6))
 def test_any_grouping_of_events_into_reads_gives_the_same_answer(cuts):
     places = sorted({0, len(WHOLE), *cuts})
-    answer = ResponseAccumulator(call())
+    answer = Attempt()
     for start, end in pairwise(places):
-        answer.feed(WHOLE[start:end])
+        answer.accumulator.feed(WHOLE[start:end])
     expected = answer_to(WHOLE)[0].response()
     assert answer.response().model_dump(exclude={"metadata"}) == expected.model_dump(exclude={"metadata"})

@@ -13,7 +13,6 @@ from amplifier_module_provider_openai_chatgpt.response.accumulator import Respon
 from amplifier_module_provider_openai_chatgpt.transport.sse import SSEParser
 from tests.event_recorder import EventRecorder
 
-from ..request.conversations import call_for
 from .raw_backend import OPENING, closing, delta, frame, provider_for, question, raw_backend
 
 PACKET = 1400
@@ -77,7 +76,7 @@ def stream(deltas):
 
 
 def read(pieces):
-    parser, answer = SSEParser(), ResponseAccumulator(call_for(question()))
+    parser, answer = SSEParser(), ResponseAccumulator()
     for piece in pieces:
         answer.feed(parser.feed(piece))
 
