@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from .rules import Rules, as_list, as_object, seal
+from .rules import Policy, as_list, as_object, seal
 from .schema_samples import salient, sample
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _EMPTY = (
 _EMPTY_WORDS = frozenset(_EMPTY.split())
 
 
-def think(body: Json, rules: Rules) -> list[Json]:
+def respond(body: Json, policy: Policy) -> list[Json]:
     """Return the output items of the answer to an accepted request, without ids.
 
     A tool is called when `tool_choice` forces it, or when the latest user message has a word of its
@@ -38,7 +38,7 @@ def think(body: Json, rules: Rules) -> list[Json]:
     """
     scene = _read(body)
     called = _wanted(scene)
-    items = [*_thoughts(scene, rules, [tool["name"] for tool in called])]
+    items = [*_thoughts(scene, policy, [tool["name"] for tool in called])]
     if called:
         items.append(_message(_rest(scene, "Let me check."), "commentary"))
         return [*items, *(_call(tool, scene, place) for place, tool in enumerate(called))]
@@ -160,7 +160,7 @@ def _call(tool: Json, scene: _Scene, place: int) -> Json:
     return {"type": "function_call", **call, "arguments": to_json(arguments).decode()}
 
 
-def _thoughts(scene: _Scene, rules: Rules, called: list[str]) -> Iterator[Json]:
+def _thoughts(scene: _Scene, policy: Policy, called: list[str]) -> Iterator[Json]:
     """Yield the reasoning: only where asked for, summed up and sealed only where those are asked for."""
     reasoning = as_object(scene.body.get("reasoning"))
     if not reasoning or reasoning.get("effort") == "none":
@@ -173,7 +173,7 @@ def _thoughts(scene: _Scene, rules: Rules, called: list[str]) -> Iterator[Json]:
         "summary": [{"type": "summary_text", "text": text} for text in shown],
     }
     if "reasoning.encrypted_content" in as_list(scene.body.get("include")):
-        item["encrypted_content"] = seal("\n".join(texts), rules, str(scene.body.get("model")))
+        item["encrypted_content"] = seal("\n".join(texts), policy, str(scene.body.get("model")))
     yield item
 
 
