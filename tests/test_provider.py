@@ -291,6 +291,6 @@ async def test_arguments_survive_the_way_to_the_tool_and_back(sim, provider, arg
 
 async def test_a_tool_name_that_the_backend_refuses_comes_back_as_it_was(sim, provider, listener):
     odd = {"name": "srv.get/time", "description": "", "parameters": {"type": "object", "properties": {}}}
-    response = await provider.complete(asked("What time is it?", tools=[odd]))
+    response = await provider.complete(asked("Use the srv get time tool.", tools=[odd]))
     assert [call.name for call in response.tool_calls] == ["srv.get/time"]
     assert "srv.get/time" in [data.get("name") for data in listener.of("llm:stream_block_start")]

@@ -25,7 +25,8 @@ class Policy:
     """The account of a request, what it may use, and the switches in force.
 
     `models` has the catalogue entries by slug. With the gate "strict" a gated model needs a `version`
-    header; slugs in `require_lite` need the Lite shape.
+    header; slugs in `require_lite` need the Lite shape. `scripted_tools` names the tools with side effects
+    that the simulated model may call.
     """
 
     account_id: str
@@ -34,6 +35,7 @@ class Policy:
     version_gate: Literal["open", "strict"] = "open"
     require_lite: frozenset[str] = frozenset()
     tier_refused: bool = False
+    scripted_tools: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

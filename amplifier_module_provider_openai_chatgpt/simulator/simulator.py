@@ -84,5 +84,7 @@ def _instructions(simulator: Simulator, token_file: Path) -> tuple[str, ...]:
         f"  export OPENAI_CHATGPT_TOKEN_FILE={token_file}",
         "  amplifier-openai-chatgpt login     # approved automatically",
         '  amplifier-openai-chatgpt ask "What time is it in Tokyo?"',
+        "Its model calls a tool only when you ask for it by name, or by verb and object (“read the file”),",
+        "and never a tool that writes, deletes, executes, installs or sends.",
         "Ctrl-C stops it and removes that token file.",
     )

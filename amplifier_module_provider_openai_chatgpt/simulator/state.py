@@ -92,7 +92,8 @@ class State:
     ``changed`` guards all of it and is notified at every change. Switches: ``version_gate`` "strict" hides
     gated models from calls without a `version` header, ``require_lite`` names models that are hidden from
     calls in the classic shape, ``tier_refused`` refuses the field `service_tier`, ``max_output_cut`` is the
-    number of coming answers that are cut at the output limit.
+    number of coming answers that are cut at the output limit, ``scripted_tools`` names the tools with side
+    effects that the simulated model may call when asked.
     """
 
     def __init__(self) -> None:
@@ -108,6 +109,7 @@ class State:
         self.version_gate: Literal["open", "strict"] = "open"
         self.require_lite: set[str] = set()
         self.tier_refused = False
+        self.scripted_tools: set[str] = set()
         self.max_output_cut = 0
         self.connections_open = 0
         self._encryption_key = "simulated"
@@ -295,6 +297,7 @@ class State:
             version_gate=self.version_gate,
             require_lite=frozenset(self.require_lite),
             tier_refused=self.tier_refused,
+            scripted_tools=frozenset(self.scripted_tools),
         )
 
     @contextmanager
