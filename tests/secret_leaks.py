@@ -75,7 +75,7 @@ def surround(watch):
     It listens at the borders: Python's logging, the kernel's hooks, the kernel's errors. Nothing of that
     changes what a caller gets.
     """
-    accounts.confidants.append(watch.learn)
+    accounts.secret_listeners.append(watch.learn)
     logging.getLogger().addHandler(watch)
     logging.getLogger().setLevel(logging.DEBUG)
     registry = type(MockCoordinator().hooks)

@@ -115,8 +115,8 @@ async def test_however_a_stream_is_written_and_cut_the_answer_is_the_same(sim, c
     """BOM, comments, CRLF, CR, lines without ``event:`` or without a space, ``[DONE]`` and the rest."""
     provider = ChatGPTProvider(config)
     answers = {}
-    for name, mangle in {"plain": list, **HARMLESS}.items():
-        stream = b"".join(mangle([encode(event) for event in SHORT]))
+    for name, framing in {"plain": list, **HARMLESS}.items():
+        stream = b"".join(framing([encode(event) for event in SHORT]))
         sim.misbehave(RESPONSES, Fault(pieces=cut(stream, way)))
         answers[name] = (await provider.complete(asked())).model_dump(exclude={"metadata"})
     await provider.close()
@@ -130,7 +130,7 @@ async def test_the_first_delta_is_heard_before_the_backend_has_sent_the_second(s
     script = frames(says("One two three"))
     first = next(place for place, frame in enumerate(script, 1) if b"output_text.delta" in frame)
     sim.reply_with(Reply(raw=b"".join(script)))
-    sim.misbehave(RESPONSES, Fault(mangle=lambda _: script, stall_after_event=first))
+    sim.misbehave(RESPONSES, Fault(framing=lambda _: script, stall_after_event=first))
     call = asyncio.create_task(provider.complete(asked()))
     async with asyncio.timeout(20):
         await listener.first_delta.wait()
@@ -225,13 +225,13 @@ async def test_each_ending_has_its_finish_reason_and_text(sim, config, ending):
 
 async def test_what_no_delta_brought_is_streamed_from_the_finished_item(sim, provider, listener):
     sim.reply_with(Reply(items=[thinks("Hm."), says("Hello there.")]))
-    sim.misbehave(RESPONSES, Fault(mangle=no_deltas))
+    sim.misbehave(RESPONSES, Fault(framing=no_deltas))
     assert (await provider.complete(asked())).text == "Hello there."
     assert listener.shown() == {0: "Hm.", 1: "Hello there."}
 
 
 async def test_an_item_that_never_finished_is_no_answer(sim, provider, listener):
-    sim.misbehave(RESPONSES, Fault(mangle=no_finished_items))
+    sim.misbehave(RESPONSES, Fault(framing=no_finished_items))
     with pytest.raises(StreamError):
         await provider.complete(asked())
     assert len(listener.of("llm:stream_aborted")) == 1
@@ -291,6 +291,6 @@ async def test_arguments_survive_the_way_to_the_tool_and_back(sim, provider, arg
 
 async def test_a_tool_name_that_the_backend_refuses_comes_back_as_it_was(sim, provider, listener):
     odd = {"name": "srv.get/time", "description": "", "parameters": {"type": "object", "properties": {}}}
-    response = await provider.complete(asked("What time is it?", tools=[odd]))
+    response = await provider.complete(asked("Use the srv get time tool.", tools=[odd]))
     assert [call.name for call in response.tool_calls] == ["srv.get/time"]
     assert "srv.get/time" in [data.get("name") for data in listener.of("llm:stream_block_start")]

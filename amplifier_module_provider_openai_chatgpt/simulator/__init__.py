@@ -1,7 +1,7 @@
-"""An offline ChatGPT: one loopback server that behaves as the backend and the issuer do.
+"""An offline ChatGPT: a loopback server that behaves like the backend and the issuer.
 
-It answers by itself, refuses what the real service refuses, records what it is asked, and misbehaves
-when told to. It needs the extra ``simulator``.
+It answers without scripts, refuses what the real service refuses, records every request, and misbehaves
+on request. It needs the extra ``simulator``.
 """
 
 from .faults import Fault

@@ -1,4 +1,4 @@
-"""Who has signed in and with which tokens: what the issuer gives out and the backend checks."""
+"""Sign-ins and their tokens: what the issuer issues and the backend checks."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ ACCOUNT = "6f1c2a10-0000-4000-8000-000000000001"
 LIFETIME = 864_000.0
 _ID_TOKEN_LIFETIME = 3_600
 
-Standing = Literal["good", "unknown", "spent", "revoked"]
+RefreshState = Literal["good", "unknown", "used", "revoked"]
 
-# Called with every secret that any simulator of this process gives out, so that tests can search for them.
-confidants: list[Callable[[str], object]] = []
+# Called with every secret that any simulator of this process issues, so tests can search for leaks.
+secret_listeners: list[Callable[[str], object]] = []
 
 
-def confide(secret: str) -> None:
-    """Tell those who search for secrets of one more."""
-    for confidant in confidants:
-        confidant(secret)
+def announce_secret(secret: str) -> None:
+    """Report a newly issued secret to every listener."""
+    for listener in secret_listeners:
+        listener(secret)
 
 
 @dataclass(slots=True, eq=False)
-class Grant:
-    """One sign-in: whose it is, and which of its refresh tokens are used up."""
+class SignIn:
+    """One sign-in: its account, and which of its refresh tokens were used."""
 
     account_id: str
     plan: str
     fedramp: bool = False
-    spent: set[str] = field(default_factory=set, repr=False)
+    used: set[str] = field(default_factory=set, repr=False)
     revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What is known of one access token; ``expires`` in Unix seconds, ``refused`` with this error code."""
+    """One access token; ``expires`` in Unix seconds, ``refused`` is the error code it is refused with."""
 
-    grant: Grant
+    sign_in: SignIn
     expires: float
     refused: str | None = None
 
 
 class Accounts:
-    """All grants and tokens of one simulator; safe to use from any thread.
+    """All sign-ins and tokens of one simulator; safe to use from any thread.
 
-    ``lifetime`` is that of the next access tokens, in seconds.
+    ``lifetime`` is the lifetime of new access tokens, in seconds.
     """
 
     def __init__(self) -> None:
@@ -63,34 +63,34 @@ class Accounts:
         self._lock = threading.RLock()
         self._secrets: set[str] = set()
         self._access: dict[str, Access] = {}
-        self._refresh: dict[str, Grant] = {}
+        self._refresh: dict[str, SignIn] = {}
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Every secret given out so far."""
+        """Every secret issued so far."""
         with self._lock:
             return frozenset(self._secrets)
 
     def keep_secret(self, text: str) -> str:
-        """Remember something that must never turn up where others can read it."""
+        """Remember a secret, which must never appear in logs, events, errors or terminals."""
         with self._lock:
             self._secrets.add(text)
-        confide(text)
+        announce_secret(text)
         return text
 
     def secret(self, prefix: str, size: int = 24) -> str:
         """Make a secret of ``size`` random bytes."""
         return self.keep_secret(prefix + secrets.token_urlsafe(size))
 
-    def issue(self, grant: Grant, lifetime: float | None = None) -> Json:
-        """Issue the tokens of a grant, as the token endpoint answers; ``lifetime`` in seconds."""
+    def issue(self, sign_in: SignIn, lifetime: float | None = None) -> Json:
+        """Issue tokens, in the shape of the token endpoint's answer; ``lifetime`` in seconds."""
         lifetime = self.lifetime if lifetime is None else lifetime
         expires = time.time() + lifetime
-        access, identity = self._jwt(grant, expires), self._jwt(grant, time.time() + _ID_TOKEN_LIFETIME)
+        access, identity = self._jwt(sign_in, expires), self._jwt(sign_in, time.time() + _ID_TOKEN_LIFETIME)
         refresh = self.secret("rt_", 48)
         with self._lock:
-            self._access[access] = Access(grant, expires)
-            self._refresh[refresh] = grant
+            self._access[access] = Access(sign_in, expires)
+            self._refresh[refresh] = sign_in
         return {
             "id_token": identity,
             "access_token": access,
@@ -100,20 +100,20 @@ class Accounts:
             "scope": "openid profile email offline_access",
         }
 
-    def token_file(self, grant: Grant, lifetime: float) -> Json:
-        """Issue the tokens of a grant, in the shape of the provider's token file."""
-        issued = self.issue(grant, lifetime)
+    def token_file(self, sign_in: SignIn, lifetime: float) -> Json:
+        """Issue tokens, in the shape of the provider's token file."""
+        issued = self.issue(sign_in, lifetime)
         expires = datetime.fromtimestamp(self._access[issued["access_token"]].expires, UTC)
         return {
             "auth_mode": "oauth",
             **{name: issued[name] for name in ("access_token", "refresh_token", "id_token")},
-            "account_id": grant.account_id,
-            "plan_type": grant.plan,
+            "account_id": sign_in.account_id,
+            "plan_type": sign_in.plan,
             "expires_at": expires.isoformat(),
         }
 
     def access(self, token: str) -> Access | None:
-        """Return what is known of an access token."""
+        """Return an access token's record, or None if it was never issued."""
         with self._lock:
             return self._access.get(token)
 
@@ -121,41 +121,41 @@ class Accounts:
         """Refuse an access token from now on, with this error code."""
         with self._lock:
             known = self._access[token]
-            self._access[token] = Access(known.grant, known.expires, code)
+            self._access[token] = Access(known.sign_in, known.expires, code)
 
-    def spend(self, token: str) -> tuple[Standing, Grant | None]:
-        """Use up a refresh token; only a good one is used up, and only once."""
+    def spend(self, token: str) -> tuple[RefreshState, SignIn | None]:
+        """Use a refresh token; it works once."""
         with self._lock:
-            grant = self._refresh.get(token)
-            if grant is None:
+            sign_in = self._refresh.get(token)
+            if sign_in is None:
                 return "unknown", None
-            if grant.revoked:
-                return "revoked", grant
-            if token in grant.spent:
-                return "spent", grant
-            grant.spent.add(token)
-            return "good", grant
+            if sign_in.revoked:
+                return "revoked", sign_in
+            if token in sign_in.used:
+                return "used", sign_in
+            sign_in.used.add(token)
+            return "good", sign_in
 
     def revoke(self, token: str) -> None:
-        """End the grant that an access or a refresh token belongs to; unknown ones are no error."""
+        """End the sign-in that a token belongs to; an unknown token is not an error."""
         with self._lock:
             known = self._access.get(token)
-            grant = self._refresh.get(token) or (known.grant if known else None)
-            if grant is not None:
-                grant.revoked = True
+            sign_in = self._refresh.get(token) or (known.sign_in if known else None)
+            if sign_in is not None:
+                sign_in.revoked = True
 
-    def _jwt(self, grant: Grant, expires: float) -> str:
-        """Make a token with the claims of a real one; its signature means nothing."""
+    def _jwt(self, sign_in: SignIn, expires: float) -> str:
+        """Create a token with the claims of a real one; its signature is random."""
         claims = {
             "exp": int(expires),
             "jti": uuid.uuid4().hex,
             "email": "ada@example.com",
             "https://api.openai.com/profile": {"email": "ada@example.com"},
             "https://api.openai.com/auth": {
-                "chatgpt_account_id": grant.account_id,
+                "chatgpt_account_id": sign_in.account_id,
                 "chatgpt_user_id": "user-simulated",
-                "chatgpt_plan_type": grant.plan,
-                "chatgpt_account_is_fedramp": grant.fedramp,
+                "chatgpt_plan_type": sign_in.plan,
+                "chatgpt_account_is_fedramp": sign_in.fedramp,
             },
         }
         parts = (to_json({"alg": "RS256", "typ": "JWT"}), to_json(claims), secrets.token_bytes(24))

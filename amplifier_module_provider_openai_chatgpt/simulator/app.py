@@ -1,4 +1,4 @@
-"""The application around the routes: records what is asked and plays the answer, faults and all."""
+"""The ASGI application around the routes: it records each request and sends the answer, faults included."""
 
 from __future__ import annotations
 
@@ -26,42 +26,42 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
-    from .state import World
+    from .state import State
 
 logger = logging.getLogger(__name__)
 
-_PLAIN = Fault()
-_AT_ONCE = struct.pack("ii", 1, 0)
+_NO_FAULT = Fault()
+_NO_LINGER = struct.pack("ii", 1, 0)
 _FORM = "application/x-www-form-urlencoded"
 
 
-class Play:
-    """The ASGI application of one world; the transport of a connection lies in its scope's state."""
+class App:
+    """The ASGI application of one simulator; a connection's transport is in the scope's ``state``."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._routes = Starlette(routes=[*Issuer(world).routes(), *Backend(world).routes()])
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._routes = Starlette(routes=[*Issuer(state).routes(), *Backend(state).routes()])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request until it is answered or the client has gone."""
+        """Serve one request until it is answered or the client disconnects."""
         body = await Request(scope, receive).body()
-        self._world.record(_recorded(scope, body))
-        fault = self._world.next_fault(scope["path"]) or _PLAIN
-        with self._world.stream_open() if scope["path"] == RESPONSES else nullcontext():
+        self._state.record(_recorded(scope, body))
+        fault = self._state.next_fault(scope["path"]) or _NO_FAULT
+        with self._state.stream_open() if scope["path"] == RESPONSES else nullcontext():
             answer = asyncio.create_task(self._answer(scope, body, send, fault))
-            departure = asyncio.create_task(_departure(receive))
+            disconnect = asyncio.create_task(_disconnected(receive))
             try:
-                await asyncio.wait({answer, departure}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({answer, disconnect}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                departure.cancel()
+                disconnect.cancel()
                 await _finish(answer)
 
     async def _answer(self, scope: Scope, body: bytes, send: Send, fault: Fault) -> None:
         if fault.stall_before_headers:
-            await self._world.stall()
+            await self._state.stall()
         transport = scope["state"]["transport"]
         if fault.drop_connection:
-            await _hang_up(transport, fault)
+            await _close_connection(transport, fault)
             return
         if fault.replaces:
             status, headers, frames = fault.replacement()
@@ -70,10 +70,10 @@ class Play:
             start, frames = await self._normal(scope, body)
         start = {**start, "headers": _headers(start["headers"], fault)}
         await send(start)
-        await self._play(send, frames, fault, transport)
+        await self._send_body(send, frames, fault, transport)
 
     async def _normal(self, scope: Scope, body: bytes) -> tuple[Message, list[bytes]]:
-        """Return the answer of the routes: its start and its body, one piece per event."""
+        """Return the routes' answer: its start message and its body, one piece per event."""
         messages: list[Message] = []
 
         async def read() -> Message:
@@ -85,24 +85,24 @@ class Play:
         await self._routes(scope, read, keep)
         return messages[0], [message["body"] for message in messages[1:]]
 
-    async def _play(
+    async def _send_body(
         self, send: Send, frames: Sequence[bytes], fault: Fault, transport: asyncio.Transport
     ) -> None:
-        pieces, rest = fault.script(frames)
+        pieces, rest = fault.schedule(frames)
         await _send(send, pieces, fault.pace)
         if fault.stall_after_event is not None:
-            await self._world.stall()
+            await self._state.stall()
             await _send(send, rest, fault.pace)
         if not fault.cuts:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        await _hang_up(transport, fault)
+        await _close_connection(transport, fault)
 
 
-async def _hang_up(transport: asyncio.Transport, fault: Fault) -> None:
+async def _close_connection(transport: asyncio.Transport, fault: Fault) -> None:
     if fault.reset:
         connection = transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.close()
     await asyncio.sleep(0)
 
@@ -114,14 +114,14 @@ async def _send(send: Send, pieces: Sequence[bytes], pace: float) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-async def _departure(receive: Receive) -> None:
-    """End when the client has gone."""
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def _finish(answer: asyncio.Task[None]) -> None:
-    """Drop what is left of an answer; what went wrong in it is the simulator's own defect."""
+    """Cancel the rest of an answer; an exception in it is a defect of the simulator."""
     answer.cancel()
     [outcome] = await asyncio.gather(answer, return_exceptions=True)
     if isinstance(outcome, Exception):
@@ -133,11 +133,11 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def _headers(headers: Sequence[tuple[bytes, bytes]], fault: Fault) -> list[tuple[bytes, bytes]]:
-    """Return the headers with a fault's own; a body that is played has no length that could be told."""
+    """Return the headers with those of the fault; a faulty body has no known length."""
     own = {name.lower(): value for name, value in fault.headers.items()}
-    packed = {"content-encoding": "gzip"} if fault.gzip else {}
-    added = _raw({"date": formatdate(usegmt=True), **own, **packed})
-    replaced = {name for name, _ in added} | ({b"content-length"} if fault is not _PLAIN else set())
+    encoding = {"content-encoding": "gzip"} if fault.gzip else {}
+    added = _raw({"date": formatdate(usegmt=True), **own, **encoding})
+    replaced = {name for name, _ in added} | ({b"content-length"} if fault is not _NO_FAULT else set())
     return [pair for pair in headers if pair[0] not in replaced] + added
 
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import stream
-from .model import cut_short, think
+from .model import cut_short, respond
 from .rules import as_list, seal
 from .usage import usage
 from .validation.request import refuse
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from .accounts import Grant
-    from .rules import Rules
-    from .state import Reply, World
+    from .accounts import SignIn
+    from .rules import Policy
+    from .state import Reply, State
 
 Json = dict[str, Any]
 
@@ -37,7 +37,7 @@ _INVALIDATED = "Your authentication token has been invalidated. Please try signi
 
 
 class Frames(Response):
-    """A stream of server-sent events, each a message of its own."""
+    """A stream of server-sent events, one ASGI message each."""
 
     media_type = "text/event-stream"
 
@@ -55,10 +55,10 @@ class Frames(Response):
 
 
 class Backend:
-    """The backend of one world."""
+    """The backend of one simulator."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     def routes(self) -> list[Route]:
         """Return the paths that the backend serves."""
@@ -69,61 +69,65 @@ class Backend:
         ]
 
     async def _models(self, request: Request) -> Response:
-        grant = self._who(request)
-        if isinstance(grant, Response):
-            return grant
+        sign_in = self._authenticate(request)
+        if isinstance(sign_in, Response):
+            return sign_in
         version = request.query_params.get("client_version")
         if version is None:
             missing = {"loc": ["query", "client_version"], "msg": "Field required", "type": "missing"}
             return JSONResponse({"detail": [missing]}, 400)
-        models = [model for model in self._world.models if _is_listed(model, _numbers(version))]
-        return JSONResponse({"models": models}, headers={"ETag": self._world.models_etag})
+        models = [model for model in self._state.models if _is_listed(model, _numbers(version))]
+        return JSONResponse({"models": models}, headers={"ETag": self._state.models_etag})
 
     async def _usage(self, request: Request) -> Response:
-        grant = self._who(request)
-        if isinstance(grant, Response):
-            return grant
-        return JSONResponse(self._world.quota.document(grant.plan, grant.account_id))
+        sign_in = self._authenticate(request)
+        if isinstance(sign_in, Response):
+            return sign_in
+        return JSONResponse(self._state.quota.document(sign_in.plan, sign_in.account_id))
 
     async def _responses(self, request: Request) -> Response:
-        grant = self._who(request)
-        if isinstance(grant, Response):
-            return grant
-        world, rules = self._world, self._world.rules(grant.account_id, grant.plan)
-        headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "x-models-etag": world.models_etag}
-        if world.quota.exhausted:
-            return self._past_limit(grant, headers)
+        sign_in = self._authenticate(request)
+        if isinstance(sign_in, Response):
+            return sign_in
+        state, policy = self._state, self._state.policy(sign_in.account_id, sign_in.plan)
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "x-models-etag": state.models_etag}
+        if state.quota.exhausted:
+            return self._over_limit(sign_in, headers)
         body = _parsed(await request.body())
-        refused = refuse(body, request.headers, rules)
+        refused = refuse(body, request.headers, policy)
         if refused is not None:
-            return JSONResponse(refused.body, refused.status, {**headers, **world.quota.headers(grant.plan)})
-        world.quota.spend()
-        reply = world.next_reply()
-        frames = self._frames(body, request.headers, rules, reply)
+            return JSONResponse(
+                refused.body, refused.status, {**headers, **state.quota.headers(sign_in.plan)}
+            )
+        state.quota.spend()
+        reply = state.next_reply()
+        frames = self._frames(body, request.headers, policy, reply)
         headers |= {"openai-model": body["model"], "x-codex-turn-state": f"ts_{uuid.uuid4().hex}"}
-        headers |= {**world.quota.headers(grant.plan), **reply.headers}
+        headers |= {**state.quota.headers(sign_in.plan), **reply.headers}
         return Frames(frames, headers)
 
-    def _past_limit(self, grant: Grant, headers: Mapping[str, str]) -> Response:
-        quota = self._world.quota
-        refusal, headers = quota.refusal(grant.plan), {**headers, **quota.headers(grant.plan)}
+    def _over_limit(self, sign_in: SignIn, headers: Mapping[str, str]) -> Response:
+        quota = self._state.quota
+        refusal, headers = quota.refusal(sign_in.plan), {**headers, **quota.headers(sign_in.plan)}
         if quota.refused_as != 200:
             return JSONResponse(refusal, quota.refused_as, headers)
         event = {"type": "error", **refusal, "status_code": 429, "headers": headers}
         return Frames([stream.encode(event)], headers)
 
-    def _frames(self, body: Json, headers: Mapping[str, str], rules: Rules, reply: Reply) -> Sequence[bytes]:
-        """Return the answer to an accepted request, one piece per event."""
-        cached = self._world.cache.cached_tokens(headers.get("session-id"), body)
+    def _frames(
+        self, body: Json, headers: Mapping[str, str], policy: Policy, reply: Reply
+    ) -> Sequence[bytes]:
+        """Return the answer to an accepted request, one frame per event."""
+        cached = self._state.cache.cached_tokens(headers.get("session-id"), body)
         if reply.raw is not None:
             return [reply.raw]
         if reply.events is not None:
             return [stream.encode(event) for event in reply.events]
         if reply.items is not None:
-            items = _sealed(reply.items, body, rules)
+            items = _seal_missing(reply.items, body, policy)
         else:
-            items = cut_short(think(body, rules)) if reply.end == "incomplete" else think(body, rules)
-        self._world.remember_sealed(items)
+            items = cut_short(respond(body, policy)) if reply.end == "incomplete" else respond(body, policy)
+        self._state.remember_encrypted(items)
         events = stream.events(
             items,
             response_id=f"resp_{uuid.uuid4().hex}",
@@ -137,20 +141,20 @@ class Backend:
         )
         return [stream.encode(event) for event in events]
 
-    def _who(self, request: Request) -> Grant | Response:
-        """Return whose request it is, or the 401 it gets."""
+    def _authenticate(self, request: Request) -> SignIn | Response:
+        """Return the sign-in a request belongs to, or its 401."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        known = self._world.accounts.access(token)
+        known = self._state.accounts.access(token)
         if scheme.lower() != "bearer" or known is None:
             return JSONResponse({"detail": "Unauthorized"}, 401)
-        if known.grant.revoked or known.refused is not None:
+        if known.sign_in.revoked or known.refused is not None:
             code = known.refused or "token_invalidated"
             return _unauthorized(_EXPIRED if code == "token_expired" else _INVALIDATED, code)
         if known.expires <= time.time():
             return _unauthorized(_EXPIRED, "token_expired")
-        if request.headers.get("chatgpt-account-id") != known.grant.account_id:
+        if request.headers.get("chatgpt-account-id") != known.sign_in.account_id:
             return JSONResponse({"detail": "Unauthorized"}, 401)
-        return known.grant
+        return known.sign_in
 
 
 def _parsed(body: bytes) -> Any:
@@ -160,14 +164,14 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _sealed(items: Sequence[Json], body: Json, rules: Rules) -> list[Json]:
-    """Seal scripted reasoning that brings no sealed text of its own, where the request asks for it."""
+def _seal_missing(items: Sequence[Json], body: Json, policy: Policy) -> list[Json]:
+    """Encrypt scripted reasoning that has no ciphertext, where the request asks for it."""
     if "reasoning.encrypted_content" not in as_list(body.get("include")):
         return list(items)
-    bare = [item.get("type") == "reasoning" and "encrypted_content" not in item for item in items]
+    missing = [item.get("type") == "reasoning" and "encrypted_content" not in item for item in items]
     return [
-        {**item, "encrypted_content": seal(f"thought {place}", rules, body["model"])} if is_bare else item
-        for place, (item, is_bare) in enumerate(zip(items, bare, strict=True))
+        {**item, "encrypted_content": seal(f"thought {place}", policy, body["model"])} if is_missing else item
+        for place, (item, is_missing) in enumerate(zip(items, missing, strict=True))
     ]
 
 
@@ -176,14 +180,14 @@ def _unauthorized(text: str, code: str) -> Response:
 
 
 def _is_listed(model: Json, client: tuple[int, ...]) -> bool:
-    """Everything for 0.0.0; else what the client is new enough for (docs/backend.md, Catalogue)."""
+    """List everything for 0.0.0, else what the client is new enough for (docs/backend.md, Catalogue)."""
     if client == _ANY_VERSION:
         return True
     return client >= _OLDEST_SERVED and client >= _numbers(model.get("minimal_client_version"))
 
 
 def _numbers(version: object) -> tuple[int, ...]:
-    """Return a version's numbers, given as text or as a list; none for anything else."""
+    """Return the numbers of a version given as text or as a list; an empty tuple for anything else."""
     parts = version.split(".") if isinstance(version, str) else as_list(version)
     try:
         return tuple(int(part) for part in parts)

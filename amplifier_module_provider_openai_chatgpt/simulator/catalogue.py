@@ -15,7 +15,7 @@ _LEVELS = {
     "medium": "Balances speed and depth for everyday tasks",
     "high": "Greater depth for complex problems",
     "xhigh": "Extra depth for hard problems",
-    "max": "As deep as one agent can think",
+    "max": "As deep as one agent can respond",
     "ultra": "Deepest reasoning, delegating parts of the task",
 }
 _TIERS = {

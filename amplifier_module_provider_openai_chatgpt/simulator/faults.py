@@ -1,4 +1,4 @@
-"""Ways to misbehave: what a path does instead of, or to, its normal answer."""
+"""Faults: what a path does instead of, or to, its normal answer."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _GZIP = 31
 class Fault:
     """One misbehaviour, used up by one request.
 
-    ``status``, ``body`` and ``pieces`` replace the normal answer, which is then not even computed;
-    ``pieces`` are flushed one by one. ``headers`` are added in any case. All else is done to the answer,
-    normal or replaced, whose events (or whose one body) count from 1; as a number of events, -1 is all
-    but the last. ``mangle`` writes them differently (see ``mangle.py``), ``piece_size`` cuts them anew,
-    ``pace`` waits that many seconds between pieces, ``gzip`` compresses it. ``cut_after_bytes`` and
-    ``cut_after_event`` break the connection in mid-body, ``end_after_event`` ends the body properly.
-    ``stall_before_headers`` and ``stall_after_event`` say nothing more until the simulator is told to
-    release, then go on. ``drop_connection`` hangs up without a byte, before anything is done. A break
-    is an ordinary close, with ``reset`` a TCP reset.
+    ``status``, ``body`` and ``pieces`` replace the normal answer, which is then not computed;
+    ``pieces`` are flushed one by one. ``headers`` are always added. The other fields change the answer,
+    normal or replaced. Its events (or its single body) count from 1; as a number of events, -1 means all
+    but the last. ``framing`` rewrites the frames (see ``framings.py``), ``piece_size`` sets the size of
+    each write in bytes, ``pace`` the seconds between writes, ``gzip`` compresses the body.
+    ``cut_after_bytes`` and ``cut_after_event`` break the connection within the body, ``end_after_event``
+    ends the body properly. ``stall_before_headers`` and ``stall_after_event`` send nothing more until
+    ``Simulator.release`` is called, then continue. ``drop_connection`` closes without sending a byte.
+    The connection is closed normally, or with a TCP reset where ``reset`` is set.
     """
 
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | str | dict[str, Any] | list[Any] | None = None
     pieces: tuple[bytes, ...] | None = None
-    mangle: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
+    framing: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
     piece_size: int | None = None
     pace: float = 0.0
     cut_after_bytes: int | None = None
@@ -48,7 +48,7 @@ class Fault:
 
     @property
     def replaces(self) -> bool:
-        """True when the normal answer is not even computed."""
+        """True when the normal answer is not computed."""
         return self.status is not None or self.body is not None or self.pieces is not None
 
     @property
@@ -57,14 +57,14 @@ class Fault:
         return self.cut_after_bytes is not None or self.cut_after_event is not None
 
     def replacement(self) -> tuple[int, dict[str, str], list[bytes]]:
-        """Return status, headers and body pieces of an answer that takes the place of the normal one."""
+        """Return status, headers and body pieces of the answer that replaces the normal one."""
         pieces = list(self.pieces) if self.pieces is not None else [_content(self.body)]
         media_type = _media_type(self.body, pieces[0] if pieces else b"", self.status or 200)
         return self.status or 200, {"content-type": media_type}, pieces
 
-    def script(self, frames: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
-        """Cut the frames of a body (one per event) into the pieces before the stall and those after it."""
-        frames = self.mangle(frames) if self.mangle else frames
+    def schedule(self, frames: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+        """Split the frames of a body (one per event) into the pieces before the stall and those after it."""
+        frames = self.framing(frames) if self.framing else frames
         if self.gzip:
             frames = list(_compressed(frames))
         if self.cut_after_bytes is not None:
@@ -96,8 +96,8 @@ def _media_type(body: object, content: bytes, status: int) -> str:
 
 
 def _compressed(frames: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the frames compressed into one gzip stream, each readable as soon as it has arrived."""
-    packer = zlib.compressobj(wbits=_GZIP)
+    """Yield the frames as one gzip stream, flushed after each frame."""
+    compressor = zlib.compressobj(wbits=_GZIP)
     for number, frame in enumerate(frames, 1):
-        packed = packer.compress(frame)
-        yield packed + packer.flush(zlib.Z_FINISH if number == len(frames) else zlib.Z_SYNC_FLUSH)
+        compressed = compressor.compress(frame)
+        yield compressed + compressor.flush(zlib.Z_FINISH if number == len(frames) else zlib.Z_SYNC_FLUSH)

@@ -1,7 +1,7 @@
-"""Ways to write the same event stream differently, and two that lose something.
+"""Framings: other ways to write the same event stream, and two that lose events.
 
-Each takes the frames of a stream, one per event, and returns others. A client that follows the rules
-of SSE reads the same answer from all of ``HARMLESS``.
+Each takes the frames of a stream, one per event, and returns new ones. A client that follows the SSE
+rules reads the same answer from every framing in ``HARMLESS``.
 """
 
 from __future__ import annotations
@@ -11,78 +11,78 @@ from collections.abc import Callable, Sequence
 
 Frames = Sequence[bytes]
 
-_MARK = b"\xef\xbb\xbf"
+_BOM = b"\xef\xbb\xbf"
 _ITEM_DONE = b'"type":"response.output_item.done"'
 
 
 def crlf(frames: Frames) -> Frames:
-    """End lines by CR LF."""
+    """End lines with CR LF."""
     return [frame.replace(b"\n", b"\r\n") for frame in frames]
 
 
 def cr(frames: Frames) -> Frames:
-    """End lines by CR alone."""
+    """End lines with CR alone."""
     return [frame.replace(b"\n", b"\r") for frame in frames]
 
 
 def bom(frames: Frames) -> Frames:
-    """Begin with a byte order mark."""
-    return [_MARK + frames[0], *frames[1:]] if frames else [_MARK]
+    """Start with a byte order mark."""
+    return [_BOM + frames[0], *frames[1:]] if frames else [_BOM]
 
 
 def comments(frames: Frames) -> Frames:
-    """Put one comment before each event and one within it."""
+    """Add one comment before each event and one within it."""
     return [b": keep-alive\n\n" + frame.replace(b"\ndata:", b"\n: note\ndata:", 1) for frame in frames]
 
 
 def other_fields(frames: Frames) -> Frames:
-    """Add the fields `id` and `retry`, and one that nobody knows."""
+    """Add the fields `id` and `retry`, and an unknown one."""
     return [b"id: 7\nretry: 10\nother\n" + frame for frame in frames]
 
 
 def no_event_lines(frames: Frames) -> Frames:
-    """Leave the type to the JSON alone."""
+    """Omit the `event:` lines; the type is in the JSON."""
     return [re.sub(rb"^event:.*\n", b"", frame) for frame in frames]
 
 
 def no_space(frames: Frames) -> Frames:
-    """Leave out the blank after each colon."""
+    """Omit the space after each colon."""
     return [re.sub(rb"^(event|data): ", rb"\1:", frame, flags=re.MULTILINE) for frame in frames]
 
 
 def multi_line_data(frames: Frames) -> Frames:
-    """Spread the JSON of each event over two data lines."""
+    """Split the JSON of each event over two data lines."""
     return [re.sub(rb"^data: \{", b"data: {\ndata: ", frame, flags=re.MULTILINE) for frame in frames]
 
 
 def done_marker(frames: Frames) -> Frames:
-    """End with the marker of the public API, as a proxy may."""
+    """End with `[DONE]`, as the public API does and a proxy may."""
     return [*frames, b"data: [DONE]\n\n"]
 
 
 def no_final_blank(frames: Frames) -> Frames:
-    """End right after the last line."""
+    """End without the final blank line."""
     return [*frames[:-1], *(frame.rstrip(b"\r\n") for frame in frames[-1:])]
 
 
-def strangers(frames: Frames) -> Frames:
-    """Begin with an event of a type that nobody knows and with data that is not JSON."""
+def unknown_events(frames: Frames) -> Frames:
+    """Start with an event of an unknown type and with data that is not JSON."""
     return [b'event: some.news\ndata: {"type":"some.news","x":{}}\n\n', b"data: not json\n\n", *frames]
 
 
 def no_deltas(frames: Frames) -> Frames:
-    """Lose everything that is told in pieces; the finished items still come."""
+    """Drop every delta; the finished items still arrive."""
     return [frame for frame in frames if b'.delta"' not in frame]
 
 
 def no_finished_items(frames: Frames) -> Frames:
-    """Lose the finished items, so that all that was begun stays open."""
+    """Drop the finished items, so every item that began stays open."""
     return [frame for frame in frames if _ITEM_DONE not in frame]
 
 
 HARMLESS: dict[str, Callable[[Frames], Frames]] = {
-    mangling.__name__: mangling
-    for mangling in (
+    framing.__name__: framing
+    for framing in (
         crlf,
         cr,
         bom,
@@ -93,6 +93,6 @@ HARMLESS: dict[str, Callable[[Frames], Frames]] = {
         multi_line_data,
         done_marker,
         no_final_blank,
-        strangers,
+        unknown_events,
     )
 }

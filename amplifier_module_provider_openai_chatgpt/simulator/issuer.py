@@ -14,14 +14,14 @@ from pydantic_core import from_json
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from .accounts import Grant
+from .accounts import SignIn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
 
-    from .state import World
+    from .state import State
 
 Json = dict[str, Any]
 
@@ -32,16 +32,16 @@ _REUSED = (
     "Your refresh token has already been used to generate a new access token. Please try signing in again."
 )
 _DEAD = {
-    "spent": (_REUSED, "refresh_token_reused"),
+    "used": (_REUSED, "refresh_token_reused"),
     "revoked": ("Your refresh token was revoked.", "refresh_token_invalidated"),
 }
 
 
 class Issuer:
-    """The issuer of one world."""
+    """The issuer of one simulator."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._codes: dict[str, tuple[str, str]] = {}
 
     def routes(self) -> list[Route]:
@@ -62,15 +62,15 @@ class Issuer:
             return _field_required("client_id")
         letters = string.ascii_uppercase
         code = "-".join("".join(secrets.choice(letters) for _ in range(size)) for size in (4, 5))
-        device_id = self._world.accounts.secret("deviceauth_")
-        self._world.add_user_code(code)
-        self._world.device.waiting[device_id] = (code, 0)
+        device_id = self._state.accounts.secret("deviceauth_")
+        self._state.add_user_code(code)
+        self._state.device.waiting[device_id] = (code, 0)
         expires = datetime.now(UTC) + timedelta(minutes=15)
         return JSONResponse(
             {
                 "device_auth_id": device_id,
                 "user_code": code,
-                "interval": self._world.device.interval,
+                "interval": self._state.device.interval,
                 "expires_at": expires.isoformat().replace("+00:00", "Z"),
             }
         )
@@ -79,7 +79,7 @@ class Issuer:
         fields = await _json(request)
         if fields is None:
             return _field_required("device_auth_id")
-        device, device_id = self._world.device, str(fields.get("device_auth_id"))
+        device, device_id = self._state.device, str(fields.get("device_auth_id"))
         if device.outcomes:
             return _exact(*device.outcomes.popleft())
         code, polls = device.waiting.get(device_id, ("", 0))
@@ -93,7 +93,7 @@ class Issuer:
         return self._approved(f"{_origin(request)}/deviceauth/callback")
 
     def _approved(self, redirect_uri: str) -> Response:
-        verifier = self._world.accounts.secret("", 64)
+        verifier = self._state.accounts.secret("", 64)
         return JSONResponse(
             {
                 "status": "success",
@@ -105,10 +105,10 @@ class Issuer:
 
     async def _page(self, request: Request) -> Response:
         del request
-        return HTMLResponse("<h1>Simulated</h1><p>The simulated person approves by itself.</p>")
+        return HTMLResponse("<h1>Simulated</h1><p>The sign-in is approved automatically.</p>")
 
     async def _authorize(self, request: Request) -> Response:
-        """Approve at once and send the browser back."""
+        """Approve immediately and redirect the browser back."""
         asked = request.query_params
         target = urlsplit(asked.get("redirect_uri", ""))
         if asked.get("client_id") != CLIENT_ID or asked.get("code_challenge_method") != "S256":
@@ -135,34 +135,34 @@ class Issuer:
     def _exchange(self, fields: Mapping[str, Any]) -> Response:
         redirect_uri, challenge = self._codes.pop(str(fields.get("code")), ("", ""))
         if not redirect_uri or redirect_uri != fields.get("redirect_uri"):
-            return _invalid_grant("The authorization code is unknown, used up or of another address.")
+            return _invalid_grant("The authorization code is unknown, used or bound to another redirect.")
         target = urlsplit(redirect_uri)
         if target.path == CALLBACK_PATH and target.port not in CALLBACK_PORTS:
             return _error(403, "This redirect is not registered.", "forbidden")
         if _challenge(str(fields.get("code_verifier", ""))) != challenge:
             return _invalid_grant("The code verifier does not match.")
-        return JSONResponse(self._world.accounts.issue(Grant(self._world.account_id, self._world.plan)))
+        return JSONResponse(self._state.accounts.issue(SignIn(self._state.account_id, self._state.plan)))
 
     def _refresh(self, token: str) -> Response:
         if not token:
             return _error(400, "Invalid 'refresh_token': empty string", "invalid_request")
-        standing, grant = self._world.accounts.spend(token)
-        if standing in _DEAD:
-            return _error(401, *_DEAD[standing])
-        if grant is None:
+        state, sign_in = self._state.accounts.spend(token)
+        if state in _DEAD:
+            return _error(401, *_DEAD[state])
+        if sign_in is None:
             return _invalid_grant("The refresh token is unknown.")
-        issued = self._world.accounts.issue(grant)
+        issued = self._state.accounts.issue(sign_in)
         return JSONResponse({name: issued[name] for name in ("id_token", "access_token", "refresh_token")})
 
     async def _revoke(self, request: Request) -> Response:
         fields = await _json(request)
         if fields is None or not isinstance(fields.get("token"), str):
             return _field_required("token")
-        self._world.accounts.revoke(fields["token"])
+        self._state.accounts.revoke(fields["token"])
         return Response(status_code=200)
 
     def _new_code(self, redirect_uri: str, challenge: str) -> str:
-        code = self._world.accounts.secret("ac_")
+        code = self._state.accounts.secret("ac_")
         self._codes[code] = (redirect_uri, challenge)
         return code
 
@@ -181,7 +181,7 @@ def _is_form(request: Request) -> bool:
 
 
 async def _json(request: Request) -> Json | None:
-    """Return the JSON object of a body, None for anything else: these paths take no forms."""
+    """Return a body's JSON object, None for anything else: these paths do not accept forms."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         return None
     try:

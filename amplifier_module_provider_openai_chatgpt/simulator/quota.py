@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class Window:
-    """One limit window: how much is used (percent), how long it is, when it starts anew (Unix seconds)."""
+    """One limit window: use in percent, length in minutes, time of reset in Unix seconds."""
 
     used: float
     minutes: int
@@ -23,11 +23,11 @@ class Window:
 
     @property
     def resets_in(self) -> int:
-        """Seconds until it starts anew."""
+        """Seconds until the reset."""
         return max(0, ceil(self.resets_at - time.time()))
 
     def document(self) -> Json:
-        """Return it as the usage endpoint does."""
+        """Return the window in the shape of the usage endpoint."""
         return {
             "used_percent": self.used,
             "limit_window_seconds": self.minutes * 60,
@@ -38,10 +38,10 @@ class Window:
 
 @dataclass(slots=True)
 class Quota:
-    """The limits of the account: ``windows`` by slot, and how much of the first each answer uses up.
+    """The account's limits: ``windows`` by slot, and the percentage of the first that each answer uses.
 
-    A used-up account is refused with the status ``refused_as``, where 200 tells it in the stream, until
-    the full window starts anew.
+    An exhausted account is refused with the status ``refused_as`` (with 200: in the stream) until the full
+    window resets.
     """
 
     windows: dict[str, Window] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Quota:
 
     @property
     def exhausted(self) -> bool:
-        """Tell whether further calls are refused."""
+        """True while calls are refused."""
         return self.used_up and any(window.resets_in > 0 for window in self._full())
 
     def spend(self) -> None:
@@ -64,7 +64,7 @@ class Quota:
         self.used_up = window.used >= 100
 
     def headers(self, plan: str) -> dict[str, str]:
-        """Return the headers that every answer carries (docs/backend.md, Limits)."""
+        """Return the headers of every answer (docs/backend.md, Limits)."""
         headers = {
             "x-codex-plan-type": plan,
             "x-codex-active-limit": "premium",
@@ -81,7 +81,7 @@ class Quota:
         return headers | dict(self.extra)
 
     def refusal(self, plan: str) -> Json:
-        """Return the body of the refusal of a used-up account: the first full window says when it ends."""
+        """Return the body of the refusal; the first full window gives the reset time."""
         full = next(iter(self._full()), None)
         resets = {"resets_at": int(full.resets_at), "resets_in_seconds": full.resets_in} if full else {}
         text = "The usage limit has been reached"

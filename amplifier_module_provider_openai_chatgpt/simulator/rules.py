@@ -1,4 +1,4 @@
-"""What a request is judged by: the account's rules, the shape of a refusal, sealed reasoning."""
+"""What a request is checked against: the account's policy, the request itself, the shapes of refusals."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _MAC_LENGTH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The account that asks, what it may use, and how the service is set up at the moment.
+class Policy:
+    """The account of a request, what it may use, and the switches in force.
 
-    `models` holds catalogue entries by slug. With the gate "strict" a gated model is only found with
-    a `version` header; slugs in `require_lite` are only found in the Lite shape.
+    `models` has the catalogue entries by slug. With the gate "strict" a gated model needs a `version`
+    header; slugs in `require_lite` need the Lite shape. `scripted_tools` names the tools with side effects
+    that the simulated model may call.
     """
 
     account_id: str
@@ -34,6 +35,7 @@ class Rules:
     version_gate: Literal["open", "strict"] = "open"
     require_lite: frozenset[str] = frozenset()
     tier_refused: bool = False
+    scripted_tools: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +47,37 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request as the checks see it; header names are in lower case, `body` is a JSON object."""
+class Incoming:
+    """One request as the checks see it; header names in lower case, `body` a JSON object."""
 
     body: Json
     headers: Mapping[str, str]
-    rules: Rules
+    policy: Policy
 
     @property
     def lite(self) -> bool:
-        """Return whether the request takes the Lite lane."""
+        """True for a request in the Lite shape."""
         return self.headers.get(LITE_HEADER, "").lower() == "true"
 
     @property
     def slug(self) -> str:
-        """Return the model asked for, or an empty text."""
+        """The requested model, or an empty text."""
         slug = self.body.get("model")
         return slug if isinstance(slug, str) else ""
 
     @property
     def entry(self) -> Json:
-        """Return the catalogue entry of the model, or an empty one."""
-        return self.rules.models.get(self.slug, {})
+        """The model's catalogue entry, or an empty one."""
+        return self.policy.models.get(self.slug, {})
 
     @property
     def items(self) -> list[Json]:
-        """Return the input items that are objects; the others have been refused before this is read."""
+        """The input items that are objects; any other is refused before this is read."""
         return [item for item in as_list(self.body.get("input")) if isinstance(item, dict)]
 
     @property
     def tools(self) -> list[Json]:
-        """Return the tools in force: the field `tools`, or in Lite the item `additional_tools`."""
+        """The declared tools: the field `tools`, or in Lite the item `additional_tools`."""
         if not self.lite:
             return [tool for tool in as_list(self.body.get("tools")) if isinstance(tool, dict)]
         carriers = (item for item in self.items if item.get("type") == "additional_tools")
@@ -94,12 +96,12 @@ def error(message: str, param: str | None = None, code: str | None = None, statu
 
 
 def missing(param: str) -> Refused:
-    """Return the refusal of a field that is not there."""
+    """Return the refusal of a missing field."""
     return error(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
 
 
 def unknown(param: str) -> Refused:
-    """Return the refusal of a field that nobody knows."""
+    """Return the refusal of an unknown field."""
     return error(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
 
 
@@ -109,46 +111,46 @@ def wrong_type(param: str, expected: str) -> Refused:
 
 
 def wrong_value(param: str, value: object, allowed: object = ()) -> Refused:
-    """Return the refusal of a value that is none of the allowed ones."""
+    """Return the refusal of a value outside the allowed ones."""
     return error(f"Invalid value: {_shown(value)}.{_choices(allowed)}", param, "invalid_value")
 
 
 def unsupported(param: str, value: object, slug: str, allowed: object = ()) -> Refused:
-    """Return the refusal of a value that this model does not take."""
+    """Return the refusal of a value that this model does not support."""
     text = f"Unsupported value: {_shown(value)} is not supported with the '{slug}' model.{_choices(allowed)}"
     return error(text, param, "unsupported_value")
 
 
 def as_list(value: object) -> list[Any]:
-    """Return `value` where it is a list, else an empty one."""
+    """Return `value` if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def as_object(value: object) -> Json:
-    """Return `value` where it is an object, else an empty one."""
+    """Return `value` if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def seal(text: str, rules: Rules, model: str) -> str:
-    """Return an opaque blob of `text` that opens only for this account, model and key."""
+def seal(text: str, policy: Policy, model: str) -> str:
+    """Return `text` as ciphertext that is valid only for this account, model and key."""
     content = text.encode("utf-8", "replace")
-    return _SEAL + base64.urlsafe_b64encode(_mac(content, rules, model) + content).decode()
+    return _SEAL + base64.urlsafe_b64encode(_mac(content, policy, model) + content).decode()
 
 
-def opens(blob: object, rules: Rules, model: str) -> bool:
-    """Tell whether `blob` was sealed for this account, model and key."""
+def opens(blob: object, policy: Policy, model: str) -> bool:
+    """Return True if `blob` was sealed for this account, model and key."""
     if not isinstance(blob, str) or not re.fullmatch(_SEAL + r"[A-Za-z0-9_=-]+", blob):
         return False
     try:
         raw = base64.urlsafe_b64decode(blob[len(_SEAL) :])
     except ValueError:
         return False
-    return hmac.compare_digest(raw[:_MAC_LENGTH], _mac(raw[_MAC_LENGTH:], rules, model))
+    return hmac.compare_digest(raw[:_MAC_LENGTH], _mac(raw[_MAC_LENGTH:], policy, model))
 
 
-def _mac(content: bytes, rules: Rules, model: str) -> bytes:
-    bound = f"{rules.account_id}\0{model}".encode("utf-8", "replace")
-    return hmac.digest(rules.encryption_key.encode(), bound + b"\0" + content, hashlib.sha256)
+def _mac(content: bytes, policy: Policy, model: str) -> bytes:
+    bound = f"{policy.account_id}\0{model}".encode("utf-8", "replace")
+    return hmac.digest(policy.encryption_key.encode(), bound + b"\0" + content, hashlib.sha256)
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A value for a JSON schema, drawn from the words of a prompt."""
+"""Sample values for JSON schemas, taken from the words of a prompt."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _FORMATS = {
 
 
 def salient(prompt: str) -> str:
-    """Return what a prompt is about: its last quoted text, else its last capitalised word, else all of it.
+    """Return the subject of a prompt: its last quoted text, else its last capitalised word, else all of it.
 
-    The first word does not count as capitalised when others are to be had: sentences begin so.
+    The first word does not count as capitalised: sentences start with one.
     """
     quoted = re.findall(r"[\"“`]([^\"”`]+)[\"”`]", prompt)
     if quoted:
@@ -37,7 +37,7 @@ def salient(prompt: str) -> str:
 
 
 def sample(schema: object, prompt: str) -> Any:
-    """Return a value that satisfies `schema` as far as it is simple; texts come from `prompt`."""
+    """Return a value that satisfies a simple `schema`; texts come from `prompt`."""
     return _Sampler(schema, prompt).value(schema, 0)
 
 
@@ -57,7 +57,7 @@ class _Sampler:
         }
 
     def value(self, schema: object, depth: int) -> Any:
-        """Return a value for `schema`; below the deepest level there is only null."""
+        """Return a value for `schema`; null below the deepest level."""
         known = self._resolved(as_object(schema))
         for fixed in ("const", "default"):
             if fixed in known:
@@ -92,7 +92,7 @@ class _Sampler:
         return named[0] if named else options[0]
 
     def _object(self, schema: Json, depth: int) -> Json:
-        """Fill what is required; where nothing is, everything, for an empty call would say little."""
+        """Fill the required properties; if none is required, all of them."""
         properties = as_object(schema.get("properties"))
         wanted = as_list(schema.get("required")) or list(properties)
         return {

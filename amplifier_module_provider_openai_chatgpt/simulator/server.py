@@ -1,4 +1,4 @@
-"""The server: uvicorn's HTTP on a loopback port, in a thread with an event loop of its own."""
+"""The HTTP server: uvicorn's protocol on a loopback port, in a thread with its own event loop."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from uvicorn.server import ServerState
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-_PATIENCE = 10.0
+_START_TIMEOUT = 10.0
 
 
 class _Protocol(H11Protocol):
-    """Puts the transport of its connection into the state of each request, so that a fault can break it."""
+    """Puts the connection's transport into the state of each request, so a fault can break it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.app_state = {"transport": transport}
-        # asyncio does this for sockets that it makes itself; without it pieces wait 40 ms for each other
+        # asyncio sets this on sockets it creates itself; without it each small write waits 40 ms
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
 
 
 class Server:
-    """Serves an application on 127.0.0.1 from ``start`` to ``stop``; port 0 takes any free one.
+    """Serves an application on 127.0.0.1 from ``start`` to ``stop``; port 0 picks a free one.
 
-    It runs uvicorn's protocol without uvicorn's own main loop, which needs a tenth of a second to end.
+    It runs uvicorn's protocol without uvicorn's own main loop, which takes 0.1 s to stop.
     """
 
     def __init__(self, app: ASGIApp, port: int) -> None:
@@ -47,32 +47,32 @@ class Server:
             log_level=logging.CRITICAL,
             timeout_keep_alive=60,
         )
-        self._up = threading.Event()
+        self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
 
     def start(self) -> None:
-        """Serve; returns once connections are answered."""
+        """Start serving; returns once connections are answered."""
         self._thread.start()
-        if not self._up.wait(_PATIENCE):
+        if not self._ready.wait(_START_TIMEOUT):
             raise RuntimeError("The simulator did not start in time.")
 
     def stop(self) -> None:
-        """Hang up on everybody and end the thread."""
-        self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(_PATIENCE)
+        """Close every connection and end the thread."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(_START_TIMEOUT)
 
     def _run(self) -> None:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        self._loop, self._ending = asyncio.get_running_loop(), asyncio.Event()
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self._config.load()
         state = ServerState()
         listener = await self._loop.create_server(
             lambda: _Protocol(self._config, state, {}), sock=self._socket
         )
-        self._up.set()
-        await self._ending.wait()
+        self._ready.set()
+        await self._stopping.wait()
         listener.close()
         for connection in list(state.connections):
             connection.transport.abort()

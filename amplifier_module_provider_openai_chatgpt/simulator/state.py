@@ -1,4 +1,4 @@
-"""Everything the simulated service remembers and can be told, safe to use from other threads."""
+"""The state and the switches of the simulated service, safe to use from other threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from .accounts import ACCOUNT, LIFETIME, Accounts, Grant, confide
+from .accounts import ACCOUNT, LIFETIME, Accounts, SignIn, announce_secret
 from .catalogue import default_models, served_models
 from .quota import Quota, Window
-from .rules import Rules
+from .rules import Policy
 from .usage import PrefixCache
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One request as it arrived; header names in lower case, ``at`` on the monotonic clock.
+    """One request as received; header names in lower case, ``at`` on the monotonic clock.
 
-    ``peer`` is the client's address, another one for each of its connections.
+    ``peer`` is the client's address, different for each connection.
     """
 
     method: str
@@ -48,8 +48,8 @@ class Reply:
     """One scripted answer: ``items`` as a realistic stream, exact ``events``, or ``raw`` bytes.
 
     ``end`` is completed, incomplete (with ``reason``), failed (with ``error``) or error, an event of that
-    type with the fields of ``error``. ``usage`` None leaves the counts to the simulator; without items,
-    events and raw the simulated model answers by itself, half of it where the end is incomplete.
+    type with the fields of ``error``. With ``usage`` None the simulator counts. Without items, events and
+    raw the simulated model answers; an incomplete end sends the first half of that answer.
     """
 
     items: Sequence[Json] | None = None
@@ -65,7 +65,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Device:
-    """How a device sign-in goes: ``pending`` polls before approval, unless ``outcomes`` say otherwise."""
+    """The course of a device sign-in: ``pending`` polls before approval; queued ``outcomes`` come first."""
 
     pending: int = 1
     interval: str = "1"
@@ -74,24 +74,26 @@ class Device:
     waiting: dict[str, tuple[str, int]] = field(default_factory=dict, repr=False)
 
     def outcome(self, status: int, body: object) -> None:
-        """Queue the exact answer of a poll: JSON, text or bytes."""
+        """Queue the exact answer to a poll: JSON, text or bytes."""
         self.outcomes.append((status, body))
 
     def refuse(self) -> None:
-        """Let the person refuse at the next poll."""
+        """Answer the next poll as if the person had refused."""
         self.outcome(403, {"error": {"message": "The person refused.", "code": "access_denied"}})
 
     def approve(self) -> None:
-        """Let the person approve now, where approval is by hand."""
+        """Approve now; needed only with ``approve_manually``."""
         self.approve_manually, self.pending = False, 0
 
 
-class World:
-    """State shared by the routes and by whoever steers the simulator; ``changed`` wakes those who wait.
+class State:
+    """State shared by the routes and the test or program that controls the simulator.
 
-    Switches: ``version_gate`` "strict" hides gated models from calls without a `version` header,
-    ``require_lite`` names models that are hidden from calls in the classic shape, ``tier_refused`` refuses
-    the field `service_tier`, ``max_output_cut`` lets so many of the next answers end in mid-sentence.
+    ``changed`` guards all of it and is notified at every change. Switches: ``version_gate`` "strict" hides
+    gated models from calls without a `version` header, ``require_lite`` names models that are hidden from
+    calls in the classic shape, ``tier_refused`` refuses the field `service_tier`, ``max_output_cut`` is the
+    number of coming answers that are cut at the output limit, ``scripted_tools`` names the tools with side
+    effects that the simulated model may call when asked.
     """
 
     def __init__(self) -> None:
@@ -107,6 +109,7 @@ class World:
         self.version_gate: Literal["open", "strict"] = "open"
         self.require_lite: set[str] = set()
         self.tier_refused = False
+        self.scripted_tools: set[str] = set()
         self.max_output_cut = 0
         self.connections_open = 0
         self._encryption_key = "simulated"
@@ -114,7 +117,7 @@ class World:
         self._user_codes: set[str] = set()
         self._sealed: set[str] = set()
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
-        self._standing: dict[str, Fault] = {}
+        self._permanent: dict[str, Fault] = {}
         self._replies: deque[Reply] = deque()
         self._stalled: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
         self.use_quota()
@@ -126,7 +129,7 @@ class World:
             return list(self._recorded)
 
     def requests_to(self, ending: str) -> list[Recorded]:
-        """Return the requests whose path ends so."""
+        """Return the requests whose path has this ending."""
         return [request for request in self.requests if request.path.endswith(ending)]
 
     @property
@@ -136,24 +139,24 @@ class World:
 
     @property
     def user_codes(self) -> frozenset[str]:
-        """Every user code ever shown."""
+        """Every user code ever issued."""
         with self.changed:
             return frozenset(self._user_codes)
 
     @property
     def sealed(self) -> frozenset[str]:
-        """Every sealed text of reasoning ever sent, which is for the backend's eyes only."""
+        """Every ciphertext of reasoning ever sent; only the backend may read it."""
         with self.changed:
             return frozenset(self._sealed)
 
     @property
     def stalled(self) -> int:
-        """How many answers are held back by a fault."""
+        """Number of answers that a fault holds back."""
         with self.changed:
             return len(self._stalled)
 
     def forget(self) -> None:
-        """Drop the recorded requests and what is remembered of answers, so that long runs need no memory."""
+        """Drop recorded requests and the prompt cache, to keep long runs small."""
         with self.changed:
             self._recorded.clear()
             self._sealed.clear()
@@ -167,30 +170,30 @@ class World:
         *,
         fedramp: bool = False,
     ) -> Json:
-        """Return a token file's content for a new sign-in; negative ``expires_in``: expired already."""
-        grant = Grant(account_id or self.account_id, plan or self.plan, fedramp)
-        return self.accounts.token_file(grant, expires_in)
+        """Return the token file content of a new sign-in; a negative ``expires_in`` makes it expired."""
+        sign_in = SignIn(account_id or self.account_id, plan or self.plan, fedramp)
+        return self.accounts.token_file(sign_in, expires_in)
 
     def revoke_access(self, access_token: str, code: str = "token_expired") -> None:
-        """Refuse an access token from now on, whatever it says of itself."""
+        """Refuse an access token from now on, whatever its expiry."""
         self.accounts.refuse(access_token, code)
 
     def rotate_encryption(self) -> None:
-        """Make all reasoning sealed so far unreadable."""
+        """Make all reasoning encrypted so far unreadable."""
         self._encryption_key = uuid.uuid4().hex
 
     def misbehave(self, ending: str, fault: Fault, times: int | None = 1) -> None:
-        """Queue a fault for paths that end so; ``times`` None: until told to behave."""
+        """Queue a fault for paths with this ending; with ``times`` None it stays until ``behave``."""
         with self.changed:
             if times is None:
-                self._standing[ending] = fault
+                self._permanent[ending] = fault
             else:
                 self._faults[ending].extend([fault] * times)
 
     def behave(self, ending: str) -> None:
-        """Forget the faults of paths that end so."""
+        """Remove the faults of paths with this ending."""
         with self.changed:
-            self._standing.pop(ending, None)
+            self._permanent.pop(ending, None)
             self._faults.pop(ending, None)
 
     def reply_with(self, *replies: Reply) -> None:
@@ -208,7 +211,7 @@ class World:
         each: float = 0.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Set the limit windows in percent (None: there is no such window); each answer adds ``each``."""
+        """Set the limit windows in percent (None: no such window); each answer adds ``each``."""
         used = {"primary": primary, "secondary": secondary}
         windows = {
             slot: Window(percent, length, time.time() + seconds)
@@ -224,59 +227,59 @@ class World:
         slot: Literal["primary", "secondary"] = "primary",
         status: int = 429,
     ) -> None:
-        """Use a window up: calls are refused until it starts anew or ``use_quota`` is called.
+        """Exhaust a window: calls are refused until it resets or ``use_quota`` is called.
 
-        The refusal comes with ``status``; with 200 it stands in the stream.
+        The refusal has this ``status``; with 200 it is in the stream.
         """
         window = self.quota.windows.setdefault(slot, Window(100, 300, 0))
         window.used, window.resets_at = 100.0, time.time() + resets_in
         self.quota.used_up, self.quota.refused_as = True, status
 
     def release(self) -> None:
-        """Let everything that stalls at the moment go on."""
+        """Continue every answer that is held back at the moment."""
         with self.changed:
             waiting = list(self._stalled.items())
         for event, loop in waiting:
             loop.call_soon_threadsafe(event.set)
 
     def wait_until(self, predicate: Callable[[], object], timeout: float = 5.0) -> bool:
-        """Wait until something holds, looking again at every change; TimeoutError if it never does."""
+        """Wait until ``predicate`` is true, checked at every change; raises TimeoutError."""
         with self.changed:
             if not self.changed.wait_for(lambda: bool(predicate()), timeout):
-                raise TimeoutError("The simulator did not come into the expected state in time.")
+                raise TimeoutError("The simulator did not reach the expected state in time.")
         return True
 
     def record(self, request: Recorded) -> None:
-        """Remember a request."""
+        """Record a request."""
         with self.changed:
             self._recorded.append(request)
             self.changed.notify_all()
 
     def add_user_code(self, code: str) -> None:
-        """Remember a user code, which is a secret too."""
+        """Record a user code, which is a secret too."""
         with self.changed:
             self._user_codes.add(self.accounts.keep_secret(code))
             self.changed.notify_all()
 
-    def remember_sealed(self, items: Sequence[Json]) -> None:
-        """Remember the sealed texts of an answer."""
+    def remember_encrypted(self, items: Sequence[Json]) -> None:
+        """Record the ciphertexts of an answer."""
         found = [item.get("encrypted_content") for item in items]
         texts = [text for text in found if isinstance(text, str)]
         with self.changed:
             self._sealed.update(texts)
         for text in texts:
-            confide(text)
+            announce_secret(text)
 
     def next_fault(self, path: str) -> Fault | None:
-        """Take the next fault of a path."""
+        """Return the next fault of a path."""
         with self.changed:
             for ending, queue in self._faults.items():
                 if queue and path.endswith(ending):
                     return queue.popleft()
-            return next((fault for ending, fault in self._standing.items() if path.endswith(ending)), None)
+            return next((fault for ending, fault in self._permanent.items() if path.endswith(ending)), None)
 
     def next_reply(self) -> Reply:
-        """Take the next scripted answer; an empty one means that the simulated model answers."""
+        """Return the next scripted answer; an empty one lets the simulated model answer."""
         with self.changed:
             if self._replies:
                 return self._replies.popleft()
@@ -285,20 +288,21 @@ class World:
             self.max_output_cut -= 1
             return Reply(end="incomplete")
 
-    def rules(self, account_id: str, plan: str) -> Rules:
-        """Return what a request of this account is judged by."""
-        return Rules(
+    def policy(self, account_id: str, plan: str) -> Policy:
+        """Return the policy that applies to a request of this account."""
+        return Policy(
             account_id=account_id,
             models=served_models(self.models, plan, datetime.now(UTC)),
             encryption_key=self._encryption_key,
             version_gate=self.version_gate,
             require_lite=frozenset(self.require_lite),
             tier_refused=self.tier_refused,
+            scripted_tools=frozenset(self.scripted_tools),
         )
 
     @contextmanager
     def stream_open(self) -> Iterator[None]:
-        """Count one answer in flight."""
+        """Count one open answer."""
         self._count(1)
         try:
             yield
@@ -311,7 +315,7 @@ class World:
             self.changed.notify_all()
 
     async def stall(self) -> None:
-        """Do nothing until somebody calls ``release``."""
+        """Wait until ``release`` is called."""
         event = asyncio.Event()
         with self.changed:
             self._stalled[event] = asyncio.get_running_loop()

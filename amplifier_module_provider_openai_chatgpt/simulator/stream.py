@@ -1,4 +1,4 @@
-"""An answer as server-sent events: every item begun, grown in small deltas and finished."""
+"""An answer as server-sent events: each item is added, sent in small deltas and finished."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def events(
 
     `end` is "completed", "incomplete" (with `reason`), "failed" (with `error`), or "error", an event of
     that type with the fields of `error`. As on the real service, `output` stays empty in the last
-    event: the items stand in `response.output_item.done`.
+    event: the items are in `response.output_item.done`.
     """
     response: Json = {
         "id": response_id,
@@ -58,21 +58,21 @@ def events(
         "incomplete_details": None,
         "usage": None,
     }
-    script = _Script()
-    script.add("response.created", response=dict(response))
-    script.add("response.in_progress", response=dict(response))
+    log = _EventLog()
+    log.add("response.created", response=dict(response))
+    log.add("response.in_progress", response=dict(response))
     for index, item in enumerate(items):
-        _play(script, index, _identified(item, response_id, index))
+        _add_item(log, index, _with_id(item, response_id, index))
     if end == "error":
-        script.add("error", **(error or {}))
-        return script.events
+        log.add("error", **(error or {}))
+        return log.events
     response |= {"status": end, "service_tier": "default", "usage": usage, "error": error}
     if end == "incomplete":
         response["incomplete_details"] = {"reason": reason or "max_output_tokens"}
     if end_turn is not None:
         response["end_turn"] = end_turn
-    script.add(f"response.{end}", response=response)
-    return script.events
+    log.add(f"response.{end}", response=response)
+    return log.events
 
 
 def encode(event: Json) -> bytes:
@@ -81,39 +81,39 @@ def encode(event: Json) -> bytes:
 
 
 @dataclass
-class _Script:
-    """The events so far; numbers each one."""
+class _EventLog:
+    """The events so far, numbered."""
 
     events: list[Json] = field(default_factory=list)
 
     def add(self, kind: str, **fields: Any) -> None:
         self.events.append({"type": kind, "sequence_number": len(self.events), **fields})
 
-    def grow(self, kind: str, pieces: Sequence[str], **place: Any) -> None:
-        """Add one delta per piece, padded so that frame sizes do not give the text away."""
+    def add_deltas(self, kind: str, pieces: Sequence[str], **place: Any) -> None:
+        """Add one delta per piece, padded so frame sizes do not reveal the text."""
         for piece in pieces:
             padding = _PADDING[: 16 - len(piece.encode()) % 16]
             self.add(kind, **place, delta=piece, obfuscation=padding)
 
 
-def _identified(item: Json, response_id: str, index: int) -> Json:
+def _with_id(item: Json, response_id: str, index: int) -> Json:
     digest = hashlib.sha256(f"{response_id}/{index}".encode()).hexdigest()[:32]
     return {"id": _PREFIXES.get(str(item.get("type")), "item_") + digest, **item}
 
 
-def _play(script: _Script, index: int, item: Json) -> None:
-    begin, grow = _PLAYS.get(str(item.get("type")), (_unchanged, _nothing))
-    script.add("response.output_item.added", output_index=index, item=begin(item))
-    grow(script, {"item_id": item["id"], "output_index": index}, item)
+def _add_item(log: _EventLog, index: int, item: Json) -> None:
+    begin, stream = _ITEM_EVENTS.get(str(item.get("type")), (_unchanged, _nothing))
+    log.add("response.output_item.added", output_index=index, item=begin(item))
+    stream(log, {"item_id": item["id"], "output_index": index}, item)
     finished = item if item.get("type") == "reasoning" else {"status": "completed", **item}
-    script.add("response.output_item.done", output_index=index, item=finished)
+    log.add("response.output_item.done", output_index=index, item=finished)
 
 
 def _unchanged(item: Json) -> Json:
     return {**item, "status": "in_progress"}
 
 
-def _nothing(script: _Script, place: Json, item: Json) -> None:
+def _nothing(log: _EventLog, place: Json, item: Json) -> None:
     """Items of unknown types have no deltas."""
 
 
@@ -122,74 +122,74 @@ def _begin_reasoning(item: Json) -> Json:
     return {**item, "summary": [], **({"encrypted_content": sealed[:24]} if isinstance(sealed, str) else {})}
 
 
-def _grow_reasoning(script: _Script, place: Json, item: Json) -> None:
+def _stream_reasoning(log: _EventLog, place: Json, item: Json) -> None:
     kind = "response.reasoning_summary"
     for number, part in enumerate(item.get("summary", [])):
         here = {**place, "summary_index": number}
-        script.add(f"{kind}_part.added", **here, part={"type": "summary_text", "text": ""})
-        script.grow(f"{kind}_text.delta", _words(part["text"]), **here)
-        script.add(f"{kind}_text.done", **here, text=part["text"])
-        script.add(f"{kind}_part.done", **here, part=part)
+        log.add(f"{kind}_part.added", **here, part={"type": "summary_text", "text": ""})
+        log.add_deltas(f"{kind}_text.delta", _words(part["text"]), **here)
+        log.add(f"{kind}_text.done", **here, text=part["text"])
+        log.add(f"{kind}_part.done", **here, part=part)
 
 
 def _begin_message(item: Json) -> Json:
     return {**item, "status": "in_progress", "content": []}
 
 
-def _grow_message(script: _Script, place: Json, item: Json) -> None:
+def _stream_message(log: _EventLog, place: Json, item: Json) -> None:
     for number, part in enumerate(item.get("content", [])):
         here = {**place, "content_index": number}
         key = "refusal" if part.get("type") == "refusal" else "text"
         kind = "response.refusal" if key == "refusal" else "response.output_text"
         empty = {**part, key: ""} | ({"annotations": []} if key == "text" else {})
-        script.add("response.content_part.added", **here, part=empty)
-        script.grow(f"{kind}.delta", _words(part[key]), **here)
+        log.add("response.content_part.added", **here, part=empty)
+        log.add_deltas(f"{kind}.delta", _words(part[key]), **here)
         for order, annotation in enumerate(part.get("annotations", [])):
             note = {"annotation_index": order, "annotation": annotation}
-            script.add("response.output_text.annotation.added", **here, **note)
-        script.add(f"{kind}.done", **here, **{key: part[key]})
-        script.add("response.content_part.done", **here, part=part)
+            log.add("response.output_text.annotation.added", **here, **note)
+        log.add(f"{kind}.done", **here, **{key: part[key]})
+        log.add("response.content_part.done", **here, part=part)
 
 
 def _begin_function_call(item: Json) -> Json:
     return {**item, "status": "in_progress", "arguments": ""}
 
 
-def _grow_function_call(script: _Script, place: Json, item: Json) -> None:
+def _stream_function_call(log: _EventLog, place: Json, item: Json) -> None:
     kind = "response.function_call_arguments"
-    script.grow(f"{kind}.delta", _bites(item["arguments"]), **place)
-    script.add(f"{kind}.done", **place, arguments=item["arguments"])
+    log.add_deltas(f"{kind}.delta", _chunks(item["arguments"]), **place)
+    log.add(f"{kind}.done", **place, arguments=item["arguments"])
 
 
 def _begin_custom_call(item: Json) -> Json:
     return {**item, "status": "in_progress", "input": ""}
 
 
-def _grow_custom_call(script: _Script, place: Json, item: Json) -> None:
+def _stream_custom_call(log: _EventLog, place: Json, item: Json) -> None:
     kind = "response.custom_tool_call_input"
-    script.grow(f"{kind}.delta", _words(item["input"]), **place)
-    script.add(f"{kind}.done", **place, input=item["input"])
+    log.add_deltas(f"{kind}.delta", _words(item["input"]), **place)
+    log.add(f"{kind}.done", **place, input=item["input"])
 
 
-def _grow_search(script: _Script, place: Json, item: Json) -> None:
+def _stream_search(log: _EventLog, place: Json, item: Json) -> None:
     del item
     for step in ("in_progress", "searching", "completed"):
-        script.add(f"response.web_search_call.{step}", **place)
+        log.add(f"response.web_search_call.{step}", **place)
 
 
-_PLAYS: dict[str, tuple[Callable[[Json], Json], Callable[[_Script, Json, Json], None]]] = {
-    "reasoning": (_begin_reasoning, _grow_reasoning),
-    "message": (_begin_message, _grow_message),
-    "function_call": (_begin_function_call, _grow_function_call),
-    "custom_tool_call": (_begin_custom_call, _grow_custom_call),
-    "web_search_call": (_unchanged, _grow_search),
+_ITEM_EVENTS: dict[str, tuple[Callable[[Json], Json], Callable[[_EventLog, Json, Json], None]]] = {
+    "reasoning": (_begin_reasoning, _stream_reasoning),
+    "message": (_begin_message, _stream_message),
+    "function_call": (_begin_function_call, _stream_function_call),
+    "custom_tool_call": (_begin_custom_call, _stream_custom_call),
+    "web_search_call": (_unchanged, _stream_search),
 }
 
 
 def _words(text: str) -> list[str]:
-    """Cut `text` before each word, so that the pieces joined are the text again."""
+    """Split `text` before each word; the joined pieces are the text."""
     return re.findall(r"\s*\S+(?:\s+\Z)?|\s+\Z", text)
 
 
-def _bites(text: str) -> list[str]:
+def _chunks(text: str) -> list[str]:
     return [text[at : at + 8] for at in range(0, len(text), 8)]

@@ -1,4 +1,4 @@
-"""What an answer is said to have cost: token estimates, the usage object and the prompt cache."""
+"""Token estimates, the usage object of an answer and the prompt cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DATA_URL = "data:image/"
 
 
 def estimate(value: object) -> int:
-    """Return roughly how many tokens `value` is: a quarter of its characters, a flat count per image."""
+    """Return a rough token count: a quarter of the characters, a flat count per image."""
     if isinstance(value, str):
         return _of_text(value)
     if isinstance(value, dict):
@@ -29,7 +29,7 @@ def estimate(value: object) -> int:
 
 
 def prompt_tokens(body: Mapping[str, Any]) -> int:
-    """Return the tokens of everything in `body` that a model reads."""
+    """Return the tokens of all fields of `body` that a model reads."""
     return sum(estimate(body.get(field)) for field in ("instructions", "tools", "input"))
 
 
@@ -51,7 +51,7 @@ def usage(body: Mapping[str, Any], items: Sequence[Json], cached: int) -> Json:
 
 
 class PrefixCache:
-    """Remembers the last prompt of each session; a new prompt is cached as far as it begins alike."""
+    """Remembers the last prompt of each session; a new prompt is cached up to the first difference."""
 
     def __init__(self) -> None:
         self._prompts: dict[tuple[str, str], bytes] = {}
@@ -82,7 +82,7 @@ def _prompt(body: Mapping[str, Any]) -> bytes:
 
 
 def _shared_length(one: bytes, other: bytes) -> int:
-    """Return how many bytes both begin with, by halving: prompts are long and mostly alike."""
+    """Return the length of the common prefix, by bisection: prompts are long and mostly equal."""
     shared, beyond = 0, min(len(one), len(other))
     while shared < beyond:
         middle = (shared + beyond + 1) // 2

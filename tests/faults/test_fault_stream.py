@@ -403,12 +403,12 @@ READING = [
     Row(name="packed", fault=Fault(gzip=True)),
     Row(name="packed, byte by byte", fault=Fault(gzip=True, piece_size=1)),
     Row(name="byte by byte", fault=Fault(piece_size=1)),
-    Row(name="garbage between all events", fault=Fault(mangle=sprinkled)),
-    Row(name="half characters in all deltas", fault=Fault(mangle=broken_deltas)),
-    Row(name="half a pair in each of two deltas", fault=Fault(mangle=half_pairs)),
-    Row(name="no deltas", fault=Fault(mangle=no_deltas)),
+    Row(name="garbage between all events", fault=Fault(framing=sprinkled)),
+    Row(name="half characters in all deltas", fault=Fault(framing=broken_deltas)),
+    Row(name="half a pair in each of two deltas", fault=Fault(framing=half_pairs)),
+    Row(name="no deltas", fault=Fault(framing=no_deltas)),
     Row(name="the connection stays open behind the last event", fault=Fault(stall_after_event=len(ANSWER))),
-    *(Row(name=f"written with {name}", fault=Fault(mangle=mangling)) for name, mangling in HARMLESS.items()),
+    *(Row(name=f"written with {name}", fault=Fault(framing=framing)) for name, framing in HARMLESS.items()),
 ]
 
 CODED, CUTS = list(by_code()), list(cuts())

@@ -89,7 +89,7 @@ async def second_half(host):
     await host.say("Say something.")
     await host.say("What time is it?")
     await host.context.add_message({"role": "developer", "content": [{"type": "text", "text": "Mind."}]})
-    await host.say("One more photo.")
+    await host.say("Take another photo.")
     await host.say("Goodbye.")
 
 

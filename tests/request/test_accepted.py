@@ -8,14 +8,14 @@ from hypothesis import given, settings, strategies as st
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.request.build import Call
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
-from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Rules, seal
+from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Policy, seal
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
 from tests.conftest import write_tokens
 
 from .conversations import assistant, call_for, calls, image, request, text, thinking, tool, user
 
 MODELS = {entry["slug"]: entry for entry in default_models() if entry["slug"] in {"gpt-5.5", "gpt-5.6-sol"}}
-RULES = Rules(account_id="acc-1", models=MODELS)
+RULES = Policy(account_id="acc-1", models=MODELS)
 
 words = st.text(st.characters(), min_size=0, max_size=12)
 ids = st.sampled_from(["c1", "c2", "", "c" * 80])
@@ -112,7 +112,7 @@ def test_any_conversation_is_answered_over_the_socket(sim, config, token_file):
 
 
 def test_the_simulator_would_refuse_reasoning_of_another_account():
-    foreign = assistant(thinking(seal("so", Rules("acc-2", MODELS), "gpt-5.5")))
+    foreign = assistant(thinking(seal("so", Policy("acc-2", MODELS), "gpt-5.5")))
     refused = refusal(call_for(request(user(), foreign, user())))
 
     assert refused is not None

@@ -1,16 +1,16 @@
-"""Requests for the strict simulator, right ones and what can be changed in them."""
+"""Valid requests to the simulator, and the changes that tests make to them."""
 
 import base64
 from typing import Any
 
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER
-from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Rules
+from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Policy
 
 SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 JSON = {"Content-Type": "application/json"}
 LITE = {**JSON, LITE_HEADER: "true"}
-RULES = Rules("acc_1", {model["slug"]: model for model in default_models()})
+RULES = Policy("acc_1", {model["slug"]: model for model in default_models()})
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
 TOOL = {"type": "function", "name": "get_time", "strict": False, "parameters": {"type": "object"}}
 CLOSED = {"type": "object", "additionalProperties": False}

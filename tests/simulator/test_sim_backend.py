@@ -1,4 +1,4 @@
-"""The simulated backend: who may ask, the catalogue by client version, limits, scripted answers."""
+"""The simulated backend: authentication, the catalogue by client version, limits, scripted answers."""
 
 import json
 import time
@@ -67,7 +67,7 @@ def test_an_accepted_question_is_answered_as_a_stream_of_events(http):
         ({"chatgpt-account-id": ""}, None),
     ],
 )
-def test_a_stranger_is_unauthorized(http, changed, code):
+def test_an_unknown_token_or_account_is_unauthorized(http, changed, code):
     answer = http.post(RESPONSES, json=question(), headers=changed)
     assert (answer.status_code, answer.json()) == (401, {"detail": "Unauthorized"})
 
@@ -95,7 +95,7 @@ def test_the_catalogue_depends_on_the_client_version(sim, http):
     assert http.get("/codex/models").status_code == 400
 
 
-def test_limits_stand_in_headers_and_in_the_usage_document(sim, http):
+def test_limits_are_in_headers_and_in_the_usage_document(sim, http):
     sim.use_quota(primary=33.5, secondary=None, minutes=(10_080, 0))
     answer = http.post(RESPONSES, json=question())
     assert answer.headers["x-codex-primary-used-percent"] == "33.5"
@@ -105,7 +105,7 @@ def test_limits_stand_in_headers_and_in_the_usage_document(sim, http):
     assert (limit["primary_window"]["used_percent"], limit["secondary_window"]) == (33.5, None)
 
 
-def test_a_used_up_limit_refuses_until_it_is_lifted(sim, http):
+def test_an_exhausted_limit_refuses_until_it_is_reset(sim, http):
     sim.exhaust(resets_in=600)
     refused = http.post(RESPONSES, json=question())
     error = refused.json()["error"]
@@ -118,13 +118,13 @@ def test_a_used_up_limit_refuses_until_it_is_lifted(sim, http):
 
 
 @pytest.mark.parametrize("status", [404, 403])
-def test_a_used_up_limit_may_come_under_another_status(sim, http, status):
+def test_an_exhausted_limit_may_have_another_status(sim, http, status):
     sim.exhaust(slot="secondary", status=status)
     refused = http.post(RESPONSES, json=question())
     assert (refused.status_code, refused.json()["error"]["type"]) == (status, "usage_limit_reached")
 
 
-def test_a_used_up_limit_may_be_told_in_the_stream(sim, http):
+def test_an_exhausted_limit_may_be_reported_in_the_stream(sim, http):
     sim.exhaust(status=200)
     answer = http.post(RESPONSES, json=question())
     [event] = events_of(answer)
@@ -133,18 +133,18 @@ def test_a_used_up_limit_may_be_told_in_the_stream(sim, http):
     assert event["headers"]["x-codex-primary-used-percent"] == "100"
 
 
-def test_a_used_up_limit_ends_with_its_window(sim, http):
+def test_an_exhausted_limit_ends_when_its_window_resets(sim, http):
     sim.exhaust(resets_in=-1)
     assert http.post(RESPONSES, json=question()).status_code == 200
     assert http.get("/wham/usage").json()["rate_limit"]["limit_reached"] is False
 
 
-def test_answers_can_use_the_limit_up(sim, http):
+def test_answers_can_exhaust_the_limit(sim, http):
     sim.use_quota(primary=60, each=20)
     assert [http.post(RESPONSES, json=question()).status_code for _ in range(3)] == [200, 200, 429]
 
 
-def test_scripted_answers_come_in_order_and_a_refused_request_uses_none_up(sim, http):
+def test_scripted_answers_come_in_order_and_a_refused_request_takes_none(sim, http):
     message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "One."}]}
     sim.reply_with(
         Reply(items=[message], usage={"input_tokens": 7, "output_tokens": 1, "total_tokens": 8}),
@@ -160,7 +160,7 @@ def test_scripted_answers_come_in_order_and_a_refused_request_uses_none_up(sim, 
     assert events_of(fourth)[-1]["type"] == "response.failed"
 
 
-def test_scripted_reasoning_can_be_sent_back_until_the_key_changes(sim, http):
+def test_scripted_reasoning_can_be_replayed_until_the_key_changes(sim, http):
     sealed = ["reasoning.encrypted_content"]
     sim.reply_with(Reply(items=[{"type": "reasoning", "summary": []}]))
     events = events_of(http.post(RESPONSES, json=question(include=sealed)))
@@ -187,14 +187,14 @@ def test_only_the_hyphenated_session_header_warms_the_prompt_cache(http):
     assert cached("session_id") == [0, 0]
 
 
-def test_every_answer_tells_the_time_and_a_fault_may_tell_another(sim, http):
+def test_every_answer_has_a_date_and_a_fault_may_change_it(sim, http):
     told = parsedate_to_datetime(http.get("/wham/usage").headers["date"])
     assert abs(told.timestamp() - time.time()) < 5
     sim.misbehave("/wham/usage", Fault(headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}))
     assert http.get("/wham/usage").headers["date"] == "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
-def test_requests_are_recorded_as_they_came(sim, http):
+def test_requests_are_recorded_as_received(sim, http):
     http.post(RESPONSES, json=question(), headers={"X-Some": "Value"})
     http.get("/codex/models", params={"client_version": "0.0.0"})
     [recorded] = sim.requests_to(RESPONSES)

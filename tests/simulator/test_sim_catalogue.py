@@ -1,4 +1,4 @@
-"""The simulated catalogue: which models are listed, and which of them answer whom."""
+"""The simulated catalogue: which models are listed, and which of them each plan may call."""
 
 from datetime import UTC, datetime
 
@@ -14,14 +14,14 @@ def offered(models):
     return [model.slug for model in models if model.visibility == "list"]
 
 
-def test_every_default_entry_is_understood_and_what_is_offered_is_what_is_built_in():
+def test_every_default_entry_is_parsed_and_the_listed_ones_are_the_built_in_ones():
     entries = default_models()
     models = parse_models({"models": entries})
     assert [model.slug for model in models] == [entry["slug"] for entry in entries]
     assert set(offered(models)) == set(offered(BUILT_IN))
 
 
-def test_each_call_gets_entries_of_its_own():
+def test_each_call_returns_new_entries():
     default_models()[0]["slug"] = "changed"
     default_models()[-1]["some_future_field"]["x"] = "changed"
     assert default_models()[0]["slug"] == "gpt-5.6-sol"
@@ -35,13 +35,13 @@ def test_each_call_gets_entries_of_its_own():
         ("gpt-5.4-mini", "free", AFTER, False),
         ("codex-auto-review", "free", AFTER, False),
         ("codex-auto-review", "pro", AFTER, True),
-        ("codex-auto-review", "a plan of tomorrow", AFTER, True),
+        ("codex-auto-review", "a future plan", AFTER, True),
         ("gpt-5.3-codex-spark", "free", AFTER, True),
     ],
 )
-def test_a_listed_model_answers_its_plans_until_it_is_retired(slug, plan, now, served):
+def test_a_listed_model_serves_its_plans_until_it_is_retired(slug, plan, now, served):
     assert (slug in served_models(default_models(), plan, now)) == served
 
 
-def test_an_entry_without_a_slug_hurts_nobody():
+def test_an_entry_without_a_slug_is_skipped():
     assert served_models([{"display_name": "?"}, {"slug": "one"}], "plus", AFTER) == {"one": {"slug": "one"}}

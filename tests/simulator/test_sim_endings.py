@@ -1,4 +1,4 @@
-"""How simulated answers can end: cut at the output limit and continued, failed, or broken off by an error."""
+"""Endings of simulated answers: cut at the output limit and continued, failed, or ended by an error."""
 
 import json
 
@@ -16,7 +16,7 @@ TOOL = {"type": "function", "name": "get_time", "strict": False, "parameters": C
 
 @pytest.fixture
 def ask(sim):
-    """Ask, and return the finished items and the last event."""
+    """Send a request and return the finished items and the last event."""
     tokens = sim.sign_in()
     headers = {
         "authorization": f"Bearer {tokens['access_token']}",
@@ -41,7 +41,7 @@ def without_id(item):
     return {name: value for name, value in item.items() if name != "id"}
 
 
-def test_an_answer_cut_at_the_output_limit_goes_on_where_it_stopped(sim, ask):
+def test_an_answer_cut_at_the_output_limit_continues_where_it_stopped(sim, ask):
     asked = [says("Tell me about owls.")]
     [whole], _ = ask(input=asked)
     sim.max_output_cut = 2
@@ -56,7 +56,7 @@ def test_an_answer_cut_at_the_output_limit_goes_on_where_it_stopped(sim, ask):
     assert all(texts)
 
 
-def test_a_cut_comes_before_any_call_and_the_call_after_it(sim, ask):
+def test_the_cut_comes_before_any_call_and_the_call_follows(sim, ask):
     asked = [says("What time is it in Tokyo?")]
     sim.max_output_cut = 1
     [half], last = ask(input=asked, tools=[TOOL])
@@ -86,7 +86,7 @@ def test_a_stream_may_end_in_an_error_event(sim, ask):
     assert ask()[0] == []
 
 
-def test_the_model_may_want_to_go_on(sim, ask):
+def test_the_model_may_ask_to_continue(sim, ask):
     sim.reply_with(Reply(end_turn=False))
     assert ask()[1]["response"]["end_turn"] is False
     assert "end_turn" not in ask()[1]["response"]

@@ -1,4 +1,4 @@
-"""Faults: every way in which the simulator can be told to misbehave, seen from a client."""
+"""Faults: every way the simulator can misbehave, as a client sees it."""
 
 import gzip
 import signal
@@ -48,7 +48,7 @@ def ask(sim, http, fault=None):
 
 
 def read_broken(sim, http, fault):
-    """Return what arrives before the connection breaks, which it must."""
+    """Return what arrives before the connection breaks, which is required."""
     sim.reply_with(SCRIPT)
     sim.misbehave(RESPONSES, fault)
     arrived = b""
@@ -58,11 +58,11 @@ def read_broken(sim, http, fault):
     return arrived
 
 
-def test_without_a_fault_the_script_arrives_as_it_is(sim, http):
+def test_without_a_fault_the_script_arrives_unchanged(sim, http):
     assert ask(sim, http).content == NORMAL
 
 
-def test_a_status_and_body_take_the_place_of_the_answer(sim, http):
+def test_a_status_and_body_replace_the_answer(sim, http):
     error = {"error": {"code": "server_is_overloaded"}}
     answer = ask(sim, http, Fault(status=503, body=error, headers={"Retry-After": "3"}))
     assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (503, error, "3")
@@ -76,7 +76,7 @@ def test_headers_alone_are_added_to_the_normal_answer(sim, http):
     assert (answer.headers["x-models-etag"], answer.content) == ("new", NORMAL)
 
 
-def test_faults_of_a_path_are_used_up_in_order_or_stay_until_told(sim, http):
+def test_faults_of_a_path_are_used_in_order_or_stay_until_removed(sim, http):
     sim.misbehave("/wham/usage", Fault(status=500), times=2)
     sim.misbehave("/wham/usage", Fault(status=502))
     statuses = [http.get("/wham/usage").status_code for _ in range(4)]
@@ -87,7 +87,7 @@ def test_faults_of_a_path_are_used_up_in_order_or_stay_until_told(sim, http):
     assert http.get("/wham/usage").status_code == 200
 
 
-def test_a_dropped_connection_answers_no_byte(sim, http):
+def test_a_dropped_connection_sends_no_byte(sim, http):
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         ask(sim, http, Fault(drop_connection=True))
     assert http.get("/wham/usage").status_code == 200
@@ -102,15 +102,15 @@ def test_a_dropped_connection_answers_no_byte(sim, http):
         (Fault(cut_after_bytes=7, piece_size=1), 7),
     ],
 )
-def test_a_cut_breaks_the_body_after_exactly_so_much(sim, http, fault, arrives):
+def test_a_cut_breaks_the_body_at_exactly_its_place(sim, http, fault, arrives):
     assert read_broken(sim, http, fault) == NORMAL[:arrives]
 
 
-def test_a_stream_may_end_properly_too_early(sim, http):
+def test_a_stream_may_end_properly_but_too_early(sim, http):
     assert ask(sim, http, Fault(end_after_event=2)).content == NORMAL[: 2 * EVENT]
 
 
-def test_exact_pieces_are_sent_as_they_are(sim, http):
+def test_exact_pieces_are_sent_unchanged(sim, http):
     answer = ask(sim, http, Fault(pieces=(b"da", b"ta: 1\r", b"\n\n")))
     assert answer.content == b"data: 1\r\n\n"
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -142,7 +142,7 @@ def test_a_replaced_answer_can_be_compressed_too(sim, http):
         assert gzip.decompress(b"".join(answer.iter_raw())) == b"down"
 
 
-def test_a_stalled_stream_goes_on_when_released(sim, http):
+def test_a_stalled_stream_continues_when_released(sim, http):
     sim.reply_with(SCRIPT)
     sim.misbehave(RESPONSES, Fault(stall_after_event=1))
     with http.stream("POST", RESPONSES, json=BODY) as answer:
@@ -154,7 +154,7 @@ def test_a_stalled_stream_goes_on_when_released(sim, http):
     assert sim.wait_until(lambda: sim.connections_open == 0)
 
 
-def test_a_client_that_leaves_a_stalled_stream_is_noticed(sim, http):
+def test_a_client_that_leaves_a_stalled_stream_is_detected(sim, http):
     sim.reply_with(SCRIPT)
     sim.misbehave(RESPONSES, Fault(stall_after_event=1))
     with http.stream("POST", RESPONSES, json=BODY) as answer:
@@ -176,12 +176,12 @@ def test_headers_may_be_held_back(sim, http):
     freeing.join()
 
 
-def test_waiting_for_what_never_comes_is_an_error(sim):
+def test_waiting_for_a_state_that_never_comes_is_an_error(sim):
     with pytest.raises(TimeoutError):
         sim.wait_until(lambda: sim.connections_open == 1, timeout=0.01)
 
 
-def test_closing_hangs_up_on_a_stalled_stream(sim, http):
+def test_closing_breaks_a_stalled_stream(sim, http):
     sim.reply_with(SCRIPT)
     sim.misbehave(RESPONSES, Fault(stall_after_event=1))
     with http.stream("POST", RESPONSES, json=BODY) as answer:
@@ -194,7 +194,7 @@ def test_closing_hangs_up_on_a_stalled_stream(sim, http):
     assert len(sim.requests) == 1
 
 
-def test_a_simulator_starts_and_stops_in_a_moment_and_can_start_again():
+def test_a_simulator_starts_and_stops_quickly_and_can_start_again():
     simulator = Simulator()
     with pytest.raises(RuntimeError, match="call start"):
         _ = simulator.base_url
@@ -206,17 +206,17 @@ def test_a_simulator_starts_and_stops_in_a_moment_and_can_start_again():
     assert time.monotonic() - began < 0.5
 
 
-def test_a_taken_port_is_an_error_at_once():
+def test_a_taken_port_is_an_error_immediately():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         Simulator(taken.getsockname()[1]).start()
 
 
-def test_the_program_says_how_to_use_it_and_ends_on_interrupt():
+def test_the_command_says_how_to_use_it_and_ends_on_interrupt():
     program = "from amplifier_module_provider_openai_chatgpt.simulator import serve; serve(0, print)"
     command = [sys.executable, "-u", "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        lines = [running.stdout.readline().strip() for _ in range(10)]
+        lines = [running.stdout.readline().strip() for _ in range(12)]
         exported = dict(line[7:].split("=", 1) for line in lines if line.startswith("export "))
         usage = httpx.get(exported["OPENAI_CHATGPT_BASE_URL"] + "/wham/usage", trust_env=False)
         running.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Streams written differently: they stay the same stream, or lose exactly what is said."""
+"""Framings of a stream: the events stay the same, or exactly the stated ones are lost."""
 
 import httpx
 import pytest
@@ -25,19 +25,19 @@ def read(frames):
 
 
 @pytest.mark.parametrize("name", sorted(HARMLESS))
-def test_a_harmless_mangling_changes_the_bytes_and_not_the_events(name):
-    mangled = HARMLESS[name](FRAMES)
-    assert mangled != FRAMES
-    assert read(mangled) == EVENTS
+def test_a_harmless_framing_changes_the_bytes_and_not_the_events(name):
+    reframed = HARMLESS[name](FRAMES)
+    assert reframed != FRAMES
+    assert read(reframed) == EVENTS
 
 
 @pytest.mark.parametrize(
-    ("mangling", "lost"),
+    ("framing", "lost"),
     [(no_deltas, "response.output_text.delta"), (no_finished_items, "response.output_item.done")],
 )
-def test_a_lossy_mangling_loses_one_type_of_event(mangling, lost):
-    assert read(mangling(FRAMES)) == [event for event in EVENTS if event["type"] != lost]
-    assert len(mangling(FRAMES)) < len(FRAMES)
+def test_a_lossy_framing_loses_one_type_of_event(framing, lost):
+    assert read(framing(FRAMES)) == [event for event in EVENTS if event["type"] != lost]
+    assert len(framing(FRAMES)) < len(FRAMES)
 
 
 @pytest.fixture
@@ -51,19 +51,19 @@ def http(sim):
         yield client
 
 
-def test_a_mangled_stream_arrives_mangled_and_can_be_cut_anew(sim, http):
+def test_a_reframed_stream_arrives_reframed_and_can_be_cut(sim, http):
     sim.reply_with(Reply(events=EVENTS))
-    sim.misbehave(RESPONSES, Fault(mangle=HARMLESS["crlf"], piece_size=3))
+    sim.misbehave(RESPONSES, Fault(framing=HARMLESS["crlf"], piece_size=3))
     assert http.post(RESPONSES, json=classic()).content == b"".join(HARMLESS["crlf"](FRAMES))
 
 
-def test_all_events_but_the_last_can_be_asked_for(sim, http):
+def test_all_events_but_the_last_can_be_selected(sim, http):
     sim.reply_with(Reply(events=EVENTS))
     sim.misbehave(RESPONSES, Fault(end_after_event=-1))
     assert http.post(RESPONSES, json=classic()).content == b"".join(FRAMES[:-1])
 
 
-def test_a_reset_is_told_apart_from_an_ordinary_close(sim, http):
+def test_a_reset_differs_from_a_normal_close(sim, http):
     sim.misbehave(RESPONSES, Fault(drop_connection=True))
     with pytest.raises(httpx.RemoteProtocolError):
         http.post(RESPONSES, json=classic())

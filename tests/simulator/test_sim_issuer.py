@@ -1,4 +1,4 @@
-"""The simulated issuer: device codes, code exchange, refresh and revoke as the real one answers them."""
+"""The simulated issuer: device codes, code exchange, refresh and revoke with the answers of the real one."""
 
 import base64
 import hashlib
@@ -80,7 +80,7 @@ def test_a_device_sign_in_is_pending_then_approved_then_exchanged(sim, http):
     assert sim.user_codes == {begun["user_code"]}
 
 
-def test_an_approved_code_is_gone_after_it_was_handed_over(sim, http):
+def test_an_approved_code_is_deleted_after_it_was_exchanged(sim, http):
     sim.device.pending = 0
     begun = begin(http)
     assert poll(http, begun).status_code == 200
@@ -88,7 +88,7 @@ def test_an_approved_code_is_gone_after_it_was_handed_over(sim, http):
     assert (again.status_code, again.json()["error"]["code"]) == (404, "deviceauth_not_found")
 
 
-def test_a_person_may_approve_by_hand_or_refuse(sim, http):
+def test_a_person_may_approve_manually_or_refuse(sim, http):
     sim.device.approve_manually = True
     begun = begin(http)
     assert {poll(http, begun).status_code for _ in range(4)} == {403}
@@ -110,13 +110,13 @@ def test_poll_answers_can_be_set_exactly(sim, http):
 
 
 @pytest.mark.parametrize("path", ["deviceauth/usercode", "deviceauth/token"])
-def test_the_device_paths_take_json_only(http, path):
+def test_the_device_paths_accept_json_only(http, path):
     answer = http.post(f"/api/accounts/{path}", data={"client_id": CLIENT})
     assert answer.status_code == 400
     assert answer.json()["detail"][0]["msg"] == "Field required"
 
 
-def test_a_browser_sign_in_comes_back_with_a_code_that_works_once(http):
+def test_a_browser_sign_in_returns_a_code_that_works_once(http):
     code = code_of(authorize(http))
     assert exchange(http, code, VERIFIER, CALLBACK).status_code == 200
     again = exchange(http, code, VERIFIER, CALLBACK)
@@ -153,7 +153,7 @@ def test_a_refresh_token_works_once_and_is_replaced(sim, http):
     assert refresh(http, renewed.json()["refresh_token"]).status_code == 200
 
 
-def test_the_next_access_tokens_may_live_short(sim, http):
+def test_the_next_access_tokens_may_expire_early(sim, http):
     sim.accounts.lifetime = -1
     renewed = refresh(http, sim.sign_in()["refresh_token"]).json()
     headers = {"authorization": f"Bearer {renewed['access_token']}"}
@@ -161,7 +161,7 @@ def test_the_next_access_tokens_may_live_short(sim, http):
     assert refused.json()["error"]["code"] == "token_expired"
 
 
-def test_a_refresh_may_come_as_a_form_too(sim, http):
+def test_a_refresh_may_be_sent_as_a_form_too(sim, http):
     fields = {"client_id": CLIENT, "grant_type": "refresh_token"}
     sent = {**fields, "refresh_token": sim.sign_in()["refresh_token"]}
     assert refresh(http, "", data=sent).status_code == 200
@@ -173,7 +173,7 @@ def test_an_empty_or_unknown_refresh_token_is_refused(http):
 
 
 @pytest.mark.parametrize("name", ["refresh_token", "access_token"])
-def test_a_revoked_sign_in_can_neither_refresh_nor_ask(sim, http, name):
+def test_a_revoked_sign_in_can_neither_refresh_nor_call(sim, http, name):
     tokens = sim.sign_in()
     assert http.post("/oauth/revoke", json={"token": tokens[name]}).status_code == 200
     refused = refresh(http, tokens["refresh_token"])
@@ -186,6 +186,6 @@ def test_a_revoked_sign_in_can_neither_refresh_nor_ask(sim, http, name):
     assert (asked.status_code, asked.json()["error"]["code"]) == (401, "token_invalidated")
 
 
-def test_revoking_takes_json_only_and_forgives_unknown_tokens(http):
+def test_revoking_takes_json_only_and_accepts_unknown_tokens(http):
     assert http.post("/oauth/revoke", data={"token": "rt_x"}).status_code == 400
     assert http.post("/oauth/revoke", json={"token": "rt_x"}).status_code == 200

@@ -1,4 +1,4 @@
-"""The simulated model answers the prompt, calls the tools it asks for and uses their results."""
+"""The simulated model answers the prompt, calls the requested tools and uses their results."""
 
 import json
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
-from amplifier_module_provider_openai_chatgpt.simulator.model import think
+from amplifier_module_provider_openai_chatgpt.simulator.model import respond
 from amplifier_module_provider_openai_chatgpt.simulator.schema_samples import salient, sample
 from amplifier_module_provider_openai_chatgpt.simulator.usage import PrefixCache, estimate, usage
-from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Rules, opens, refuse
+from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Policy, opens, refuse
 
-RULES = Rules("acc_1", {model["slug"]: model for model in default_models()})
+RULES = Policy("acc_1", {model["slug"]: model for model in default_models()})
 JSON = {"Content-Type": "application/json"}
 
 
@@ -45,34 +45,27 @@ def calls_of(items):
 
 
 def test_a_plain_prompt_is_answered_with_text_that_quotes_it():
-    items = think(body("Who was Ada Lovelace?"), RULES)
+    items = respond(body("Who was Ada Lovelace?"), RULES)
     assert [item["type"] for item in items] == ["message"]
     assert "Who was Ada Lovelace?" in text_of(items)
 
 
 def test_the_same_request_gets_the_same_answer():
     asked = body("What time is it in Tokyo?", tools=[TIME], reasoning={"effort": "low"})
-    assert think(asked, RULES) == think(asked, RULES)
+    assert respond(asked, RULES) == respond(asked, RULES)
 
 
-def test_a_prompt_with_a_word_of_a_tools_name_calls_it_with_its_subject():
-    items = think(body("What time is it in Tokyo?", tools=[TIME, WEATHER]), RULES)
+def test_a_prompt_that_asks_for_a_tool_calls_it_with_its_subject():
+    items = respond(body("What time is it in Tokyo?", tools=[TIME, WEATHER]), RULES)
     assert items[0]["phase"] == "commentary"
     assert text_of(items[:1]) == "Let me check."
     assert calls_of(items) == {"get_time": {"place": "Tokyo"}}
 
 
-def test_a_word_of_the_description_calls_too_but_not_a_short_one():
-    assert calls_of(think(body("Read the clock"), RULES)) == {}
-    assert list(calls_of(think(body("Read the clock", tools=[TIME]), RULES))) == ["get_time"]
-    short = tool("lookup", "Any car at all")
-    assert calls_of(think(body("Is any car red?", tools=[short]), RULES)) == {}
-
-
 @pytest.mark.parametrize(("parallel", "count"), [(True, 2), (False, 1)])
 def test_several_tools_are_called_at_once_only_where_parallel_calls_are_allowed(parallel, count):
-    asked = body("Time and weather in Bern?", tools=[TIME, WEATHER], parallel_tool_calls=parallel)
-    assert len(calls_of(think(asked, RULES))) == count
+    asked = body("Get the time and the weather in Bern.", tools=[TIME, WEATHER], parallel_tool_calls=parallel)
+    assert len(calls_of(respond(asked, RULES))) == count
 
 
 @pytest.mark.parametrize(
@@ -83,9 +76,9 @@ def test_several_tools_are_called_at_once_only_where_parallel_calls_are_allowed(
         ({"type": "function", "name": "get_weather"}, ["get_weather"]),
     ],
 )
-def test_the_tool_choice_counts_more_than_the_prompt(choice, called):
+def test_the_tool_choice_takes_precedence_over_the_prompt(choice, called):
     prompt = "What time is it?" if choice == "none" else "Hello"
-    assert list(calls_of(think(body(prompt, tools=[TIME, WEATHER], tool_choice=choice), RULES))) == called
+    assert list(calls_of(respond(body(prompt, tools=[TIME, WEATHER], tool_choice=choice), RULES))) == called
 
 
 @pytest.mark.parametrize("choice", ["auto", "required", {"type": "function", "name": "get_time"}])
@@ -96,22 +89,22 @@ def test_after_the_result_comes_an_answer_that_quotes_it_and_is_accepted_again(c
         "include": ["reasoning.encrypted_content"],
         "reasoning": {"effort": "low", "summary": "auto"},
     }
-    items = think(body("What time is it in Tokyo?", **fields), RULES)
+    items = respond(body("What time is it in Tokyo?", **fields), RULES)
     output = {"type": "function_call_output", "call_id": items[-1]["call_id"], "output": "12:34" + "x" * 300}
     again = body("What time is it in Tokyo?", *items, output, **fields)
     assert refuse(again, JSON, RULES) is None
-    answer = text_of(think(again, RULES))
+    answer = text_of(respond(again, RULES))
     assert "12:34" in answer
     assert "x" * 200 not in answer
 
 
-def test_a_new_prompt_asks_for_a_tool_anew():
-    first = think(body("What time is it?", tools=[TIME]), RULES)
+def test_a_new_prompt_asks_for_a_tool_again():
+    first = respond(body("What time is it?", tools=[TIME]), RULES)
     output = {"type": "function_call_output", "call_id": first[-1]["call_id"], "output": "noon"}
     later = body("x", tools=[TIME])["input"][0] | {
-        "content": [{"type": "input_text", "text": "And the time now?"}]
+        "content": [{"type": "input_text", "text": "What is the time now?"}]
     }
-    second = think(body("What time is it?", *first, output, later, tools=[TIME]), RULES)
+    second = respond(body("What time is it?", *first, output, later, tools=[TIME]), RULES)
     assert second[-1]["type"] == "function_call"
     assert second[-1]["call_id"] != first[-1]["call_id"]
 
@@ -126,8 +119,8 @@ def test_a_new_prompt_asks_for_a_tool_anew():
         ({"reasoning": {"effort": "low"}, "include": ["reasoning.encrypted_content"]}, 0, True),
     ],
 )
-def test_thoughts_are_shown_and_sealed_only_where_asked_for(fields, summaries, sealed):
-    thoughts = [item for item in think(body("Hello", **fields), RULES) if item["type"] == "reasoning"]
+def test_reasoning_is_shown_and_encrypted_only_where_requested(fields, summaries, sealed):
+    thoughts = [item for item in respond(body("Hello", **fields), RULES) if item["type"] == "reasoning"]
     assert [len(item["summary"]) for item in thoughts] == ([] if summaries is None else [summaries])
     assert [opens(item.get("encrypted_content"), RULES, "gpt-5.5") for item in thoughts] == [sealed] * len(
         thoughts
@@ -143,7 +136,7 @@ def test_lite_tools_are_called_without_the_implicit_namespace_and_with_others():
     asked = body("x")
     for prompt, space in (("Which time?", None), ("Which weather?", "mcp")):
         message = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": prompt}]}
-        assert think({**asked, "input": [lead, message]}, RULES)[-1].get("namespace") == space
+        assert respond({**asked, "input": [lead, message]}, RULES)[-1].get("namespace") == space
 
 
 def test_images_are_counted():
@@ -152,11 +145,11 @@ def test_images_are_counted():
         "role": "user",
         "content": [{"type": "input_image", "image_url": "data:"}] * 2,
     }
-    assert text_of(think(body("Look", picture), RULES)).startswith("I see 2 images.")
+    assert text_of(respond(body("Look", picture), RULES)).startswith("I see 2 images.")
 
 
 def test_a_search_comes_as_a_hosted_call_and_a_cited_text():
-    items = think(body("Search for the news", tools=[{"type": "web_search"}]), RULES)
+    items = respond(body("Search for the news", tools=[{"type": "web_search"}]), RULES)
     part = items[-1]["content"][0]
     note = part["annotations"][0]
     assert items[0]["type"] == "web_search_call"
@@ -164,14 +157,14 @@ def test_a_search_comes_as_a_hosted_call_and_a_cited_text():
     assert part["text"][note["start_index"] : note["end_index"]] == note["title"]
 
 
-def test_json_is_answered_where_json_is_asked_for():
+def test_the_answer_is_json_where_json_is_requested():
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     forms: list[dict[str, Any]] = [
         {"type": "json_object"},
         {"type": "json_schema", "name": "x", "schema": schema},
     ]
     answers = [
-        json.loads(text_of(think(body("Where is Bern?", text={"format": form}), RULES))) for form in forms
+        json.loads(text_of(respond(body("Where is Bern?", text={"format": form}), RULES))) for form in forms
     ]
     assert list(answers[0]) == ["answer"]
     assert answers[1] == {"city": "Bern"}
@@ -218,9 +211,9 @@ def test_the_subject_is_the_quoted_text_else_the_last_name_else_all(prompt, subj
     assert salient(prompt) == subject
 
 
-def test_usage_adds_up_and_keeps_parts_within_their_wholes():
+def test_usage_adds_up_and_no_part_exceeds_its_whole():
     asked = body("Hello", reasoning={"effort": "low", "summary": "auto"})
-    counted = usage(asked, think(asked, RULES), cached=10**6)
+    counted = usage(asked, respond(asked, RULES), cached=10**6)
     assert counted["total_tokens"] == counted["input_tokens"] + counted["output_tokens"]
     assert counted["input_tokens_details"]["cached_tokens"] == counted["input_tokens"]
     assert 0 < counted["output_tokens_details"]["reasoning_tokens"] < counted["output_tokens"]
@@ -233,7 +226,7 @@ def test_an_inline_image_costs_a_flat_number_of_tokens():
 def test_only_a_repeated_session_finds_its_common_prefix_cached():
     cache = PrefixCache()
     first = body("word " * 1000)
-    longer = body("word " * 1000, *think(first, RULES))
+    longer = body("word " * 1000, *respond(first, RULES))
     assert cache.cached_tokens("one", first) == 0
     cached = cache.cached_tokens("one", longer)
     assert cached > 1000

@@ -1,4 +1,4 @@
-"""The simulator streams an answer as the real backend does: numbered, in small pieces, each item whole."""
+"""The simulated stream has the real one's form: numbered events, small deltas, each item complete."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def test_the_last_event_has_usage_and_no_output():
         ("response.custom_tool_call_input.delta", 3, CUSTOM["input"]),
     ],
 )
-def test_deltas_are_several_padded_and_join_to_the_whole(kind, place, expected):
+def test_deltas_are_padded_and_join_to_the_whole(kind, place, expected):
     deltas = of(kind, played())
     assert len(deltas) > 1
     assert "".join(delta["delta"] for delta in deltas) == expected
@@ -67,7 +67,7 @@ def test_deltas_are_several_padded_and_join_to_the_whole(kind, place, expected):
     assert all(delta["obfuscation"] for delta in deltas)
 
 
-def test_each_item_is_added_empty_and_done_whole_under_one_id_of_its_kind():
+def test_each_item_is_added_empty_and_done_whole_with_one_id_of_its_kind():
     stream = played()
     added = [event["item"] for event in of("response.output_item.added", stream)]
     done = [event["item"] for event in of("response.output_item.done", stream)]

@@ -1,11 +1,11 @@
-"""The simulator refuses what the real backend refuses, with its status and body."""
+"""The simulator refuses what the real backend refuses, with the same status and body."""
 
 from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Rules, opens, refuse, seal
+from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Policy, opens, refuse, seal
 
 from .requests import (
     ABSENT,
@@ -75,11 +75,11 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("body", ACCEPTED.values(), ids=ACCEPTED)
-def test_a_right_request_is_accepted(body):
+def test_a_valid_request_is_accepted(body):
     assert refuse(body, JSON, RULES) is None
 
 
-def test_both_lanes_are_open_to_a_model_flagged_for_lite():
+def test_both_request_shapes_are_open_to_a_model_flagged_for_lite():
     assert refuse(lite(TOOL), LITE, RULES) is None
     assert refuse(classic(model="gpt-5.6-sol"), JSON, RULES) is None
 
@@ -112,7 +112,7 @@ def test_a_refusal_in_the_fastapi_shape_has_the_exact_body(body, text):
 
 
 @pytest.mark.parametrize("sent", ["application/json; charset=utf-8", "text/plain", ""])
-def test_only_the_exact_content_type_is_taken(sent):
+def test_only_the_exact_content_type_is_accepted(sent):
     assert message_of(refuse(classic(), {"content-type": sent}, RULES)) == "Unsupported content type"
 
 
@@ -127,16 +127,16 @@ def test_instructions_come_before_store_and_store_before_stream():
 
 UNSUPPORTED = {
     "an unlisted effort": classic(reasoning={"effort": "minimal"}),
-    "ultra, which is max on the wire": classic(model="gpt-5.6-sol", reasoning={"effort": "ultra"}),
-    "the context of the other lane": classic(reasoning={"context": "all_turns"}),
+    "ultra, which is sent as max": classic(model="gpt-5.6-sol", reasoning={"effort": "ultra"}),
+    "the context of the other shape": classic(reasoning={"context": "all_turns"}),
     "an unlisted tier": classic(service_tier="flex"),
-    "the tier by its user word": classic(service_tier="fast"),
+    "the tier by its display name": classic(service_tier="fast"),
     "verbosity where there is none": classic(model="gpt-5.3-codex-spark", text={"verbosity": "low"}),
 }
 
 
 @pytest.mark.parametrize("body", UNSUPPORTED.values(), ids=UNSUPPORTED)
-def test_a_value_that_the_model_does_not_take_is_unsupported(body):
+def test_a_value_that_the_model_does_not_support_is_unsupported(body):
     assert code_of(refuse(body, JSON, RULES)) == "unsupported_value"
 
 
@@ -161,28 +161,28 @@ def test_an_id_without_its_content_is_not_found(item):
 @pytest.mark.parametrize(
     "blob",
     [
-        seal("hm", Rules("acc_2", {}), "gpt-5.5"),
+        seal("hm", Policy("acc_2", {}), "gpt-5.5"),
         seal("hm", RULES, "gpt-5.2"),
-        seal("hm", Rules("acc_1", {}, encryption_key="newer"), "gpt-5.5"),
+        seal("hm", Policy("acc_1", {}, encryption_key="newer"), "gpt-5.5"),
         "gAAAAAB",
         "gAAAAABx",
         "made up",
         "",
     ],
 )
-def test_reasoning_of_another_account_model_or_key_does_not_open(blob):
+def test_reasoning_of_another_account_model_or_key_is_not_readable(blob):
     assert (
         code_of(refuse(classic(input=[thought(blob), says("Hi")]), JSON, RULES))
         == "invalid_encrypted_content"
     )
 
 
-def test_a_seal_opens_where_it_was_made_and_shows_nothing_in_the_rules():
+def test_ciphertext_is_readable_where_it_was_made_and_the_key_stays_hidden():
     blob = seal("a thought", RULES, "gpt-5.5")
     assert blob.startswith("gAAA")
     assert opens(blob, RULES, "gpt-5.5")
     assert not opens(blob[:-4] + "AAAA", RULES, "gpt-5.5")
-    assert "a key" not in repr(Rules("acc_1", {}, encryption_key="a key"))
+    assert "a key" not in repr(Policy("acc_1", {}, encryption_key="a key"))
 
 
 LITE_FAULTS = {
@@ -203,12 +203,12 @@ LITE_FAULTS = {
 
 
 @pytest.mark.parametrize(("body", "text"), LITE_FAULTS.values(), ids=LITE_FAULTS)
-def test_the_lite_lane_has_its_own_shape(body, text):
+def test_lite_has_its_own_shape(body, text):
     assert message_of(refuse(body, LITE, RULES)).startswith(text)
 
 
-def test_a_model_that_requires_lite_is_not_found_on_the_classic_lane():
-    rules = Rules("acc_1", RULES.models, require_lite=frozenset({"gpt-5.6-sol"}))
+def test_a_model_that_requires_lite_is_not_found_in_the_classic_shape():
+    rules = Policy("acc_1", RULES.models, require_lite=frozenset({"gpt-5.6-sol"}))
     refused = refuse(classic(model="gpt-5.6-sol"), JSON, rules)
     assert refused is not None
     assert (refused.status, message_of(refused)) == (404, "Model not found gpt-5.6-sol")
@@ -230,13 +230,13 @@ def test_a_model_that_requires_lite_is_not_found_on_the_classic_lane():
     ],
 )
 def test_the_gate_compares_versions_part_by_part(gate, headers, expected):
-    rules = Rules("acc_1", RULES.models, version_gate=gate)
+    rules = Policy("acc_1", RULES.models, version_gate=gate)
     refused = refuse(classic(model="gpt-5.6-terra"), {**JSON, **headers}, rules)
     assert (refused and refused.status) == expected
 
 
 def test_a_refused_tier_is_an_unsupported_parameter():
-    rules = Rules("acc_1", RULES.models, tier_refused=True)
+    rules = Policy("acc_1", RULES.models, tier_refused=True)
     refused = refuse(classic(service_tier="priority"), JSON, rules)
     assert message_of(refused) == "Unsupported parameter: service_tier"
 
@@ -287,7 +287,7 @@ NEAR = st.recursive(
 
 @settings(max_examples=150)
 @given(body=ANY_JSON, near=NEAR, field=st.sampled_from([*sorted(classic()), "tools", "text", "tool_choice"]))
-def test_no_json_value_makes_it_raise(body, near, field):
+def test_no_json_value_raises(body, near, field):
     assert refuse(body, JSON, RULES) is not None
     for value in (near, [near], {"type": near}, [{"type": "message", "role": "user", "content": near}]):
         refuse(classic(**{field: value}), JSON, RULES)

@@ -1,4 +1,4 @@
-"""The simulator looks at every field of a request and names the one that is wrong."""
+"""The simulator looks at every field of a request and names the invalid one."""
 
 import pytest
 
@@ -20,7 +20,7 @@ ERRORS = {
         "No tool call found for function call output with call_id call_1.",
     ),
     "two calls of one id": (classic(input=[call(), call(), result()]), "Duplicate item found"),
-    "a namespace nobody declared": (
+    "an undeclared namespace": (
         classic(input=[call(namespace="mcp"), result()]),
         "Unknown parameter: 'input[0].namespace'.",
     ),
@@ -59,7 +59,7 @@ ERRORS = {
     ),
     "an empty image": (classic(input=[image("data:image/png;base64,")]), "The image data you"),
     "a bitmap": (classic(input=[image("data:image/bmp;base64,AAAA")]), "The image data you"),
-    "an image for a blind model": (
+    "an image for a model without images": (
         classic(model="gpt-5.3-codex-spark", input=[image(PIXEL)]),
         "Unsupported value: 'input_image'",
     ),
@@ -80,7 +80,7 @@ ERRORS = {
         classic(tools=[{**TOOL, "input_schema": {}}]),
         "Unknown parameter: 'tools[0].input_schema'.",
     ),
-    "parameters that are no object": (
+    "parameters that are not an object": (
         classic(tools=[{**TOOL, "parameters": {"type": "string"}}]),
         "Invalid schema",
     ),
@@ -108,7 +108,7 @@ ERRORS = {
         classic(text={"format": {"type": "json_schema", "schema": {}}}),
         "Missing required parameter: 'text.format.name'.",
     ),
-    "a description that is no text": (
+    "a description that is not text": (
         classic(tools=[{**TOOL, "description": 1}]),
         "Invalid type for 'tools[0].desc",
     ),
@@ -154,7 +154,7 @@ ERRORS = {
         classic(text={"format": {"type": "json_schema", "name": "a b", "schema": {}}}),
         "Invalid value: 'a b'.",
     ),
-    "metadata that is no text": (classic(client_metadata={"a": 1}), "Invalid type for 'client_metadata'"),
+    "metadata that is not text": (classic(client_metadata={"a": 1}), "Invalid type for 'client_metadata'"),
     "an unknown stream option": (classic(stream_options={"include_usage": True}), "Invalid value: {"),
     "an id of another kind": (
         classic(input=[{**says("Hi", "assistant"), "id": "rs_1"}]),
@@ -190,7 +190,7 @@ ERRORS = {
         "No tool call found for custom tool call output with call_id call_1.",
     ),
     "nothing to answer": (classic(input=[]), 'One of "input"'),
-    "additional tools on the classic lane": (
+    "additional tools in the classic shape": (
         classic(input=[{"type": "additional_tools", "role": "developer", "tools": []}]),
         "Invalid value: 'additional_tools'.",
     ),
@@ -198,7 +198,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("body", "text"), ERRORS.values(), ids=ERRORS)
-def test_a_refusal_in_the_responses_shape_names_what_is_wrong(body, text):
+def test_a_refusal_in_the_responses_shape_names_the_invalid_field(body, text):
     refused = refuse(body, JSON, RULES)
     assert refused is not None
     assert refused.status == 400

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..rules import (
-    Asked,
+    Incoming,
     Json,
     Refused,
     as_list,
@@ -103,14 +103,14 @@ _DATA_URL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,(.+)", re.DOTAL
 _BAD_IMAGE = "The image data you provided does not represent a valid image. Please check your input."
 
 
-def _system(asked: Asked) -> Refused | None:
-    if any(item.get("role") == "system" for item in asked.items):
+def _system(request: Incoming) -> Refused | None:
+    if any(item.get("role") == "system" for item in request.items):
         return detail("System messages are not allowed")
     return None
 
 
-def _shapes(asked: Asked) -> Refused | None:
-    faults = (_shape_fault(item, f"input[{place}]") for place, item in enumerate(asked.items))
+def _shapes(request: Incoming) -> Refused | None:
+    faults = (_shape_fault(item, f"input[{place}]") for place, item in enumerate(request.items))
     return next((fault for fault in faults if fault), None)
 
 
@@ -166,11 +166,11 @@ def _not_persisted(name: object) -> Refused:
     )
 
 
-def _words(asked: Asked) -> Refused | None:
+def _words(request: Incoming) -> Refused | None:
     """Hold roles, phases and the place of `additional_tools` to the values there are."""
-    for place, item in enumerate(asked.items):
+    for place, item in enumerate(request.items):
         role, phase, tools = item.get("role"), item.get("phase"), item["type"] == "additional_tools"
-        if tools and (place or not asked.lite):
+        if tools and (place or not request.lite):
             return wrong_value(f"input[{place}].type", "additional_tools")
         allowed = ("developer",) if tools else _ROLES
         if role is not None and role not in allowed:
@@ -180,10 +180,10 @@ def _words(asked: Asked) -> Refused | None:
     return None
 
 
-def _parts(asked: Asked) -> Refused | None:
-    for param, parts, allowed in _part_lists(asked.items):
+def _parts(request: Incoming) -> Refused | None:
+    for param, parts, allowed in _part_lists(request.items):
         for place, part in enumerate(parts):
-            fault = _part_fault(part, f"{param}[{place}]", allowed, asked)
+            fault = _part_fault(part, f"{param}[{place}]", allowed, request)
             if fault:
                 return fault
     return None
@@ -202,7 +202,7 @@ def _part_lists(items: list[Json]) -> Iterator[tuple[str, list[Any], tuple[str, 
             yield f"input[{place}].content", as_list(item.get("content")), _PARTS["thought"]
 
 
-def _part_fault(part: object, param: str, allowed: tuple[str, ...], asked: Asked) -> Refused | None:
+def _part_fault(part: object, param: str, allowed: tuple[str, ...], request: Incoming) -> Refused | None:
     if not isinstance(part, dict):
         return wrong_type(param, "an object")
     kind = part.get("type")
@@ -216,12 +216,12 @@ def _part_fault(part: object, param: str, allowed: tuple[str, ...], asked: Asked
     strange = next((field for field in part if field not in ("type", needed, *others)), None)
     if strange is not None:
         return unknown(f"{param}.{strange}")
-    return _image_fault(part, param, asked) if kind == "input_image" else None
+    return _image_fault(part, param, request) if kind == "input_image" else None
 
 
-def _image_fault(part: Json, param: str, asked: Asked) -> Refused | None:
-    if "image" not in as_list(asked.entry.get("input_modalities", ["image"])):
-        return unsupported(f"{param}.type", "input_image", asked.slug)
+def _image_fault(part: Json, param: str, request: Incoming) -> Refused | None:
+    if "image" not in as_list(request.entry.get("input_modalities", ["image"])):
+        return unsupported(f"{param}.type", "input_image", request.slug)
     if part.get("detail", "auto") not in _DETAILS:
         return wrong_value(f"{param}.detail", part["detail"], _DETAILS)
     return None if _is_image(part["image_url"]) else error(_BAD_IMAGE, param)
@@ -237,8 +237,8 @@ def _is_image(url: str) -> bool:
         return False
 
 
-def _names(asked: Asked) -> Refused | None:
-    for place, item in enumerate(asked.items):
+def _names(request: Incoming) -> Refused | None:
+    for place, item in enumerate(request.items):
         if item["type"] in ("function_call", "custom_tool_call"):
             fault = name_fault(item["name"], f"input[{place}].name")
             if fault:
@@ -246,11 +246,11 @@ def _names(asked: Asked) -> Refused | None:
     return None
 
 
-def _sealed(asked: Asked) -> Refused | None:
+def _sealed(request: Incoming) -> Refused | None:
     """Open every sealed thought: it is bound to account and model (docs/backend.md, Reasoning replay)."""
-    blobs = (item["encrypted_content"] for item in asked.items if item.get("encrypted_content") is not None)
+    blobs = (item["encrypted_content"] for item in request.items if item.get("encrypted_content") is not None)
     for blob in blobs:
-        if not opens(blob, asked.rules, asked.slug):
+        if not opens(blob, request.policy, request.slug):
             shown = f"{blob[:4]}...{blob[-4:]}"
             text = f"The encrypted content {shown} could not be verified. "
             reason = "Reason: Encrypted content could not be decrypted or parsed."
@@ -258,7 +258,7 @@ def _sealed(asked: Asked) -> Refused | None:
     return None
 
 
-ITEM_CHECKS: tuple[Callable[[Asked], Refused | None], ...] = (
+ITEM_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (
     _system,
     _shapes,
     _words,

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..rules import (
-    Asked,
+    Incoming,
     Json,
     Refused,
     as_list,
@@ -37,100 +37,100 @@ _CODEX_AGENT = re.compile(r"codex[\w-]*/(\d+(?:\.\d+)*)", re.IGNORECASE)
 _LITE_PARALLEL = "X-OpenAI-Internal-Codex-Responses-Lite requires `parallel_tool_calls` to be false."
 
 
-def _known(asked: Asked) -> Refused | None:
-    if asked.entry:
+def _known(request: Incoming) -> Refused | None:
+    if request.entry:
         return None
-    return detail(f"The '{asked.slug}' model is not supported when using Codex with a ChatGPT account.")
+    return detail(f"The '{request.slug}' model is not supported when using Codex with a ChatGPT account.")
 
 
-def _version(asked: Asked) -> Refused | None:
+def _version(request: Incoming) -> Refused | None:
     """Compare the client version part by part with what the model asks for (docs/backend.md, Gates)."""
-    needed = _parts(asked.entry.get("minimal_client_version"))
-    shaped = _CODEX_AGENT.match(asked.headers.get("user-agent", ""))
-    sent = asked.headers.get("version") or (shaped.group(1) if shaped else None)
+    needed = _parts(request.entry.get("minimal_client_version"))
+    shaped = _CODEX_AGENT.match(request.headers.get("user-agent", ""))
+    sent = request.headers.get("version") or (shaped.group(1) if shaped else None)
     if not needed:
         return None
     if sent is None:
-        return _not_found(asked) if asked.rules.version_gate == "strict" else None
+        return _not_found(request) if request.policy.version_gate == "strict" else None
     if _parts(sent) >= needed:
         return None
     return detail(
-        f"The '{asked.slug}' model requires a newer version of Codex. "
+        f"The '{request.slug}' model requires a newer version of Codex. "
         "Please upgrade to the latest app or CLI and try again."
     )
 
 
-def _lane(asked: Asked) -> Refused | None:
-    if asked.lite and not asked.entry.get("use_responses_lite"):
-        return unsupported("model", asked.slug, asked.slug)
-    if not asked.lite and asked.slug in asked.rules.require_lite:
-        return _not_found(asked)
+def _request_shape(request: Incoming) -> Refused | None:
+    if request.lite and not request.entry.get("use_responses_lite"):
+        return unsupported("model", request.slug, request.slug)
+    if not request.lite and request.slug in request.policy.require_lite:
+        return _not_found(request)
     return None
 
 
-def _parallel(asked: Asked) -> Refused | None:
-    parallel = asked.body.get("parallel_tool_calls")
-    if asked.lite and parallel is not False:
+def _parallel(request: Incoming) -> Refused | None:
+    parallel = request.body.get("parallel_tool_calls")
+    if request.lite and parallel is not False:
         return error(_LITE_PARALLEL, "parallel_tool_calls", "unsupported_value")
     if parallel is None or isinstance(parallel, bool):
         return None
     return wrong_type("parallel_tool_calls", "a boolean")
 
 
-def _reasoning(asked: Asked) -> Refused | None:
-    reasoning = asked.body.get("reasoning")
+def _reasoning(request: Incoming) -> Refused | None:
+    reasoning = request.body.get("reasoning")
     if reasoning is None:
-        return unsupported("reasoning.context", None, asked.slug, ("all_turns",)) if asked.lite else None
+        return unsupported("reasoning.context", None, request.slug, ("all_turns",)) if request.lite else None
     if not isinstance(reasoning, dict):
         return wrong_type("reasoning", "an object")
     strange = next((key for key in reasoning if key not in ("effort", "summary", "context")), None)
     if strange is not None:
         return unknown(f"reasoning.{strange}")
-    return _effort(asked, reasoning) or _summary(asked, reasoning) or _context(asked, reasoning)
+    return _effort(request, reasoning) or _summary(request, reasoning) or _context(request, reasoning)
 
 
-def _effort(asked: Asked, reasoning: Json) -> Refused | None:
+def _effort(request: Incoming, reasoning: Json) -> Refused | None:
     effort = reasoning.get("effort")
     if effort is None:
         return None
     if not isinstance(effort, str):
         return wrong_type("reasoning.effort", "a string")
     # The catalogue lists "ultra", a client's word; on the wire it is "max".
-    listed = [level for level in _levels(asked.entry) if level != "ultra"] or list(_EFFORTS)
-    return None if effort in listed else unsupported("reasoning.effort", effort, asked.slug, listed)
+    listed = [level for level in _levels(request.entry) if level != "ultra"] or list(_EFFORTS)
+    return None if effort in listed else unsupported("reasoning.effort", effort, request.slug, listed)
 
 
-def _summary(asked: Asked, reasoning: Json) -> Refused | None:
+def _summary(request: Incoming, reasoning: Json) -> Refused | None:
     summary = reasoning.get("summary")
     if summary is None:
         return None
-    if asked.entry.get("supports_reasoning_summary_parameter") is False:
-        return unsupported("reasoning.summary", summary, asked.slug)
+    if request.entry.get("supports_reasoning_summary_parameter") is False:
+        return unsupported("reasoning.summary", summary, request.slug)
     return None if summary in _SUMMARIES else wrong_value("reasoning.summary", summary, _SUMMARIES)
 
 
-def _context(asked: Asked, reasoning: Json) -> Refused | None:
+def _context(request: Incoming, reasoning: Json) -> Refused | None:
     context = reasoning.get("context")
-    if context is None and not asked.lite:
+    if context is None and not request.lite:
         return None
-    allowed = ("all_turns",) if asked.lite else _CONTEXTS
-    return None if context in allowed else unsupported("reasoning.context", context, asked.slug, allowed)
+    allowed = ("all_turns",) if request.lite else _CONTEXTS
+    return None if context in allowed else unsupported("reasoning.context", context, request.slug, allowed)
 
 
-def _tier(asked: Asked) -> Refused | None:
-    if "service_tier" not in asked.body:
+def _tier(request: Incoming) -> Refused | None:
+    if "service_tier" not in request.body:
         return None
-    if asked.rules.tier_refused:
+    if request.policy.tier_refused:
         return detail("Unsupported parameter: service_tier")
-    tier = asked.body["service_tier"]
-    listed = [as_object(one).get("id") for one in as_list(asked.entry.get("service_tiers"))]
+    tier = request.body["service_tier"]
+    listed = [as_object(one).get("id") for one in as_list(request.entry.get("service_tiers"))]
     if tier is None or tier in listed:
         return None
-    return unsupported("service_tier", tier, asked.slug, listed)
+    return unsupported("service_tier", tier, request.slug, listed)
 
 
-def _text(asked: Asked) -> Refused | None:
-    text = asked.body.get("text")
+def _text(request: Incoming) -> Refused | None:
+    text = request.body.get("text")
     if text is None:
         return None
     if not isinstance(text, dict):
@@ -138,19 +138,19 @@ def _text(asked: Asked) -> Refused | None:
     strange = next((key for key in text if key not in ("verbosity", "format")), None)
     if strange is not None:
         return unknown(f"text.{strange}")
-    return _verbosity(asked, text) or _format(asked, text)
+    return _verbosity(request, text) or _format(request, text)
 
 
-def _verbosity(asked: Asked, text: Json) -> Refused | None:
+def _verbosity(request: Incoming, text: Json) -> Refused | None:
     verbosity = text.get("verbosity")
     if verbosity is None:
         return None
-    if not asked.entry.get("support_verbosity"):
-        return unsupported("text.verbosity", verbosity, asked.slug)
+    if not request.entry.get("support_verbosity"):
+        return unsupported("text.verbosity", verbosity, request.slug)
     return None if verbosity in _VERBOSITIES else wrong_value("text.verbosity", verbosity, _VERBOSITIES)
 
 
-def _format(asked: Asked, text: Json) -> Refused | None:
+def _format(request: Incoming, text: Json) -> Refused | None:
     chosen = text.get("format")
     if chosen is None:
         return None
@@ -162,11 +162,11 @@ def _format(asked: Asked, text: Json) -> Refused | None:
     strange = next((key for key in chosen if key not in _FORMATS[kind]), None)
     if strange is not None:
         return unknown(f"text.format.{strange}")
-    return _schema_format(chosen) if kind == "json_schema" else _json_word(asked, kind)
+    return _schema_format(chosen) if kind == "json_schema" else _json_word(request, kind)
 
 
-def _json_word(asked: Asked, kind: str) -> Refused | None:
-    if kind != "json_object" or "json" in repr(asked.body.get("input")).lower():
+def _json_word(request: Incoming, kind: str) -> Refused | None:
+    if kind != "json_object" or "json" in repr(request.body.get("input")).lower():
         return None
     return error(
         "Response input messages must contain the word 'json' in some form "
@@ -209,14 +209,14 @@ def _parts(version: object) -> tuple[int, ...]:
     return ()
 
 
-def _not_found(asked: Asked) -> Refused:
-    return detail(f"Model not found {asked.slug}", 404)
+def _not_found(request: Incoming) -> Refused:
+    return detail(f"Model not found {request.slug}", 404)
 
 
-MODEL_CHECKS: tuple[Callable[[Asked], Refused | None], ...] = (
+MODEL_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (
     _known,
     _version,
-    _lane,
+    _request_shape,
     _parallel,
     _reasoning,
     _tier,

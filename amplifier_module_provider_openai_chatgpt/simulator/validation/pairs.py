@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..rules import Asked, Refused, error, unknown
+from ..rules import Incoming, Refused, error, unknown
 from .tools import declared_names
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ _NAMES = {"custom_tool_call": "custom tool call", "tool_search_call": "tool sear
 _LONGEST_CALL_ID = 64
 
 
-def _call_ids(asked: Asked) -> Refused | None:
+def _call_ids(request: Incoming) -> Refused | None:
     """Hold call ids to 1 to 64 characters, and each to one call and one result."""
     seen: set[tuple[bool, str]] = set()
-    for place, item in enumerate(asked.items):
+    for place, item in enumerate(request.items):
         call_id = item.get("call_id")
         if not isinstance(call_id, str):
             continue
@@ -41,10 +41,10 @@ def _call_ids(asked: Asked) -> Refused | None:
     return None
 
 
-def _pairs(asked: Asked) -> Refused | None:
+def _pairs(request: Incoming) -> Refused | None:
     """Every result follows its call, and every call has its result somewhere behind it."""
     open_calls: dict[tuple[str, str], str] = {}
-    for item in asked.items:
+    for item in request.items:
         kind = item["type"]
         if kind in _PAIRS:
             open_calls[_PAIRS[kind], item["call_id"]] = _NAMES.get(kind, "function call")
@@ -62,13 +62,13 @@ def _no_call(kind: str, call_id: str) -> Refused:
     return error(f"No tool call found for {next(calls)} output with call_id {call_id}.", "input")
 
 
-def _namespaces(asked: Asked) -> Refused | None:
+def _namespaces(request: Incoming) -> Refused | None:
     """A namespace must be declared by this request, and named where the tool is only found there."""
-    declared = set(declared_names(asked.tools))
+    declared = set(declared_names(request.tools))
     spaces = {space for space, _ in declared}
     plain = {name for space, name in declared if not space}
     spaced = {name for space, name in declared if space}
-    for place, item in enumerate(asked.items):
+    for place, item in enumerate(request.items):
         if item["type"] not in ("function_call", "custom_tool_call"):
             continue
         space, name = item.get("namespace"), item["name"]
@@ -83,4 +83,4 @@ def _namespaces(asked: Asked) -> Refused | None:
     return None
 
 
-PAIR_CHECKS: tuple[Callable[[Asked], Refused | None], ...] = (_call_ids, _pairs, _namespaces)
+PAIR_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (_call_ids, _pairs, _namespaces)

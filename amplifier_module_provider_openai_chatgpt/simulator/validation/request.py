@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..rules import Asked, Refused, Rules, detail, error, missing, opens, seal, wrong_type, wrong_value
+from ..rules import Incoming, Policy, Refused, detail, error, missing, opens, seal, wrong_type, wrong_value
 from ..usage import prompt_tokens
 from .items import ITEM_CHECKS
 from .model import MODEL_CHECKS
@@ -14,7 +14,7 @@ from .tools import TOOL_CHECKS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Refused", "Rules", "opens", "refuse", "seal"]
+__all__ = ["Policy", "Refused", "opens", "refuse", "seal"]
 
 _LITE_FIELDS = frozenset(
     {
@@ -46,7 +46,7 @@ _LONGEST_KEY = 64
 _OVERFLOW = "Your input exceeds the context window of this model. Please adjust your input and try again."
 
 
-def refuse(body: object, headers: Mapping[str, str], rules: Rules) -> Refused | None:
+def refuse(body: object, headers: Mapping[str, str], policy: Policy) -> Refused | None:
     """Return why the backend refuses this request, or None where it would answer.
 
     `body` is any JSON value; nothing is raised for whatever it is.
@@ -56,34 +56,34 @@ def refuse(body: object, headers: Mapping[str, str], rules: Rules) -> Refused | 
         return detail("Unsupported content type")
     if not isinstance(body, dict):
         return detail("Request body must be a JSON object")
-    asked = Asked(body, lowered, rules)
-    refusals = (check(asked) for check in _CHECKS)
+    request = Incoming(body, lowered, policy)
+    refusals = (check(request) for check in _CHECKS)
     return next((refusal for refusal in refusals if refusal), None)
 
 
-def _fields(asked: Asked) -> Refused | None:
-    allowed = _LITE_FIELDS if asked.lite else _CLASSIC_FIELDS
-    strange = next((field for field in asked.body if field not in allowed), None)
+def _fields(request: Incoming) -> Refused | None:
+    allowed = _LITE_FIELDS if request.lite else _CLASSIC_FIELDS
+    strange = next((field for field in request.body if field not in allowed), None)
     return None if strange is None else detail(f"Unsupported parameter: {strange}")
 
 
-def _instructions(asked: Asked) -> Refused | None:
-    instructions = asked.body.get("instructions")
-    if asked.lite or (isinstance(instructions, str) and instructions):
+def _instructions(request: Incoming) -> Refused | None:
+    instructions = request.body.get("instructions")
+    if request.lite or (isinstance(instructions, str) and instructions):
         return None
     return detail("Instructions are required")
 
 
-def _store(asked: Asked) -> Refused | None:
-    return None if asked.body.get("store") is False else detail("Store must be set to false")
+def _store(request: Incoming) -> Refused | None:
+    return None if request.body.get("store") is False else detail("Store must be set to false")
 
 
-def _stream(asked: Asked) -> Refused | None:
-    return None if asked.body.get("stream") is True else detail("Stream must be set to true")
+def _stream(request: Incoming) -> Refused | None:
+    return None if request.body.get("stream") is True else detail("Stream must be set to true")
 
 
-def _input(asked: Asked) -> Refused | None:
-    items = asked.body.get("input")
+def _input(request: Incoming) -> Refused | None:
+    items = request.body.get("input")
     if not isinstance(items, list):
         return detail("Input must be a list")
     if not items:
@@ -92,8 +92,8 @@ def _input(asked: Asked) -> Refused | None:
     return None if odd is None else wrong_type(f"input[{odd}]", "an input item")
 
 
-def _include(asked: Asked) -> Refused | None:
-    include = asked.body.get("include")
+def _include(request: Incoming) -> Refused | None:
+    include = request.body.get("include")
     if include is None:
         return None
     if not isinstance(include, list):
@@ -104,8 +104,8 @@ def _include(asked: Asked) -> Refused | None:
     return None
 
 
-def _stream_options(asked: Asked) -> Refused | None:
-    options = asked.body.get("stream_options")
+def _stream_options(request: Incoming) -> Refused | None:
+    options = request.body.get("stream_options")
     if options is None or options == {}:
         return None
     if options == {"reasoning_summary_delivery": "sequential_cutoff"}:
@@ -113,8 +113,8 @@ def _stream_options(asked: Asked) -> Refused | None:
     return wrong_value("stream_options", options)
 
 
-def _client_metadata(asked: Asked) -> Refused | None:
-    metadata = asked.body.get("client_metadata")
+def _client_metadata(request: Incoming) -> Refused | None:
+    metadata = request.body.get("client_metadata")
     if metadata is None:
         return None
     if isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values()):
@@ -122,8 +122,8 @@ def _client_metadata(asked: Asked) -> Refused | None:
     return wrong_type("client_metadata", "an object of strings")
 
 
-def _cache_key(asked: Asked) -> Refused | None:
-    key = asked.body.get("prompt_cache_key")
+def _cache_key(request: Incoming) -> Refused | None:
+    key = request.body.get("prompt_cache_key")
     if key is None:
         return None
     if not isinstance(key, str):
@@ -138,24 +138,24 @@ def _cache_key(asked: Asked) -> Refused | None:
     )
 
 
-def _session(asked: Asked) -> Refused | None:
+def _session(request: Incoming) -> Refused | None:
     """Hold the session header to a UUIDv7 (docs/backend.md, Prompt cache)."""
-    session = asked.headers.get("session-id")
+    session = request.headers.get("session-id")
     return None if session is None or _UUID7.fullmatch(session) else wrong_value("session-id", session)
 
 
-def _overflow(asked: Asked) -> Refused | None:
-    window = asked.entry.get("context_window") or asked.entry.get("max_context_window")
-    if not isinstance(window, int) or prompt_tokens(asked.body) <= window:
+def _overflow(request: Incoming) -> Refused | None:
+    window = request.entry.get("context_window") or request.entry.get("max_context_window")
+    if not isinstance(window, int) or prompt_tokens(request.body) <= window:
         return None
     return error(_OVERFLOW, "input", "context_length_exceeded")
 
 
-def _model_given(asked: Asked) -> Refused | None:
-    return None if asked.slug else missing("model")
+def _model_given(request: Incoming) -> Refused | None:
+    return None if request.slug else missing("model")
 
 
-_CHECKS: tuple[Callable[[Asked], Refused | None], ...] = (
+_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (
     _fields,
     _instructions,
     _store,

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..rules import Asked, Json, Refused, as_list, as_object, error, missing, unknown, wrong_type, wrong_value
+from ..rules import (
+    Incoming,
+    Json,
+    Refused,
+    as_list,
+    as_object,
+    error,
+    missing,
+    unknown,
+    wrong_type,
+    wrong_value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,34 +182,34 @@ _TOOL_CHECKS: dict[str, Callable[[Json, str], Refused | None]] = {
 }
 
 
-def _classic_tools(asked: Asked) -> Refused | None:
-    tools = asked.body.get("tools")
-    return None if asked.lite or tools is None else tools_fault(tools, "tools")
+def _classic_tools(request: Incoming) -> Refused | None:
+    tools = request.body.get("tools")
+    return None if request.lite or tools is None else tools_fault(tools, "tools")
 
 
-def _lite_tools(asked: Asked) -> Refused | None:
+def _lite_tools(request: Incoming) -> Refused | None:
     """In Lite the tools lead the input, and plain ones are wrapped in a namespace (docs/backend.md, Lite)."""
-    if not asked.lite:
+    if not request.lite:
         return None
-    first = asked.items[0]
+    first = request.items[0]
     if first.get("type") != "additional_tools":
         return wrong_value("input[0].type", first.get("type"), ("additional_tools",))
     return tools_fault(first.get("tools"), "input[0].tools", _IN_LITE)
 
 
-def _choice(asked: Asked) -> Refused | None:
-    choice = asked.body.get("tool_choice")
+def _choice(request: Incoming) -> Refused | None:
+    choice = request.body.get("tool_choice")
     if choice is None:
         return None
     if isinstance(choice, str):
-        return _mode_fault(choice, asked)
+        return _mode_fault(choice, request)
     if not isinstance(choice, dict):
         return wrong_type("tool_choice", "a string or an object")
     kind = choice.get("type")
     if kind in _HOSTED:
-        found = any(tool.get("type") == kind for tool in asked.tools)
+        found = any(tool.get("type") == kind for tool in request.tools)
     elif kind in _NAMED:
-        found = choice.get("name") in [name for _, name in declared_names(asked.tools)]
+        found = choice.get("name") in [name for _, name in declared_names(request.tools)]
     else:
         return wrong_value("tool_choice.type", kind, (*_NAMED, *_HOSTED))
     strange = next((field for field in choice if field not in ("type", "name")), None)
@@ -207,12 +218,12 @@ def _choice(asked: Asked) -> Refused | None:
     return None if found else error(f"Tool choice '{kind}' not found in 'tools' parameter.", "tool_choice")
 
 
-def _mode_fault(choice: str, asked: Asked) -> Refused | None:
+def _mode_fault(choice: str, request: Incoming) -> Refused | None:
     if choice not in _MODES:
         return wrong_value("tool_choice", choice, _MODES)
-    if choice == "required" and not asked.tools:
+    if choice == "required" and not request.tools:
         return error("Tool choice 'required' must be specified with 'tools' parameter.", "tool_choice")
     return None
 
 
-TOOL_CHECKS: tuple[Callable[[Asked], Refused | None], ...] = (_classic_tools, _lite_tools, _choice)
+TOOL_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (_classic_tools, _lite_tools, _choice)
