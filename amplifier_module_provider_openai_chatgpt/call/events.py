@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from amplifier_core.message_models import Usage
 
     from ..protocol.blocks import Step
-    from ..request.build import Call
+    from ..protocol.call import Call
     from ..response.response import ChatGPTResponse
     from ..transport.sse import Event
 

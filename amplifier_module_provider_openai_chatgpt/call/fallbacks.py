@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amplifier_core.llm_errors import LLMError
 
     from ..models.catalogue import Catalogue
-    from ..request.build import Call
+    from ..protocol.call import Call
 
 logger = logging.getLogger(__name__)
 

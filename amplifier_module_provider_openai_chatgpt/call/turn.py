@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, MutableMapping
 
     from ..models.catalogue import Catalogue
+    from ..protocol.call import Call
     from ..quota import Quota
-    from ..request.build import Call
     from ..response.response import ChatGPTResponse
     from ..settings import Settings
     from ..transport.http_sse import Client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic_core import from_json
 
@@ -15,9 +15,20 @@ from .text import encode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..request.tool_pairing import Repair
     from .conversation import Conversation
     from .items import Item
+
+
+RepairKind: TypeAlias = Literal["missing_result", "orphan_result", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A call or result that was unpaired or repeated; ``tool_name`` is Amplifier's, empty if unknown."""
+
+    tool_call_id: str
+    tool_name: str
+    kind: RepairKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import InvalidRequestError
-
 from ..models.model import FAST_TIER, split_fast
 from ..protocol.call import Call
 from ..protocol.conversation import REMEMBERED, find_conversation
 from ..protocol.items import message, text_part
 from ..protocol.text import clean_json, clean_text, encode
-from ..settings import PROVIDER
 from .effort import choose_effort
 from .history import Reader, read_history
 from .images import Images
+from .invalid import invalid
 from .output_format import wire_format, wire_verbosity
 from .tools import ToolNames, forbids_parallel, wire_choice, wire_tools
 
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..protocol.items import Item
     from ..settings import Settings
-
-__all__ = ["Call", "build_call", "requested_model"]
 
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
 
@@ -72,7 +68,7 @@ def requested_model(request: ChatRequest, kwargs: Mapping[str, Any], default_mod
     asked = Asked(request, kwargs)["model"]
     model = default_model if asked is None or asked == "" else asked
     if not isinstance(model, str) or not model.strip():
-        raise _refused("The model must be given as text, for example gpt-5.5.")
+        raise invalid("The model must be given as text, for example gpt-5.5.")
     return clean_text(model.strip())
 
 
@@ -151,7 +147,7 @@ def _thinking(asked: Asked, settings: Settings, model: Model) -> dict[str, Any]:
 
 def _input(items: list[Item], text_format: Mapping[str, Any] | None) -> list[Item]:
     if not items:
-        raise _refused("There is nothing to answer: the request has no message with any content.")
+        raise invalid("There is nothing to answer: the request has no message with any content.")
     if text_format == {"type": "json_object"} and b"json" not in encode(items).lower():
         # The Responses API takes json_object only where the input mentions JSON.
         return [*items, message("developer", [text_part("Answer with one JSON object.")])]
@@ -168,7 +164,7 @@ def _tier(model: Model, *, fast: bool, known: bool, warn: Callable[[str], None])
 def _stop(asked: Any) -> tuple[str, ...]:
     sequences = [asked] if isinstance(asked, str) else asked or ()
     if not isinstance(sequences, list | tuple) or not all(isinstance(one, str) for one in sequences):
-        raise _refused("stop must be a text or a list of texts.")
+        raise invalid("stop must be a text or a list of texts.")
     return tuple(clean_text(one) for one in sequences if one)
 
 
@@ -180,7 +176,7 @@ def _timeout(asked: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if not math.isfinite(seconds) or seconds <= 0:
-        raise _refused("timeout must be a number of seconds above 0.")
+        raise invalid("timeout must be a number of seconds above 0.")
     return seconds
 
 
@@ -197,7 +193,3 @@ def _warner(warned: MutableSet[str]) -> Callable[[str], None]:
             logger.warning("%s", message)
 
     return warn
-
-
-def _refused(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, provider=PROVIDER)

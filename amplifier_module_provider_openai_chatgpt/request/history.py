@@ -25,11 +25,12 @@ from ..protocol.blocks import arguments_text, call_arguments
 from ..protocol.conversation import reasoning_refused_before
 from ..protocol.text import clean_text, json_text
 from .images import Images, image_source
-from .tool_pairing import MISSING, Pairing, Repair
+from .tool_pairing import MISSING, Pairing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ..protocol.call import Repair
     from ..protocol.items import Item, Output, Part
     from .tools import ToolNames
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import InvalidRequestError
 from amplifier_core.message_models import ResponseFormatJson, ResponseFormatJsonSchema, ResponseFormatText
 
-from ..settings import PROVIDER, VERBOSITIES
+from ..settings import VERBOSITIES
+from .invalid import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ def wire_format(asked: Any) -> dict[str, Any] | None:
         return {"type": "json_object"}
     if kind == "json_schema" and isinstance(asked, Mapping):
         return _schema_format(asked.get("json_schema", asked.get("schema")), asked)
-    raise _refused("response_format is not known; use text, json or json_schema.")
+    raise invalid("response_format is not known; use text, json or json_schema.")
 
 
 def _schema_format(schema: Any, around: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def _schema_format(schema: Any, around: Mapping[str, Any]) -> dict[str, Any]:
         around = {**around, **{key: value for key, value in schema.items() if value is not None}}
         schema = schema["schema"]
     if not isinstance(schema, Mapping):
-        raise _refused("response_format json_schema has no schema: give it as an object.")
+        raise invalid("response_format json_schema has no schema: give it as an object.")
     name = around.get("name")
     return {
         "type": "json_schema",
@@ -63,12 +63,8 @@ def wire_verbosity(asked: Any, model: Model, *, known: bool, warn: Callable[[str
         return None
     word = str(asked).strip().lower()
     if word not in VERBOSITIES:
-        raise _refused(f"text_verbosity must be one of {', '.join(VERBOSITIES)}.")
+        raise invalid(f"text_verbosity must be one of {', '.join(VERBOSITIES)}.")
     if known and not model.verbosity:
         warn(f"text_verbosity {word} is not sent: {model.slug} does not take it.")
         return None
     return word
-
-
-def _refused(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, provider=PROVIDER)

@@ -9,24 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..protocol.call import Repair
 
 if TYPE_CHECKING:
     from ..protocol.items import Output
 
 MISSING = "[No result of this tool call was recorded; it may have been interrupted.]"
 LONGEST_ID = 64
-
-Kind: TypeAlias = Literal["missing_result", "orphan_result", "duplicate"]
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """One call or result that stood alone or twice; ``tool_name`` is Amplifier's, empty if unknown."""
-
-    tool_call_id: str
-    tool_name: str
-    kind: Kind
 
 
 class _Call(NamedTuple):

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import InvalidRequestError
-
-from ..settings import PROVIDER
+from .invalid import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,7 +109,7 @@ def wire_choice(
     if tools:
         return mode
     if mode == "required":
-        raise _refused("tool_choice asks for a tool call, but the request has no tools.")
+        raise invalid("tool_choice asks for a tool call, but the request has no tools.")
     return None
 
 
@@ -134,7 +132,7 @@ def _read_choice(asked: Any) -> tuple[str | None, str]:
         name = function.get("name") if isinstance(function, Mapping) else asked.get("name")
         if isinstance(name, str) and name:
             return None, name
-    raise _refused(
+    raise invalid(
         f"tool_choice {_shown(asked)} is not known; use auto, none, required or the name of a tool."
     )
 
@@ -145,7 +143,7 @@ def _named_choice(name: str, tools: Sequence[Mapping[str, Any]], names: ToolName
         return {"type": "function", "name": wanted}
     if name == HOSTED_SEARCH and any(tool["type"] == HOSTED_SEARCH for tool in tools):
         return {"type": HOSTED_SEARCH}
-    raise _refused(
+    raise invalid(
         f"tool_choice {_shown(name)} names no tool of this request; use auto, none, required or one of them."
     )
 
@@ -153,7 +151,3 @@ def _named_choice(name: str, tools: Sequence[Mapping[str, Any]], names: ToolName
 def _shown(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 80 else shown[:77] + "..."
-
-
-def _refused(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, provider=PROVIDER)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..protocol.blocks import Kind, Step
-    from ..request.build import Call
+    from ..protocol.call import Call
     from ..transport.sse import Event
 
 

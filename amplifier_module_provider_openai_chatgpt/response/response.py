@@ -20,7 +20,7 @@ from ..protocol import reasoning
 from ..protocol.blocks import Block, call_arguments, call_id, citations, is_refusal
 
 if TYPE_CHECKING:
-    from ..request.build import Call
+    from ..protocol.call import Call
 
 
 _TOO_MANY = 2**53

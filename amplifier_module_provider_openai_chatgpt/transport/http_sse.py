@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
     from amplifier_core.llm_errors import LLMError
 
-    from ..request.build import Call
+    from ..protocol.call import Call
     from ..settings import Settings
     from .sse import Event
 

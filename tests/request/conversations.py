@@ -5,8 +5,9 @@ from typing import Any
 from amplifier_core.message_models import ChatRequest, Message
 
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model, look_up
+from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 from amplifier_module_provider_openai_chatgpt.protocol.reasoning import to_block_content
-from amplifier_module_provider_openai_chatgpt.request.build import Call, build_call
+from amplifier_module_provider_openai_chatgpt.request.build import build_call
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
 PNG = "iVBORw0KGgo="

@@ -6,7 +6,7 @@ from amplifier_core.message_models import ChatRequest
 from hypothesis import given, settings, strategies as st
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.request.build import Call
+from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Rules, seal
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
