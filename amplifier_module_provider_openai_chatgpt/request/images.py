@@ -1,4 +1,4 @@
-"""Images of a conversation: every portable shape becomes an inline data URL, or a short text in its place."""
+"""Images: every common shape becomes an inline data URL, or a short text in its place."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DATA_URL = re.compile(r"data:([^;,]*)(?:;[^;,]*)*?;base64,", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """How images are sent to one model; ``warn`` is told when one is left out."""
+    """How images are sent to one model; ``warn`` gets a sentence when one is left out."""
 
     accepted: bool
     warn: Callable[[str], None]
@@ -35,7 +35,7 @@ class Images:
     def part(self, source: Mapping[str, Any]) -> Part:
         """Return the content part for an image's source.
 
-        Raises InvalidRequestError, without the data, for what is no image the backend reads.
+        Raises InvalidRequestError, without the data, for an image the backend cannot read.
         """
         media_type, data = _read(source)
         if data is None:
@@ -49,7 +49,7 @@ class Images:
 
 
 def image_source(block: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Find an image in a plain dictionary of a tool's output; None where it is something else."""
+    """Return the source of an image given as a dictionary in a tool's output; None if it is not an image."""
     kind = block.get("type")
     if kind == "image":
         source = block.get("source")
@@ -59,7 +59,7 @@ def image_source(block: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _read(source: Mapping[str, Any]) -> tuple[object, object]:
-    """Return media type and base64 data; data None means that there is only a link.
+    """Return media type and base64 data; data None means there is only a link.
 
     Shapes: ``{type: base64, media_type, data}``, ``{type: url, url}``, ``{image_url: url | {url}}``,
     and ``{data, mimeType}`` of MCP.
