@@ -94,7 +94,7 @@ async def test_a_model_without_the_fast_tier_is_asked_without_and_one_warning(si
         await provider.complete(asked(model="gpt-5.2-fast"))
     assert [(body["model"], body.get("service_tier")) for body in bodies(sim)] == [("gpt-5.2", None)] * 2
     assert [line for line in caplog.messages if "fast tier" in line] == [
-        "gpt-5.2 has no fast tier on this subscription; it is asked without."
+        "gpt-5.2 has no fast tier on this subscription; sending the request without it."
     ]
 
 

@@ -1,1 +1,1 @@
-"""The Responses API's own words as values. Pure; imports no other package of this project."""
+"""The Responses API's own terms as values. Pure; imports no other package of this project."""

@@ -1,4 +1,4 @@
-"""One output item as one content block, and the steps in which a listener sees it grow."""
+"""One output item as one content block, and the steps that report its growth to a listener."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RAW = "_raw"
 
 @dataclass(frozen=True, slots=True)
 class BlockStart:
-    """A block began; ``name`` is the tool's, else empty."""
+    """A block started; ``name`` is the tool's name, else empty."""
 
     index: int
     kind: Kind
@@ -42,7 +42,7 @@ class BlockDelta:
 
 @dataclass(frozen=True, slots=True)
 class BlockEnd:
-    """A block is complete, or its stream broke off."""
+    """A block is complete, or its stream was interrupted."""
 
     index: int
     kind: Kind
@@ -53,7 +53,7 @@ Step: TypeAlias = BlockStart | BlockDelta | BlockEnd
 
 @dataclass(slots=True)
 class Block:
-    """One item while it arrives. ``item`` is None until the authoritative item came."""
+    """One item while it arrives. ``item`` is None until the finished item has arrived."""
 
     index: int
     kind: Kind
@@ -66,11 +66,11 @@ class Block:
 
     @property
     def text(self) -> str:
-        """All text shown so far."""
+        """The text emitted so far."""
         return "".join(self.pieces)
 
     def take_fragments(self) -> str:
-        """Join what came since the last call; half a surrogate pair waits for its other half."""
+        """Join what arrived since the last call; half of a surrogate pair waits for the other half."""
         text = "".join(self.fragments)
         self.fragments.clear()
         if text and "\ud800" <= text[-1] <= "\udbff":
@@ -79,7 +79,7 @@ class Block:
         return clean_text(text)
 
     def replay_item(self) -> dict[str, Any] | None:
-        """Give the wire item to send back, without ids and status; None where there is nothing to send."""
+        """Return the item to send back, without id and status; None if there is nothing to send."""
         if self.item is None:
             if self.kind != "text" or not self.text:
                 return None
@@ -91,9 +91,9 @@ class Block:
 
 
 def item_text(item: Mapping[str, Any], kind: Kind) -> str:
-    """Visible text of a finished message or reasoning item.
+    """Return the visible text of a finished message or reasoning item.
 
-    Parts of a message join without a separator, sections of a summary by an empty line.
+    Parts of a message are joined without a separator, sections of a summary by an empty line.
     """
     if kind == "text":
         return "".join(_texts(item.get("content")))
@@ -101,18 +101,18 @@ def item_text(item: Mapping[str, Any], kind: Kind) -> str:
 
 
 def is_refusal(item: Mapping[str, Any]) -> bool:
-    """Tell whether the model declined to answer in this message."""
+    """Return whether the model declined to answer in this message."""
     return any(part.get("type") == "refusal" for part in _parts(item.get("content")))
 
 
 def citations(item: Mapping[str, Any]) -> list[Any]:
-    """Citations of a message, in order."""
+    """Return the citations of a message, in order."""
     found = [part.get("annotations") for part in _parts(item.get("content"))]
     return [note for notes in found if isinstance(notes, list) for note in notes]
 
 
 def call_id(item: Mapping[str, Any]) -> str:
-    """Give the id that pairs a call with its result; hosts break on an empty one."""
+    """Return the id that pairs a call with its result; never empty, because hosts fail on an empty one."""
     for key in ("call_id", "id"):
         if isinstance(value := item.get(key), str) and value:
             return clean_text(value)
@@ -120,7 +120,7 @@ def call_id(item: Mapping[str, Any]) -> str:
 
 
 def call_arguments(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as an object; anything else is kept whole under ``_raw``, never lost."""
+    """Return the arguments as an object; anything else is kept unchanged under ``_raw``."""
     if item.get("type") == "custom_tool_call":
         return {RAW: item.get("input")}
     raw = item.get("arguments")
@@ -139,12 +139,12 @@ def call_arguments(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_finite(parsed: dict[str, Any]) -> bool:
-    """Tell whether no number is too large for JSON: 1e999 is read as an infinity."""
+    """Return whether every number fits JSON: 1e999 is parsed as infinity."""
     return to_json(parsed, inf_nan_mode="null") == to_json(parsed, inf_nan_mode="constants")
 
 
 def arguments_text(arguments: Mapping[str, Any]) -> str:
-    """Arguments as the model wrote them, where they were kept whole; else as JSON."""
+    """Return the arguments as the model wrote them if they were kept under ``_raw``, else as JSON."""
     raw = arguments.get(RAW) if len(arguments) == 1 else None
     if isinstance(raw, str):
         raw = clean_text(raw)

@@ -1,10 +1,10 @@
-"""One call to the backend, described once; its body is made from that in the classic or the Lite shape."""
+"""One call to the backend as a value, and its body in the classic or the Lite shape."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic_core import from_json
 
@@ -16,18 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models.model import Model
-    from ..request.tool_pairing import Repair
     from .conversation import Conversation
     from .items import Item
 
 
+RepairKind: TypeAlias = Literal["missing_result", "orphan_result", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A call or result that was unpaired or repeated; ``tool_name`` is Amplifier's, empty if unknown."""
+
+    tool_call_id: str
+    tool_name: str
+    kind: RepairKind
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Everything that decides a body, and what its answer needs to know of the request.
+    """Everything that determines a body, and what reading the answer needs to know about the request.
 
-    ``model`` is the one that answers, ``requested_model`` what was asked for. ``lite`` and ``version``
-    are the lane in which the model wants to be asked. ``tool_names`` leads from the wire's tool names
-    to Amplifier's where they differ. ``stop`` is applied to the answer; ``timeout`` is in seconds.
+    ``model`` is the one that answers, ``requested_model`` the id the caller gave. ``lite`` and ``version``
+    are the request shape and the client version to send. ``tool_names`` maps the wire's tool names to
+    Amplifier's where they differ. ``stop`` is applied on the client; ``timeout`` is in seconds.
     """
 
     model: Model
@@ -68,25 +79,25 @@ class Call:
 
     @property
     def fast(self) -> bool:
-        """True when the fast tier is asked for."""
+        """True if the call requests the fast tier."""
         return self.service_tier is not None
 
     @property
     def reasoning_enabled(self) -> bool:
-        """True when the call asks for reasoning in some way."""
+        """True if the call requests reasoning or a summary of it."""
         return self.effort != "none" and bool(self.effort or self.summary)
 
-    def metadata(self) -> dict[str, Any]:
-        """What the response carries for the next request of the conversation."""
+    def metadata(self) -> dict[str, dict[str, str]]:
+        """Return what the response carries for the next request of the conversation."""
         return self.conversation.metadata(reasoning_refused=self.reasoning_refused)
 
     def payload(self) -> dict[str, Any]:
-        """Return the body as a dictionary, exactly as it is sent."""
+        """Return the body as a dictionary, exactly as sent."""
         payload: dict[str, Any] = from_json(self.body())
         return payload
 
     def body(self) -> bytes:
-        """Encode the body, in the backend's own order of fields; the same call gives the same bytes."""
+        """Encode the body in the backend's order of fields; the same call always gives the same bytes."""
         fields = _given(
             {
                 "model": self.model.slug,
@@ -112,7 +123,7 @@ class Call:
         }
 
     def _lite_shape(self) -> dict[str, Any]:
-        """The shape without instructions and tools: both lead the input (docs/backend.md, Lite)."""
+        """The shape that moves instructions and tools to the start of the input (docs/backend.md, Lite)."""
         functions = [tool for tool in self.tools if tool["type"] == "function"]
         space = {"type": "namespace", "name": "functions", "description": "", "tools": functions}
         tools = items.additional_tools([space] if functions else [])
@@ -126,34 +137,34 @@ class Call:
 
     @property
     def replays_reasoning(self) -> bool:
-        """True when reasoning of earlier answers goes along."""
+        """True if the input contains reasoning of earlier answers."""
         return any(item["type"] == "reasoning" for item in self.items)
 
     def without_reasoning(self) -> Call:
-        """Leave out all reasoning of earlier answers, which the backend could no longer read."""
+        """Remove all reasoning of earlier answers, which the backend could not read."""
         kept = tuple(item for item in self.items if item["type"] != "reasoning")
         return replace(self, items=kept, reasoning_refused=True)
 
     def without_tier(self) -> Call:
-        """Ask for the usual service tier."""
+        """Use the default service tier."""
         return replace(self, service_tier=None)
 
     def as_lite(self) -> Call:
-        """Ask in the Lite shape."""
+        """Use the Lite shape."""
         return replace(self, lite=True)
 
     def with_version(self, version: str) -> Call:
-        """Ask with the client version that the model wants at least."""
+        """Send a client version, the minimum that the model requires."""
         return replace(self, version=version)
 
     def continued(self, output: Sequence[Mapping[str, Any]]) -> Call:
-        """Put the answer's own output items behind the input, as the next turn will send them."""
+        """Append the answer's output items to the input, as the next turn will send them."""
         sent = [item for item in map(_replayed, output) if item is not None]
         return replace(self, items=(*self.items, *sent))
 
 
 def _replayed(item: Mapping[str, Any]) -> Item | None:
-    """Turn an output item into what the history makes of it; None for kinds that are not sent back."""
+    """Return the input item for an output item; None for kinds that are not sent back."""
     if item.get("type") == "reasoning":
         return reasoning.replayed(item)
     text = item_text(item, "text") if item.get("type") == "message" else ""
@@ -161,7 +172,7 @@ def _replayed(item: Mapping[str, Any]) -> Item | None:
 
 
 def _lite_choice(choice: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
-    """Hosted tools, which are chosen by their type alone, do not exist in the Lite shape."""
+    """Replace the choice of a hosted tool, which has a type and no name: Lite has no hosted tools."""
     return "auto" if isinstance(choice, dict) and "name" not in choice else choice
 
 

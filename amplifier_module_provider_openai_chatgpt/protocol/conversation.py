@@ -1,7 +1,7 @@
-"""Which conversation a request belongs to: one UUIDv7 that survives turns and resume, but not a fork.
+"""Which conversation a request belongs to: one UUIDv7, kept over turns and resume; a fork gets a new one.
 
-The backend keeps its prompt cache by this id (docs/backend.md, Prompt cache). Each response carries
-it in its metadata together with whose it is; the message comes back with the next request.
+The backend's prompt cache depends on this id (docs/backend.md, Prompt cache). Each response carries it
+in its metadata, with the session it was made for; hosts send that message again with the next request.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
 METADATA_KEY = "openai-chatgpt:conversation"
 MOST_REMEMBERED = 1000
 
-# For histories that come back without metadata. Sessions of a process share it: each mounts its own provider.
+# For histories without metadata. Shared by all sessions of the process, because each mounts its own provider;
+# single dictionary operations, safe between threads.
 REMEMBERED: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """``id`` goes to the backend; ``of`` names the session or conversation it was made for."""
+    """``id`` is sent to the backend; ``of`` names the session or conversation it was made for."""
 
     id: str
     of: str
 
-    def metadata(self, *, reasoning_refused: bool = False) -> dict[str, Any]:
-        """Return what a response carries so that the next request finds its conversation again.
+    def metadata(self, *, reasoning_refused: bool = False) -> dict[str, dict[str, str]]:
+        """Return what a response carries to let the next request find its conversation.
 
-        ``reasoning_refused`` notes that the backend could no longer read the reasoning before it.
+        ``reasoning_refused`` records that the backend could not read the reasoning before it.
         """
         note = {"reasoning": "refused"} if reasoning_refused else {}
         return {METADATA_KEY: {"id": self.id, "of": self.of, **note}}
@@ -45,10 +46,10 @@ class Conversation:
 def find_conversation(
     request: ChatRequest, session_id: str | None, remembered: MutableMapping[str, str]
 ) -> Conversation:
-    """Return the conversation of a request, a new one where neither history nor memory knows it.
+    """Return the conversation of a request, a new one if neither history nor memory contains it.
 
-    ``request.conversation_id`` decides, else the session, else how the conversation began. An id
-    made for another session is not taken over: a fork and a sub-agent begin conversations of their own.
+    It is identified by ``request.conversation_id``, else by the session, else by its first messages. An
+    id made for another session is not reused: a fork and a sub-agent start their own conversations.
     """
     of = request.conversation_id or session_id or _opening(request.messages)
     known = _in_history(request.messages, of) or remembered.get(of)
@@ -60,7 +61,7 @@ def find_conversation(
 
 
 def uuid7() -> str:
-    """Make a UUIDv7: 48 bits of Unix milliseconds, then chance. Python has its own from 3.14 on."""
+    """Return a UUIDv7: 48 bits of Unix milliseconds, then random bits. In the standard library from 3.14."""
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -69,7 +70,7 @@ def uuid7() -> str:
 
 
 def reasoning_refused_before(messages: list[Message]) -> int:
-    """Find the newest answer that was given only after all reasoning before it was left out; else 0."""
+    """Return the index of the newest answer that required removing all reasoning before it; else 0."""
     refused = (place for place, state in _newest_states(messages) if state.get("reasoning") == "refused")
     return next(refused, 0)
 
@@ -82,7 +83,7 @@ def _in_history(messages: list[Message], of: str) -> str | None:
 
 
 def _newest_states(messages: list[Message]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Give what responses left in the metadata of their messages, with their places, the newest first."""
+    """Yield the index and stored state of each message that has one, newest first."""
     for place in range(len(messages) - 1, -1, -1):
         metadata = messages[place].metadata
         if metadata and isinstance(state := metadata.get(METADATA_KEY), Mapping):
@@ -90,7 +91,7 @@ def _newest_states(messages: list[Message]) -> Iterator[tuple[int, Mapping[str, 
 
 
 def _is_uuid7(value: object) -> bool:
-    """Only an id of our own making may become a header: transcripts are files that people edit."""
+    """Return whether an id may become a header: transcripts are files that people can edit."""
     try:
         return isinstance(value, str) and str(uuid.UUID(value)) == value and uuid.UUID(value).version == 7
     except ValueError:
@@ -98,7 +99,7 @@ def _is_uuid7(value: object) -> bool:
 
 
 def _opening(messages: list[Message]) -> str:
-    """Name a conversation that has no name by its messages up to the first of the user."""
+    """Return a name made from the messages up to the first user message."""
     digest = hashlib.sha256()
     for message in messages:
         digest.update(repr((message.role, message.content)).encode("utf-8", "replace"))

@@ -1,7 +1,7 @@
-"""Input items and their parts, as the Responses API spells them.
+"""Input items and their content parts, as the Responses API spells them.
 
-Every text that comes in here goes out clean; the keys of an item always have one order, so that a
-longer conversation begins with the bytes of the shorter one.
+Text is cleaned here. The keys of an item always have the same order, so a longer conversation starts
+with the bytes of the shorter one.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def image_part(url: str) -> Part:
 
 
 def message(role: str, parts: list[Part]) -> Item:
-    """What somebody other than the model said; ``role`` is user or developer."""
+    """A message that is not from the model; ``role`` is user or developer."""
     return {"type": "message", "role": role, "content": parts}
 
 
 def answer(text: str, phase: object = None) -> Item:
-    """What the model said; ``phase`` tells progress talk from the answer, and only a known one is sent."""
+    """A message from the model; ``phase`` marks progress or the answer; unknown ones are left out."""
     content = [{"type": "output_text", "text": clean_text(text)}]
     if isinstance(phase, str) and phase in PHASES:
         return {"type": "message", "role": "assistant", "content": content, "phase": phase}
@@ -44,21 +44,21 @@ def answer(text: str, phase: object = None) -> Item:
 
 
 def call(call_id: str, name: str, arguments: str) -> Item:
-    """A tool call, all of it clean; ``arguments`` are text, usually of a JSON object."""
+    """A tool call; ``arguments`` is text, usually a JSON object. All strings must be clean."""
     return {"type": "function_call", "name": name, "arguments": arguments, "call_id": call_id}
 
 
 def output(call_id: str, result: Output) -> Item:
-    """A tool's result, clean."""
+    """A tool's result. All strings must be clean."""
     return {"type": "function_call_output", "call_id": call_id, "output": result}
 
 
 def reasoning(ciphertext: str, summary: Iterable[str]) -> Item:
-    """Reasoning, without an id: the backend stores nothing it could look up."""
+    """Reasoning, without an id: with ``store: false`` the backend cannot look it up."""
     parts = [{"type": "summary_text", "text": clean_text(text)} for text in summary]
     return {"type": "reasoning", "summary": parts, "encrypted_content": clean_text(ciphertext)}
 
 
 def additional_tools(tools: list[Any]) -> Item:
-    """The tools of the Lite shape, which travel in the input."""
+    """The tools of the Lite shape, which are part of the input."""
     return {"type": "additional_tools", "role": "developer", "tools": tools}

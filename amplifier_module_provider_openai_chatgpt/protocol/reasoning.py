@@ -1,8 +1,8 @@
-"""Reasoning kept between turns: stamped when it arrives, sent back only where it can be read.
+"""Reasoning kept between turns: stamped when it arrives, replayed only where the backend can read it.
 
-The ciphertext of a reasoning item opens only for the account and the model that made it. It rests in
-``ThinkingBlock.content`` as one dictionary of named values, because transcript writers drop None and
-so would shift the places of a list.
+The ciphertext of a reasoning item can be decrypted only for the account and model that produced it
+(docs/backend.md, Reasoning replay). ``ThinkingBlock.content`` stores it as one dictionary with named values,
+because transcript writers drop None, which would shift the positions in a list.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ logger = logging.getLogger(__name__)
 
 
 def account_stamp(account_id: str) -> str:
-    """Tell accounts apart without writing their ids into transcripts."""
+    """Return a digest that distinguishes accounts without writing their ids into transcripts."""
     return hashlib.sha256(account_id.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def to_block_content(item: Mapping[str, Any], model: str, account_id: str) -> list[dict[str, Any]] | None:
-    """Return what ``ThinkingBlock.content`` keeps of a reasoning item; None where there is no ciphertext."""
+    """Return the ``ThinkingBlock.content`` for a reasoning item; None if it has no ciphertext."""
     ciphertext = item.get("encrypted_content")
     if not isinstance(ciphertext, str) or not ciphertext:
         return None
     state = {
         "type": "reasoning",
         "encrypted_content": ciphertext,
-        "summary": [clean_text(text) for text in _texts(item.get("summary"))],
+        "summary": [clean_text(text) for text in _summary_texts(item.get("summary"))],
         "model": model,
         "account": account_stamp(account_id),
     }
@@ -43,11 +43,11 @@ def to_block_content(item: Mapping[str, Any], model: str, account_id: str) -> li
 
 
 def to_item(content: object, model: str, account: str) -> Item | None:
-    """Return the input item for a block's ``content``, or None where it must stay out.
+    """Return the input item for a block's ``content``, or None if it must be left out.
 
-    ``account`` is an ``account_stamp``. The model must be the very slug that made the state: related
-    models refuse each other's. State without a stamp, as other plugins wrote it (``[ciphertext]``,
-    ``[ciphertext, id]``), may be anybody's and would cost a refused call.
+    ``account`` is an ``account_stamp``. The model must be the exact slug that produced the reasoning:
+    related models refuse each other's. Content without a stamp, as other plugins store it
+    (``[ciphertext]``, ``[ciphertext, id]``), has an unknown owner and could cause a refused call.
     """
     for state in content if isinstance(content, list) else ():
         if isinstance(state, dict) and state.get("type") == "reasoning":
@@ -61,15 +61,15 @@ def to_item(content: object, model: str, account: str) -> Item | None:
 
 
 def replayed(item: Mapping[str, Any]) -> Item | None:
-    """Return the input item for an output item or stored state; None without ciphertext."""
+    """Return the input item for an output item or stored content; None without ciphertext."""
     ciphertext = item.get("encrypted_content")
     if not isinstance(ciphertext, str) or not ciphertext:
         return None
-    return items.reasoning(ciphertext, _texts(item.get("summary")))
+    return items.reasoning(ciphertext, _summary_texts(item.get("summary")))
 
 
-def _texts(summary: object) -> list[str]:
-    """Texts of a summary, from wire parts or from our own list of texts."""
+def _summary_texts(summary: object) -> list[str]:
+    """Return the texts of a summary, given as wire parts or as our own list of texts."""
     if not isinstance(summary, list) or not summary:
         return []
     texts = [part.get("text") if isinstance(part, dict) else part for part in summary]

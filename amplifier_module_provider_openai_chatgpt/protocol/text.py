@@ -1,4 +1,4 @@
-"""Text and JSON values made fit for the wire: whatever comes in, the body can be encoded as UTF-8 JSON."""
+"""Text and JSON values cleaned for the wire: any input can be encoded as UTF-8 JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SUSPECT = (_ESCAPED_NUL, b"NaN", b"Infinity")
 
 
 def clean_text(text: str) -> str:
-    """Replace NUL and lone surrogates by U+FFFD; two halves of a pair become their character."""
+    """Replace NUL and lone surrogates with U+FFFD; join the two halves of a surrogate pair."""
     if text.isascii() and "\0" not in text:
         return text
     text = text.replace("\0", REPLACEMENT)
@@ -26,36 +26,33 @@ def clean_text(text: str) -> str:
     return text
 
 
-def encode(value: Any) -> bytes:
-    """Encode as compact JSON. NaN and infinities, which JSON has not, become null. Never fails.
-
-    What is no JSON value becomes its ``str``.
-    """
+def encode(value: object) -> bytes:
+    """Encode as compact JSON. NaN and infinities become null, non-JSON objects text. Never fails."""
     try:
         return to_json(value, inf_nan_mode="null", fallback=_described)
     except (PydanticSerializationError, UnicodeError, ValueError, TypeError, RecursionError):
         return to_json(clean_value(value), inf_nan_mode="null")
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """Encode a JSON value as text, without NUL."""
     encoded = encode(value)
     return (encode(clean_value(value)) if _ESCAPED_NUL in encoded else encoded).decode()
 
 
 def clean_json(value: Any) -> Any:
-    """Return the value itself where it encodes as it is, else a clean copy."""
+    """Return the value itself if it can be encoded unchanged, else a clean copy."""
     try:
         encoded = to_json(value)
     except (PydanticSerializationError, UnicodeError, ValueError, TypeError, RecursionError):
         return clean_value(value)
-    return clean_value(value) if any(sign in encoded for sign in _SUSPECT) else value
+    return clean_value(value) if any(text in encoded for text in _SUSPECT) else value
 
 
 def clean_value(value: Any, depth: int = 0) -> Any:
-    """Copy a JSON value with all text clean; what is no JSON value, or too deep, becomes text.
+    """Copy a JSON value with all text cleaned; what is not JSON, or nested too deep, becomes text.
 
-    NaN and infinities, which JSON has not, become None.
+    NaN and infinities become None.
     """
     if isinstance(value, str):
         return clean_text(value)
@@ -71,7 +68,7 @@ def clean_value(value: Any, depth: int = 0) -> Any:
 
 
 def _described(value: object) -> str:
-    """Text for a foreign object, without its address in memory: that would differ between turns."""
+    """Return text for a non-JSON object, without a memory address, which would differ between turns."""
     try:
         text = str(value)
     except Exception:  # noqa: BLE001 - a foreign __str__ may fail in any way

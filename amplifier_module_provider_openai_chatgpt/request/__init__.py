@@ -1,1 +1,1 @@
-"""From Amplifier's request to a described call. Pure."""
+"""From Amplifier's ``ChatRequest`` to a ``Call``. Pure; imports protocol, models and settings only."""

@@ -1,6 +1,6 @@
-"""From Amplifier's request, its keyword arguments and the settings to one described call.
+"""Builds a ``Call`` from Amplifier's request, the keyword arguments and the settings.
 
-Every field that is read is read here; docs/requests.md tells what becomes of each.
+The only module that reads fields of a request; docs/requests.md lists what happens to each.
 """
 
 from __future__ import annotations
@@ -8,19 +8,17 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from amplifier_core.llm_errors import InvalidRequestError
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from ..models.model import FAST_TIER, split_fast
 from ..protocol.call import Call
 from ..protocol.conversation import REMEMBERED, find_conversation
 from ..protocol.items import message, text_part
 from ..protocol.text import clean_json, clean_text, encode
-from ..settings import PROVIDER
 from .effort import choose_effort
 from .history import Reader, read_history
 from .images import Images
+from .invalid import invalid
 from .output_format import wire_format, wire_verbosity
 from .tools import ToolNames, forbids_parallel, wire_choice, wire_tools
 
@@ -33,11 +31,9 @@ if TYPE_CHECKING:
     from ..protocol.items import Item
     from ..settings import Settings
 
-__all__ = ["Call", "build_call", "requested_model"]
-
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
 
-# Each option and the names by which a keyword argument may give it; a field of the request has the first.
+# Each option and its names as keyword arguments; the field of the request has the first name.
 OPTIONS = {
     "model": ("model",),
     "reasoning_effort": ("reasoning_effort", "effort"),
@@ -49,30 +45,30 @@ OPTIONS = {
     "stop": ("stop", "stop_sequences"),
     "timeout": ("timeout",),
 }
-_HONOURED = frozenset(name for names in OPTIONS.values() for name in names)
+_KNOWN_KWARGS = frozenset(name for names in OPTIONS.values() for name in names)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one call asks for: keyword arguments count before the request's own fields."""
+    """The options of one call: keyword arguments take precedence over fields of the request."""
 
     request: ChatRequest
     kwargs: Mapping[str, Any]
 
-    def __getitem__(self, option: str) -> Any:
+    def __getitem__(self, option: str) -> object:
         given = (self.kwargs.get(name) for name in OPTIONS[option])
         value = next((value for value in given if value is not None), None)
         return getattr(self.request, option, None) if value is None else value
 
 
 def requested_model(request: ChatRequest, kwargs: Mapping[str, Any], default_model: str) -> str:
-    """Return the model id that is asked for, as it is written: with ``-fast``, or ``latest``."""
+    """Return the requested model id as written: it may end in ``-fast`` or be ``latest``."""
     asked = Asked(request, kwargs)["model"]
     model = default_model if asked is None or asked == "" else asked
     if not isinstance(model, str) or not model.strip():
-        raise _refused("The model must be given as text, for example gpt-5.5.")
+        raise invalid("The model must be text, for example gpt-5.5.")
     return clean_text(model.strip())
 
 
@@ -89,11 +85,11 @@ def build_call(
     remembered: MutableMapping[str, str] = REMEMBERED,
     warned: MutableSet[str] | None = None,
 ) -> Call:
-    """Describe the call for a request; neither is changed, and nothing is sent.
+    """Build the call for a request. Changes no argument but ``remembered`` and ``warned``; sends nothing.
 
-    ``knows`` tells whether what ``find`` says of a slug is the backend's own word. ``remembered``
-    keeps conversation ids by session, ``warned`` the warnings that need not be repeated. Raises
-    InvalidRequestError or ConfigurationError for what could not be sent as it was meant.
+    ``knows`` returns whether the catalogue lists a slug, or ``find`` had to guess. ``remembered``
+    maps sessions to conversation ids, ``warned`` holds warnings that are not repeated. Raises
+    InvalidRequestError or ConfigurationError for a value that cannot be sent as intended.
     """
     asked = Asked(request, kwargs)
     _note_ignored(kwargs)
@@ -142,7 +138,7 @@ def _tools(asked: Asked, model: Model, names: ToolNames, warn: Callable[[str], N
 
 
 def _thinking(asked: Asked, settings: Settings, model: Model) -> dict[str, Any]:
-    """Ask to see the thinking where thinking was asked for in any way, and there will be some."""
+    """Choose the effort, and request a summary where reasoning was requested and will happen."""
     thinking, summary = asked["extended_thinking"], settings.reasoning_summary
     effort = choose_effort(asked["reasoning_effort"], settings.reasoning_effort, model, thinking=thinking)
     wanted = (effort or thinking is True) and effort != "none" and summary != "none"
@@ -151,43 +147,43 @@ def _thinking(asked: Asked, settings: Settings, model: Model) -> dict[str, Any]:
 
 def _input(items: list[Item], text_format: Mapping[str, Any] | None) -> list[Item]:
     if not items:
-        raise _refused("There is nothing to answer: the request has no message with any content.")
+        raise invalid("The request has no message with content.")
     if text_format == {"type": "json_object"} and b"json" not in encode(items).lower():
-        # The Responses API takes json_object only where the input mentions JSON.
+        # The Responses API accepts json_object only if the input mentions JSON.
         return [*items, message("developer", [text_part("Answer with one JSON object.")])]
     return items
 
 
 def _tier(model: Model, *, fast: bool, known: bool, warn: Callable[[str], None]) -> str | None:
     if fast and known and not model.has_fast:
-        warn(f"{model.slug} has no fast tier on this subscription; it is asked without.")
+        warn(f"{model.slug} has no fast tier on this subscription; sending the request without it.")
         return None
     return FAST_TIER if fast else None
 
 
-def _stop(asked: Any) -> tuple[str, ...]:
+def _stop(asked: object) -> tuple[str, ...]:
     sequences = [asked] if isinstance(asked, str) else asked or ()
     if not isinstance(sequences, list | tuple) or not all(isinstance(one, str) for one in sequences):
-        raise _refused("stop must be a text or a list of texts.")
+        raise invalid("stop must be text or a list of texts.")
     return tuple(clean_text(one) for one in sequences if one)
 
 
-def _timeout(asked: Any) -> float | None:
+def _timeout(asked: object) -> float | None:
     if asked is None:
         return None
     try:
-        seconds = math.nan if isinstance(asked, bool) else float(asked)
+        seconds = float(asked) if isinstance(asked, str | SupportsFloat) else math.nan
     except (TypeError, ValueError, OverflowError):
         seconds = math.nan
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise _refused("timeout must be a number of seconds above 0.")
+    if isinstance(asked, bool) or not math.isfinite(seconds) or seconds <= 0:
+        raise invalid("timeout must be a number of seconds above 0.")
     return seconds
 
 
 def _note_ignored(kwargs: Mapping[str, Any]) -> None:
-    ignored = sorted(str(name) for name in kwargs if name not in _HONOURED)
+    ignored = sorted(str(name) for name in kwargs if name not in _KNOWN_KWARGS)
     if ignored:
-        logger.debug("Keyword arguments without a meaning here: %s", ", ".join(ignored))
+        logger.debug("Ignored keyword arguments: %s", ", ".join(ignored))
 
 
 def _warner(warned: MutableSet[str]) -> Callable[[str], None]:
@@ -197,7 +193,3 @@ def _warner(warned: MutableSet[str]) -> Callable[[str], None]:
             logger.warning("%s", message)
 
     return warn
-
-
-def _refused(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, provider=PROVIDER)

@@ -1,10 +1,10 @@
-"""How hard the model shall think: which effort was asked for, and what of it this model is sent."""
+"""Reasoning effort: which one was requested, and which one this model is sent."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import ConfigurationError, InvalidRequestError
 
@@ -13,7 +13,7 @@ from ..settings import EFFORTS, PROVIDER
 if TYPE_CHECKING:
     from ..models.model import Model
 
-# From least to most. The backend knows the last one by the name of the one before.
+# From lowest to highest. On the wire ultra is called max (docs/backend.md, Request body).
 SCALE = (*EFFORTS, "ultra")
 _SENT_AS = {"ultra": "max"}
 _PRO = "gpt-5.5-pro"
@@ -22,14 +22,16 @@ _PRO_EFFORTS = ("medium", "high", "xhigh")
 logger = logging.getLogger(__name__)
 
 
-def choose_effort(asked: Any, configured: str | None, model: Model, *, thinking: object = None) -> str | None:
+def choose_effort(
+    asked: object, configured: str | None, model: Model, *, thinking: object = None
+) -> str | None:
     """Return the effort to send, or None: the model's own default.
 
-    ``asked`` by the call counts before ``configured``; both may be a word or ``{"effort": word}``.
-    ``thinking`` False wants no reasoning and counts before both. An effort the model does not list
-    goes down to the nearest lower one, or up to its lowest. Raises InvalidRequestError
-    (ConfigurationError for ``configured``) for a word that is no effort at all, and for gpt-5.5-pro
-    below medium.
+    ``asked``, from the call, takes precedence over ``configured``; both may be a word or
+    ``{"effort": word}``. ``thinking`` False turns reasoning off and takes precedence over both. An
+    effort the model does not list is lowered to the nearest one it does, else raised to its lowest.
+    Raises InvalidRequestError (ConfigurationError for ``configured``) for an unknown word, and for an
+    effort that gpt-5.5-pro does not accept.
     """
     if thinking is False:
         return "none" if "none" in model.efforts else None
@@ -55,7 +57,7 @@ def choose_effort(asked: Any, configured: str | None, model: Model, *, thinking:
     return _offered(word, model)
 
 
-def _word(asked: Any) -> str | None:
+def _word(asked: object) -> str | None:
     if isinstance(asked, Mapping):
         asked = asked.get("effort")
     if asked is None:
@@ -70,5 +72,5 @@ def _offered(word: str, model: Model) -> str:
     offered = [step for step in SCALE if step in model.efforts]
     lower = [step for step in offered if SCALE.index(step) < place]
     chosen = lower[-1] if lower else (offered or list(model.efforts))[0]
-    logger.info("%s has no reasoning effort %s; %s is sent instead.", model.slug, word, chosen)
+    logger.info("%s does not list reasoning effort %s; sending %s.", model.slug, word, chosen)
     return _SENT_AS.get(chosen, chosen)

@@ -1,7 +1,7 @@
-"""Messages become instructions and input items, in their order, with nothing lost and nothing said twice.
+"""Turns messages into instructions and input items, in order, each exactly once.
 
-The same messages always give the same items, and a longer conversation begins with the items of the
-shorter one: the backend's prompt cache lives from that.
+The same messages always give the same items, and a longer conversation starts with the items of the
+shorter one: the backend's prompt cache depends on it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from ..protocol.blocks import arguments_text, call_arguments
 from ..protocol.conversation import reasoning_refused_before
 from ..protocol.text import clean_text, json_text
 from .images import Images, image_source
-from .tool_pairing import MISSING, Pairing, Repair
+from .tool_pairing import MISSING, Pairing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ..protocol.call import Repair
     from ..protocol.items import Item, Output, Part
     from .tools import ToolNames
 
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """For whom a history is read: the model and account whose reasoning counts, and its images and tools."""
+    """For whom a history is read: the model and account whose reasoning is replayed, images, tool names."""
 
     model: str
     account_id: str
@@ -52,7 +53,7 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A conversation as the backend takes it. ``instructions`` are empty where nobody gave any."""
+    """A conversation as the backend accepts it. ``instructions`` is empty if no message gives any."""
 
     instructions: str
     items: list[Item]
@@ -60,10 +61,10 @@ class History:
 
 
 def read_history(messages: list[Message], reader: Reader) -> History:
-    """Translate messages, which stay as they are; raises InvalidRequestError for an unreadable image.
+    """Translate messages without changing them; raises InvalidRequestError for an unreadable image.
 
-    System and developer messages at the beginning become the instructions, later ones stay in their
-    place with role developer. The last message is never an instruction: it is what is to be answered.
+    System and developer messages at the start become the instructions, later ones keep their place
+    with role developer. The last message is never an instruction: it is the one to be answered.
     """
     leading = _count_leading(messages)
     writer = _Writer(reader)
@@ -93,7 +94,7 @@ def _text_of(message: Message) -> str:
 
 
 class _Writer:
-    """Writes items while it walks through the messages once."""
+    """Writes items in one pass over the messages."""
 
     def __init__(self, reader: Reader) -> None:
         self.items: list[Item] = []
@@ -108,21 +109,21 @@ class _Writer:
         self._ROLES[message.role](self, message)
 
     def pictures(self, message: Message) -> None:
-        """Show the images of an instruction as the user's: instructions are text."""
+        """Send the images of an instruction as the user's: instructions are text."""
         for block in message.content:
             if isinstance(block, ImageBlock):
                 self._image(block)
 
     def finish(self) -> list[Item]:
         """Return the items, each call without a result followed by a fixed one."""
-        lonely = self.pairing.unanswered()
-        if not lonely:
+        unanswered = self.pairing.unanswered()
+        if not unanswered:
             return self.items
         written: list[Item] = []
         for place, item in enumerate(self.items):
             written.append(item)
-            if place in lonely:
-                written.append(items.output(lonely[place], MISSING))
+            if place in unanswered:
+                written.append(items.output(unanswered[place], MISSING))
         return written
 
     def _user(self, message: Message) -> None:
@@ -132,7 +133,7 @@ class _Writer:
         self._said(message, "developer")
 
     def _said(self, message: Message, role: str) -> None:
-        self.pairing.others_spoke()
+        self.pairing.next_epoch()
         content = message.content
         if isinstance(content, str):
             if content:
@@ -156,35 +157,35 @@ class _Writer:
             parts.clear()
 
     def _assistant(self, message: Message) -> None:
-        content, beside = message.content, message.__pydantic_extra__
+        content, extra = message.content, message.__pydantic_extra__
         blocks = () if isinstance(content, str) else content
-        if beside:
-            self._thinking_beside(beside, blocks)
+        if extra:
+            self._thinking_in_extra(extra, blocks)
         if isinstance(content, str) and content:
             self.items.append(items.answer(content))
         writers = self._BLOCKS
         for block in blocks:
             writers.get(type(block), _skip)(self, block)
-        if beside:
-            self._calls_beside(beside, blocks)
+        if extra:
+            self._calls_in_list(extra, blocks)
 
-    def _thinking_beside(self, beside: Mapping[str, Any], blocks: Iterable[object]) -> None:
-        """Write the thinking that a loop keeps beside the content, unless it is in the content too."""
-        thinking = beside.get("thinking_block")
+    def _thinking_in_extra(self, extra: Mapping[str, Any], blocks: Iterable[object]) -> None:
+        """Write the thinking that some loops keep next to the content, unless the content has it too."""
+        thinking = extra.get("thinking_block")
         if isinstance(thinking, dict) and not _any(blocks, ThinkingBlock):
             self._reasoning(thinking.get("content"))
 
-    def _calls_beside(self, beside: Mapping[str, Any], blocks: Iterable[object]) -> None:
-        """Write the calls that stand only in the list beside the content."""
-        listed = beside.get("tool_calls")
+    def _calls_in_list(self, extra: Mapping[str, Any], blocks: Iterable[object]) -> None:
+        """Write the calls that are only in the list next to the content."""
+        listed = extra.get("tool_calls")
         if isinstance(listed, list):
-            told = {block.id for block in blocks if isinstance(block, ToolCallBlock)}
+            in_content = {block.id for block in blocks if isinstance(block, ToolCallBlock)}
             for call in listed:
-                if isinstance(call, dict) and str(call.get("id") or "") not in told:
+                if isinstance(call, dict) and str(call.get("id") or "") not in in_content:
                     self._listed_call(call)
 
     def _listed_call(self, call: Mapping[str, Any]) -> None:
-        """Write a call in the spelling of the loops or of OpenAI."""
+        """Write a call in the format of Amplifier's loops or of OpenAI."""
         function = call.get("function")
         inner = function if isinstance(function, dict) else call
         name, arguments = call.get("tool") or inner.get("name"), inner.get("arguments")
@@ -196,7 +197,7 @@ class _Writer:
         self._call(ToolCallBlock(id=str(call.get("id") or ""), name=name, input=arguments))
 
     def _tool(self, message: Message) -> None:
-        self.pairing.others_spoke()
+        self.pairing.next_epoch()
         call_id, name, content = message.tool_call_id or "", message.name or "", message.content
         if isinstance(content, str):
             self._result(call_id, name, clean_text(content))
@@ -206,7 +207,7 @@ class _Writer:
             self._said(message, "user")
 
     def _block(self, block: object) -> None:
-        """Write one block that is an item of its own."""
+        """Write a block that becomes its own item."""
         self._BLOCKS.get(type(block), _skip)(self, block)
 
     def _text(self, block: TextBlock) -> None:
@@ -215,7 +216,7 @@ class _Writer:
             self.items.append(items.answer(block.text, extra.get("phase") if extra else None))
 
     def _image(self, block: ImageBlock) -> None:
-        """Show an image as the user's: no other role can carry one."""
+        """Send an image as the user's: no other role can have one."""
         self.items.append(items.message("user", [self._reader.images.part(block.source)]))
 
     def _thinking(self, block: ThinkingBlock) -> None:
@@ -237,26 +238,26 @@ class _Writer:
         self._result(block.tool_call_id, "", self._output(block.output))
 
     def _result(self, call_id: str, name: str, output: Output) -> None:
-        paired, worth_a_note = self.pairing.result(clean_text(call_id), name, output)
+        paired, note = self.pairing.result(clean_text(call_id), name, output)
         if paired is not None:
             self.items.append(items.output(paired, output))
-        elif worth_a_note:
+        elif note:
             self.items.append(_orphan(name, output))
 
-    def _output(self, value: Any) -> Output:
-        """Take text as it is, a list of blocks as text or parts, any other value as its JSON."""
+    def _output(self, value: object) -> Output:
+        """Return text unchanged, a list of blocks as text or parts, any other value as JSON."""
         if isinstance(value, str):
             return clean_text(value)
         parts = [self._part(block) for block in value] if isinstance(value, list) else []
-        told = [part for part in parts if part is not None]
-        if not told or len(told) < len(parts):
+        known = [part for part in parts if part is not None]
+        if not known or len(known) < len(parts):
             return json_text(value)
-        if any("text" not in part for part in told):
-            return told
-        return "\n".join(part["text"] for part in told)
+        if any("text" not in part for part in known):
+            return known
+        return "\n".join(part["text"] for part in known)
 
     def _part(self, block: object) -> Part | None:
-        """Translate a text or an image in a tool's output; None if it is neither."""
+        """Translate a text or image block of a tool's output; None if it is neither."""
         if isinstance(block, TextBlock):
             return items.text_part(block.text)
         if isinstance(block, ImageBlock):
@@ -287,7 +288,7 @@ class _Writer:
 
 
 def _skip(_: _Writer, block: object) -> None:
-    logger.debug("A block of type %s has no place in the input", getattr(block, "type", "?"))
+    logger.debug("A block of type %s cannot be part of the input", getattr(block, "type", "?"))
 
 
 def _any(blocks: Iterable[object], kind: type) -> bool:
@@ -295,7 +296,7 @@ def _any(blocks: Iterable[object], kind: type) -> bool:
 
 
 def _orphan(name: str, output: Output) -> Item:
-    """A result whose call is gone, as a note of the user: the backend refuses it as a result."""
+    """A result without its call, as a user message: the backend would refuse it as a result."""
     lead = f"[Result of a tool call that is not in this conversation{f' ({name})' if name else ''}]"
     if isinstance(output, str):
         return items.message("user", [items.text_part(f"{lead}\n{output}")])

@@ -1,4 +1,4 @@
-"""Images of a conversation: every portable shape becomes an inline data URL, or a short text in its place."""
+"""Images: every common shape becomes an inline data URL, or a short text in its place."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import InvalidRequestError
-
 from ..protocol import items
-from ..settings import PROVIDER
+from .invalid import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +27,7 @@ _DATA_URL = re.compile(r"data:([^;,]*)(?:;[^;,]*)*?;base64,", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """How images are sent to one model; ``warn`` is told when one is left out."""
+    """How images are sent to one model; ``warn`` gets a sentence when one is left out."""
 
     accepted: bool
     warn: Callable[[str], None]
@@ -37,7 +35,7 @@ class Images:
     def part(self, source: Mapping[str, Any]) -> Part:
         """Return the content part for an image's source.
 
-        Raises InvalidRequestError, without the data, for what is no image the backend reads.
+        Raises InvalidRequestError, without the data, for an image the backend cannot read.
         """
         media_type, data = _read(source)
         if data is None:
@@ -51,7 +49,7 @@ class Images:
 
 
 def image_source(block: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Find an image in a plain dictionary of a tool's output; None where it is something else."""
+    """Return the source of an image given as a dictionary in a tool's output; None if it is not an image."""
     kind = block.get("type")
     if kind == "image":
         source = block.get("source")
@@ -61,7 +59,7 @@ def image_source(block: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _read(source: Mapping[str, Any]) -> tuple[object, object]:
-    """Return media type and base64 data; data None means that there is only a link.
+    """Return media type and base64 data; data None means there is only a link.
 
     Shapes: ``{type: base64, media_type, data}``, ``{type: url, url}``, ``{image_url: url | {url}}``,
     and ``{data, mimeType}`` of MCP.
@@ -74,12 +72,12 @@ def _read(source: Mapping[str, Any]) -> tuple[object, object]:
     if isinstance(url, Mapping):
         url = url.get("url")
     if not isinstance(url, str):
-        raise _refused("An image has neither data nor an address.")
+        raise invalid("An image has neither data nor an address.")
     inline = _DATA_URL.match(url)
     if inline:
         return inline[1], url[inline.end() :]
     if url[:5].lower() == "data:":
-        raise _refused("An image's data URL is not base64.")
+        raise invalid("An image's data URL is not base64.")
     return None, None
 
 
@@ -88,7 +86,7 @@ def _checked_type(media_type: object) -> str:
     name = _ALIASES.get(name, name)
     if name not in MEDIA_TYPES:
         shown = name[:40] if name.isprintable() else "unreadable"
-        raise _refused(f"The image type {shown} is not supported; use {', '.join(MEDIA_TYPES)}.")
+        raise invalid(f"The image type {shown} is not supported; use {', '.join(MEDIA_TYPES)}.")
     return name
 
 
@@ -96,7 +94,7 @@ def _checked_data(data: object) -> str:
     if isinstance(data, bytes | bytearray):
         data = base64.b64encode(data).decode()
     if not isinstance(data, str):
-        raise _refused("An image's data is not base64 text.")
+        raise invalid("An image's data is not base64 text.")
     if not data.isascii() or not data.isprintable() or " " in data:
         data = "".join(data.split())
     try:
@@ -104,9 +102,5 @@ def _checked_data(data: object) -> str:
     except ValueError:
         decoded = b""
     if not decoded:
-        raise _refused("An image's data is not valid base64.")
+        raise invalid("An image's data is not valid base64.")
     return data
-
-
-def _refused(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, provider=PROVIDER)

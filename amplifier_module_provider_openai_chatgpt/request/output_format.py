@@ -1,4 +1,4 @@
-"""The form of the answer that a caller asks for: ``response_format`` as ``text.format``, and wordiness."""
+"""The requested output format: ``response_format`` as ``text.format``, and ``text.verbosity``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import InvalidRequestError
 from amplifier_core.message_models import ResponseFormatJson, ResponseFormatJsonSchema, ResponseFormatText
 
-from ..settings import PROVIDER, VERBOSITIES
+from ..settings import VERBOSITIES
+from .invalid import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,8 @@ DEFAULT_NAME = "response"
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def wire_format(asked: Any) -> dict[str, Any] | None:
-    """Translate a response format, the kernel's or OpenAI's dictionaries; None for plain text.
+def wire_format(asked: object) -> dict[str, Any] | None:
+    """Translate a response format, given as the kernel's class or OpenAI's dictionary; None for plain text.
 
     Raises InvalidRequestError for anything else.
     """
@@ -38,16 +38,16 @@ def wire_format(asked: Any) -> dict[str, Any] | None:
         return {"type": "json_object"}
     if kind == "json_schema" and isinstance(asked, Mapping):
         return _schema_format(asked.get("json_schema", asked.get("schema")), asked)
-    raise _refused("response_format is not known; use text, json or json_schema.")
+    raise invalid("Unknown response_format; use text, json or json_schema.")
 
 
-def _schema_format(schema: Any, around: Mapping[str, Any]) -> dict[str, Any]:
-    """Find name and strictness beside the schema or around it; a bare schema is taken as such."""
+def _schema_format(schema: object, around: Mapping[str, Any]) -> dict[str, Any]:
+    """Read name and strictness next to the schema or one level up; a bare schema is used as it is."""
     if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
         around = {**around, **{key: value for key, value in schema.items() if value is not None}}
         schema = schema["schema"]
     if not isinstance(schema, Mapping):
-        raise _refused("response_format json_schema has no schema: give it as an object.")
+        raise invalid("response_format json_schema has no schema; its schema must be an object.")
     name = around.get("name")
     return {
         "type": "json_schema",
@@ -57,18 +57,14 @@ def _schema_format(schema: Any, around: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def wire_verbosity(asked: Any, model: Model, *, known: bool, warn: Callable[[str], None]) -> str | None:
-    """Return the verbosity to send; left out where the model is ``known`` to take none."""
+def wire_verbosity(asked: object, model: Model, *, known: bool, warn: Callable[[str], None]) -> str | None:
+    """Return the verbosity to send; None if the model is ``known`` not to support it."""
     if asked is None:
         return None
     word = str(asked).strip().lower()
     if word not in VERBOSITIES:
-        raise _refused(f"text_verbosity must be one of {', '.join(VERBOSITIES)}.")
+        raise invalid(f"text_verbosity must be one of {', '.join(VERBOSITIES)}.")
     if known and not model.verbosity:
-        warn(f"text_verbosity {word} is not sent: {model.slug} does not take it.")
+        warn(f"text_verbosity {word} is not sent: {model.slug} does not support it.")
         return None
     return word
-
-
-def _refused(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, provider=PROVIDER)

@@ -1,15 +1,17 @@
-"""Tool calls and their results find each other; what has lost its other half is repaired.
+"""Pairs tool calls with their results and repairs what is unpaired.
 
-The backend refuses a call without a result and a result without a call. Decisions look backwards
-only, except whether a call's result comes at all, so the beginning of a longer conversation is
-repaired like the shorter one.
+The backend refuses a call without a result and a result without a call (docs/backend.md, Items). Each
+decision depends only on earlier messages, and on whether a call has a result at all, so the start of a
+longer conversation is repaired in the same way as the shorter one.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..protocol.call import Repair
 
 if TYPE_CHECKING:
     from ..protocol.items import Output
@@ -17,20 +19,9 @@ if TYPE_CHECKING:
 MISSING = "[No result of this tool call was recorded; it may have been interrupted.]"
 LONGEST_ID = 64
 
-Kind: TypeAlias = Literal["missing_result", "orphan_result", "duplicate"]
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """One call or result that stood alone or twice; ``tool_name`` is Amplifier's, empty if unknown."""
-
-    tool_call_id: str
-    tool_name: str
-    kind: Kind
-
 
 class _Call(NamedTuple):
-    """A call at its place in the input. ``epoch`` counts what others than the model said before it."""
+    """A call at its index in the input. ``epoch`` counts the messages before it that are not the model's."""
 
     id: str
     wire_id: str
@@ -42,21 +33,21 @@ class _Call(NamedTuple):
 
 @dataclass(slots=True)
 class Pairing:
-    """Pairs calls and results in the order in which they are told."""
+    """Pairs calls and results, given in the order of the conversation."""
 
     repairs: list[Repair] = field(default_factory=list)
     epoch: int = 0
     _waiting: dict[str, list[_Call]] = field(default_factory=dict)
-    _lonely: dict[int, _Call] = field(default_factory=dict)
+    _unanswered: dict[int, _Call] = field(default_factory=dict)
     _results: dict[str, Output] = field(default_factory=dict)
     _uses: dict[str, int] = field(default_factory=dict)
 
-    def others_spoke(self) -> None:
-        """Note a message that is not the model's: a call with an id used before is now a new call."""
+    def next_epoch(self) -> None:
+        """Note a message that is not the model's: from here on a repeated call id means a new call."""
         self.epoch += 1
 
     def call(self, call_id: str, name: str, arguments: str, place: int) -> str | None:
-        """Return the id to send for a call at ``place`` in the input; None for the same call again."""
+        """Return the id to send for a call at index ``place`` of the input; None for a repeated call."""
         waiting = self._waiting.get(call_id)
         if waiting:
             waiting = [call for call in waiting if call.epoch == self.epoch]
@@ -64,20 +55,20 @@ class Pairing:
                 self.repairs.append(Repair(call_id, name, "duplicate"))
                 return None
         call = _Call(call_id, self._unique(call_id), name, arguments, place, self.epoch)
-        self._lonely[place] = call
+        self._unanswered[place] = call
         self._waiting[call_id] = [*waiting, call] if waiting else [call]
         return call.wire_id
 
     def result(self, call_id: str, name: str, output: Output) -> tuple[str | None, bool]:
-        """Return the id to send for a result, or None and whether it is worth a note to the model.
+        """Return the id to send for a result, or None and whether the model gets it as a note.
 
-        A result belongs to the oldest waiting call with its id; one without an id to the oldest with
+        A result belongs to the oldest unanswered call with its id; without an id, to the oldest with
         its name.
         """
         waiting = self._waiting.get(call_id) or self._named(call_id, name)
         if waiting:
             call = waiting.pop(0)
-            del self._lonely[call.place]
+            del self._unanswered[call.place]
             self._results[call_id] = output
             return call.wire_id, False
         again = bool(call_id) and self._results.get(call_id) == output
@@ -85,23 +76,25 @@ class Pairing:
         return None, not again
 
     def unanswered(self) -> dict[int, str]:
-        """Give the places of calls that never got a result, with the ids to answer, in order."""
-        lonely = self._lonely.values()
-        self.repairs.extend(Repair(call.id or call.wire_id, call.name, "missing_result") for call in lonely)
-        return {place: call.wire_id for place, call in self._lonely.items()}
+        """Return the index and wire id of each call without a result, in order."""
+        unanswered = self._unanswered.values()
+        self.repairs.extend(
+            Repair(call.id or call.wire_id, call.name, "missing_result") for call in unanswered
+        )
+        return {place: call.wire_id for place, call in self._unanswered.items()}
 
     def _named(self, call_id: str, name: str) -> list[_Call] | None:
-        """Find the oldest call with this name that still waits, for a result without an id."""
+        """Find the oldest unanswered call with this name, for a result without an id."""
         if call_id or not name:
             return None
-        for call in self._lonely.values():
+        for call in self._unanswered.values():
             if call.name == name and call in self._waiting[call.id]:
                 self._waiting[call.id].remove(call)
                 return [call]
         return None
 
     def _unique(self, call_id: str) -> str:
-        """Some models count their calls anew each turn: a repeated id gets a number."""
+        """Number a repeated id: some models restart their call ids each turn."""
         base = call_id or "call"
         if len(base) > LONGEST_ID:
             base = f"call_{hashlib.sha256(base.encode()).hexdigest()[:24]}"

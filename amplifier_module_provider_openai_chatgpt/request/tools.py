@@ -1,4 +1,4 @@
-"""Tools on the wire: their specs, their names in both directions, and which the model shall choose."""
+"""Tools on the wire: their specs, the mapping of their names, and the tool choice."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import InvalidRequestError
-
-from ..settings import PROVIDER
+from .invalid import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,9 +31,9 @@ _NAMED = frozenset({"function", "tool"})
 
 
 def wire_name(name: str) -> str:
-    """Return a name the backend takes: the same, or one made from it that depends on nothing else.
+    """Return a name the backend accepts: the same, or one derived from it alone.
 
-    A changed name ends in a digest of the original, so that two different names stay different.
+    A changed name ends in a digest of the original, so different names stay different.
     """
     if _NAME.fullmatch(name):
         return name
@@ -45,13 +43,13 @@ def wire_name(name: str) -> str:
 
 @dataclass(slots=True)
 class ToolNames:
-    """The names of one request; ``changed`` leads from the wire back to Amplifier."""
+    """The tool names of one request; ``changed`` maps names on the wire to Amplifier's."""
 
     changed: dict[str, str] = field(default_factory=dict)
     _known: dict[str, str] = field(default_factory=dict)
 
     def to_wire(self, name: str) -> str:
-        """Return the wire's name for a tool and remember the way back."""
+        """Return the wire's name for a tool and remember the original."""
         known = self._known.get(name)
         if known is None:
             known = self._known[name] = wire_name(name)
@@ -63,10 +61,10 @@ class ToolNames:
 def wire_tools(
     specs: Sequence[ToolSpec] | None, names: ToolNames, warn: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Translate tool specs in their order; of two with one name the first counts.
+    """Translate tool specs in their order; of two with the same name the first is sent.
 
-    A spec with ``type: web_search`` becomes the hosted search; other kinds of hosted tools are left
-    out, and ``warn`` is told.
+    A spec with ``type: web_search`` becomes the hosted search; other hosted tools are left out with a
+    warning.
     """
     tools: dict[str, dict[str, Any]] = {}
     for spec in specs or ():
@@ -84,7 +82,7 @@ def _tool(spec: ToolSpec, names: ToolNames, warn: Callable[[str], None]) -> dict
     if str(kind).startswith(HOSTED_SEARCH):
         chosen = {key: extra[key] for key in _SEARCH_FIELDS if extra.get(key) is not None}
         return {"type": HOSTED_SEARCH, **chosen}
-    warn(f"Tool {_shown(spec.name)} of type {_shown(kind)} is unknown to the backend and left out.")
+    warn(f"Tool {_quoted(spec.name)} is left out: the backend does not offer tools of type {_quoted(kind)}.")
     return None
 
 
@@ -98,12 +96,12 @@ def _function(spec: ToolSpec, names: ToolNames) -> dict[str, Any]:
 
 
 def wire_choice(
-    asked: Any, tools: Sequence[Mapping[str, Any]], names: ToolNames
+    asked: object, tools: Sequence[Mapping[str, Any]], names: ToolNames
 ) -> str | dict[str, Any] | None:
-    """Translate a tool choice in any portable spelling; None where there are no tools to choose from.
+    """Translate a tool choice in any common spelling; None if there are no tools to choose from.
 
-    Taken are auto, none, required, any, the name of a tool, and the dictionaries of the OpenAI and
-    Anthropic APIs. Raises InvalidRequestError for what is none of these or names a missing tool.
+    Accepts auto, none, required, any, the name of a tool, and the dictionaries of the OpenAI and
+    Anthropic APIs. Raises InvalidRequestError for anything else, or if the named tool is missing.
     """
     mode, name = _read_choice("auto" if asked is None else asked)
     if mode is None:
@@ -111,17 +109,17 @@ def wire_choice(
     if tools:
         return mode
     if mode == "required":
-        raise _refused("tool_choice asks for a tool call, but the request has no tools.")
+        raise invalid("tool_choice requires a tool call, but the request has no tools.")
     return None
 
 
-def forbids_parallel(asked: Any) -> bool:
-    """Tell whether a tool choice in Anthropic's form also asks for one call at a time."""
+def forbids_parallel(asked: object) -> bool:
+    """Return whether a tool choice in Anthropic's form forbids parallel calls."""
     return isinstance(asked, Mapping) and asked.get("disable_parallel_tool_use") is True
 
 
-def _read_choice(asked: Any) -> tuple[str | None, str]:
-    """Return the mode, or None and the name of the one tool that must be called."""
+def _read_choice(asked: object) -> tuple[str | None, str]:
+    """Return the mode, or None and the name of the tool that must be called."""
     if isinstance(asked, str):
         return _MODES.get(asked.strip().lower()), asked
     kind = asked.get("type") if isinstance(asked, Mapping) else None
@@ -134,9 +132,7 @@ def _read_choice(asked: Any) -> tuple[str | None, str]:
         name = function.get("name") if isinstance(function, Mapping) else asked.get("name")
         if isinstance(name, str) and name:
             return None, name
-    raise _refused(
-        f"tool_choice {_shown(asked)} is not known; use auto, none, required or the name of a tool."
-    )
+    raise invalid(f"Unknown tool_choice {_quoted(asked)}; use auto, none, required or the name of a tool.")
 
 
 def _named_choice(name: str, tools: Sequence[Mapping[str, Any]], names: ToolNames) -> dict[str, Any]:
@@ -145,15 +141,11 @@ def _named_choice(name: str, tools: Sequence[Mapping[str, Any]], names: ToolName
         return {"type": "function", "name": wanted}
     if name == HOSTED_SEARCH and any(tool["type"] == HOSTED_SEARCH for tool in tools):
         return {"type": HOSTED_SEARCH}
-    raise _refused(
-        f"tool_choice {_shown(name)} names no tool of this request; use auto, none, required or one of them."
+    raise invalid(
+        f"tool_choice {_quoted(name)} is not a tool of this request; use auto, none, required or one of them."
     )
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     shown = repr(value)
     return shown if len(shown) <= 80 else shown[:77] + "..."
-
-
-def _refused(message: str) -> InvalidRequestError:
-    return InvalidRequestError(message, provider=PROVIDER)

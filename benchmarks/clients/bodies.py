@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from pydantic_core import to_json
 
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model
 from amplifier_module_provider_openai_chatgpt.protocol import reasoning
-from amplifier_module_provider_openai_chatgpt.request.build import Call, build_call
+from amplifier_module_provider_openai_chatgpt.request.build import build_call
 from amplifier_module_provider_openai_chatgpt.settings import Settings
+
+if TYPE_CHECKING:
+    from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 
 MODEL = "gpt-5.5"
 ACCOUNT = "account"

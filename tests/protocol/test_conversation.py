@@ -16,7 +16,7 @@ from ..request.conversations import answered, call_for, items_of, request, user
 
 
 def after(call, *, words: str = "so") -> list[dict]:
-    """The next request's messages: the answer carries what the call left on it."""
+    """The messages of the next request; the answer carries the metadata of the call."""
     return [user(), {"role": "assistant", "content": words, "metadata": call.metadata()}, user("more")]
 
 
@@ -28,7 +28,7 @@ def test_an_id_is_a_uuid7_of_now():
     assert len({uuid7() for _ in range(1000)}) == 1000
 
 
-def test_the_id_goes_out_as_cache_key():
+def test_the_id_is_sent_as_cache_key():
     call = call_for(request(user()))
 
     assert call.payload()["prompt_cache_key"] == call.conversation_id
@@ -64,13 +64,13 @@ def test_a_fork_or_sub_agent_gets_an_id_of_its_own_and_keeps_it(options):
     assert back.conversation_id == parent.conversation_id
 
 
-def test_the_requests_own_conversation_id_counts_before_the_session():
+def test_the_conversation_id_of_the_request_takes_precedence_over_the_session():
     ids = [call_for(request(user(), conversation_id=name)).conversation.of for name in ("a", "b")]
 
     assert ids == ["a", "b"]
 
 
-def test_without_any_name_the_opening_names_the_conversation():
+def test_without_id_or_session_the_first_messages_identify_the_conversation():
     remembered: dict[str, str] = {}
 
     def conversation(*messages):
@@ -90,7 +90,7 @@ def test_without_any_name_the_opening_names_the_conversation():
         {METADATA_KEY: {"of": "session-1"}},
     ],
 )
-def test_metadata_that_is_not_ours_is_not_believed(metadata):
+def test_invalid_metadata_is_ignored(metadata):
     call = call_for(request(user(), {"role": "assistant", "content": "so", "metadata": metadata}, user()))
 
     assert uuid.UUID(call.conversation_id).version == 7
@@ -105,7 +105,7 @@ def test_memory_is_bounded_and_keeps_the_newest():
     assert f"session-{MOST_REMEMBERED + 4}" in remembered
 
 
-def test_a_refusal_of_reasoning_is_noted_for_later_turns():
+def test_a_refusal_of_reasoning_is_recorded_for_later_turns():
     call = call_for(request(user()))
 
     assert "reasoning" not in call.metadata()[METADATA_KEY]

@@ -1,4 +1,4 @@
-"""A long conversation in a real session: nothing is refused, and each request begins like the one before."""
+"""A long conversation in a real session: nothing is refused, and each request starts like the one before."""
 
 import json
 from itertools import pairwise
@@ -31,7 +31,7 @@ class Tool:
 
 
 TOOLS = (
-    Tool("get_time", "Tells the hour.", ToolResult(output={"hour": 12, "zone": "Asia/Tokyo"})),
+    Tool("get_time", "Returns the time.", ToolResult(output={"hour": 12, "zone": "Asia/Tokyo"})),
     Tool(
         "take_photo",
         "Uses the camera.",
@@ -45,7 +45,7 @@ STRAY = {"role": "tool", "name": "get_time", "tool_call_id": "call_of_another_li
 
 
 def slices(body):
-    """The bytes of instructions, input and tools, as they were sent, the last two without their end."""
+    """The bytes of instructions, input and tools as sent, the last two without their end."""
     head, _, tools = body.partition(b'],"tools":[')
     instructions, _, items = head.partition(b',"input":[')
     return {
@@ -59,13 +59,13 @@ def last_item(request):
     return json.dumps(request.json["input"][-1], ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def assert_begins_like(later, earlier, passing=b""):
-    """``passing`` is the last item of the earlier input where its host did not store it."""
+def assert_starts_like(later, earlier, unstored=b""):
+    """``unstored`` is the last item of the earlier input if its host did not store it."""
     before, after = slices(earlier.body), slices(later.body)
     assert all(before.values())
     assert after["instructions"] == before["instructions"]
     assert after["tools"] == before["tools"]
-    kept = before["input"].removesuffix(b"," + passing) if passing else before["input"]
+    kept = before["input"].removesuffix(b"," + unstored) if unstored else before["input"]
     assert after["input"].startswith(kept + b",")
 
 
@@ -95,46 +95,46 @@ async def second_half(host):
 
 @pytest.fixture
 async def conversation(sim, config):
-    """Twelve turns of one session, which is saved and resumed in the middle; its requests and messages."""
+    """Twelve turns of one session, saved and resumed in the middle; gives requests, messages and events."""
     config = {**config, "reasoning_effort": "medium"}
     async with Host(
         config, TOOLS, loop=Loop(interrupted=["read_file"]), session_id="one-and-the-same", messages=[SYSTEM]
     ) as host:
         await first_half(host)
         transcript = json.dumps(saved(await host.context.get_messages()))
-        heard = host.heard
+        recorded = host.heard
     async with Host(config, TOOLS, session_id="one-and-the-same", messages=json.loads(transcript)) as resumed:
         await second_half(resumed)
         messages = await resumed.context.get_messages()
-    return sim.requests_to("/codex/responses"), messages, heard + resumed.heard
+    return sim.requests_to("/codex/responses"), messages, recorded + resumed.heard
 
 
-async def test_twelve_turns_are_all_accepted_and_each_begins_with_the_bytes_of_the_one_before(conversation):
-    requests, _, heard = conversation
-    responses = [data for event, data in heard if event == "llm:response"]
+async def test_twelve_turns_are_all_accepted_and_each_starts_with_the_bytes_of_the_one_before(conversation):
+    requests, _, recorded = conversation
+    responses = [data for event, data in recorded if event == "llm:response"]
     assert [data["status"] for data in responses] == ["ok"] * len(requests), "a 4xx would fail or be resent"
-    assert len(requests) == 12 + 4, "four turns called a tool and went on with its result"
+    assert len(requests) == 12 + 4, "four turns called a tool and continued with its result"
     ids = {
         (*(request.headers[name] for name in CONVERSATION_HEADERS), request.json["prompt_cache_key"])
         for request in requests
     }
-    assert len(ids) == len(set(*ids)) == 1, "one id, everywhere and for the whole conversation"
+    assert len(ids) == len(set(*ids)) == 1, "one id everywhere, for the whole conversation"
 
-    passing = [request for request in requests if b"Only for now." in request.body]
-    assert passing == passing[:1], "what is for one request only is in one request only"
+    ephemeral = [request for request in requests if b"Only for now." in request.body]
+    assert ephemeral == ephemeral[:1], "an ephemeral message is in one request only"
     for earlier, later in pairwise(requests):
-        assert_begins_like(later, earlier, last_item(earlier) if earlier in passing else b"")
+        assert_starts_like(later, earlier, last_item(earlier) if earlier in ephemeral else b"")
     assert all(data["usage"]["cache_read_tokens"] > 0 for data in responses[1:])
 
 
-async def test_all_that_was_said_thought_shown_and_called_is_in_the_last_request_once_and_in_order(
+async def test_all_text_reasoning_images_and_calls_are_in_the_last_request_once_and_in_order(
     conversation,
 ):
-    requests, messages, heard = conversation
+    requests, messages, recorded = conversation
     last = requests[-1].json
     assert last["instructions"] == SYSTEM["content"]
     words = json.dumps(last["input"], ensure_ascii=False)
-    told = [
+    expected = [
         "What time is it in Tokyo?",
         "See this:",
         f"data:image/png;base64,{RED}",
@@ -153,7 +153,7 @@ async def test_all_that_was_said_thought_shown_and_called_is_in_the_last_request
         '"developer", "content": [{"type": "input_text", "text": "Mind."}]',
         "Goodbye.",
     ]
-    places = [words.index(text) for text in told]
+    places = [words.index(text) for text in expected]
     assert places == sorted(places)
 
     blocks = [block for one in messages if one["role"] == "assistant" for block in one["content"]][:-2]
@@ -163,14 +163,14 @@ async def test_all_that_was_said_thought_shown_and_called_is_in_the_last_request
         kinds[block["type"]] for block in blocks
     ]
     assert not any("id" in item or "status" in item for item in last["input"])
-    assert words.count("encrypted_content") == len(requests) - 1, "every thought so far goes back"
+    assert words.count("encrypted_content") == len(requests) - 1, "all reasoning so far is replayed"
 
-    repairs = [data["repairs"] for event, data in heard if event == "provider:tool_sequence_repaired"]
+    repairs = [data["repairs"] for event, data in recorded if event == "provider:tool_sequence_repaired"]
     assert {one["tool_name"] for one in repairs[-1]} == {"read_file", "get_time"}
     assert repairs[0] == [{"tool_call_id": repairs[0][0]["tool_call_id"], "tool_name": "read_file"}]
 
 
-async def test_a_fork_begins_with_the_same_bytes_under_an_id_of_its_own(sim, config):
+async def test_a_fork_starts_with_the_same_bytes_under_its_own_id(sim, config):
     config = {**config, "reasoning_effort": "medium"}
     async with Host(config, TOOLS, session_id="parent", messages=[SYSTEM]) as parent:
         await parent.say("What time is it in Tokyo?")
@@ -179,14 +179,14 @@ async def test_a_fork_begins_with_the_same_bytes_under_an_id_of_its_own(sim, con
         await fork.say("And now?")
         await fork.say("Thanks.")
     _, of_parent, of_fork, later = sim.requests_to("/codex/responses")
-    assert_begins_like(of_fork, of_parent)
-    assert_begins_like(later, of_fork)
+    assert_starts_like(of_fork, of_parent)
+    assert_starts_like(later, of_fork)
     ids = [request.headers["session-id"] for request in (of_parent, of_fork, later)]
     assert ids[0] != ids[1] == ids[2]
 
 
-async def test_in_the_lite_shape_each_request_begins_like_the_one_before_too(sim, config):
-    """The model's first refusal of the classic shape is the only one; its tools lead the input."""
+async def test_in_the_lite_shape_each_request_starts_like_the_one_before(sim, config):
+    """The classic shape is refused only once; after that the tools are in the input."""
     sim.require_lite = {"gpt-5.6-sol"}
     async with Host({**config, "default_model": "gpt-5.6-sol"}, TOOLS, messages=[SYSTEM]) as host:
         for prompt in ("What time is it in Tokyo?", "Take a photo.", "Goodbye."):

@@ -1,4 +1,4 @@
-"""Sealed reasoning between turns goes back to whoever made it, and never stands in the way of an answer."""
+"""Encrypted reasoning is replayed to its own model and account, and never prevents an answer."""
 
 import json
 
@@ -23,7 +23,7 @@ UNREADABLE = {
 
 
 class Dialogue:
-    """Keeps the messages of a conversation as hosts do, written to a transcript and read again each turn."""
+    """Keeps the messages of a conversation as hosts do, written to a transcript and loaded each turn."""
 
     def __init__(self, provider):
         self.provider = provider
@@ -51,11 +51,11 @@ def replayed(request):
 
 
 def replays(sim):
-    """How many thoughts went along with each request."""
+    """The number of reasoning items in each request."""
     return [len(replayed(request)) for request in sim.requests_to(RESPONSES)]
 
 
-async def test_every_thought_goes_back_in_its_place_as_it_came(sim, provider):
+async def test_all_reasoning_is_replayed_unchanged_in_its_place(sim, provider):
     dialogue = Dialogue(provider)
     for text in ("One", "Two", "Three"):
         await dialogue.say(text)
@@ -69,12 +69,12 @@ async def test_every_thought_goes_back_in_its_place_as_it_came(sim, provider):
     assert all(item["summary"] for item in last.json["input"] if item["type"] == "reasoning")
 
 
-async def test_another_model_gets_none_of_it_and_the_first_one_all_again(sim, provider):
+async def test_another_model_gets_none_of_it_and_the_first_model_all_of_it(sim, provider):
     dialogue = Dialogue(provider)
     for model in ("gpt-5.5", "gpt-5.6-sol", "gpt-5.5-fast", "gpt-5.6-sol"):
         await dialogue.say("Go on", model=model)
     assert replays(sim) == [0, 0, 1, 1]
-    assert len(sim.requests_to(RESPONSES)) == 4, "the backend refused none"
+    assert len(sim.requests_to(RESPONSES)) == 4, "none was refused"
 
 
 async def test_another_account_gets_none_of_it(sim, config, tmp_path):
@@ -89,10 +89,10 @@ async def test_another_account_gets_none_of_it(sim, config, tmp_path):
     await two.close()
     assert replays(sim) == [0, 0, 1, 1]
     transcript = json.dumps(dialogue.messages)
-    assert "beef" not in transcript, "accounts are told apart without being named"
+    assert "beef" not in transcript, "accounts are distinguished without being named"
 
 
-async def test_what_the_backend_can_no_longer_read_costs_one_resend_and_is_remembered(sim, provider):
+async def test_unreadable_reasoning_costs_one_resend_and_is_remembered(sim, provider):
     dialogue = Dialogue(provider)
     await dialogue.say("One")
     await dialogue.say("Two")
@@ -105,7 +105,7 @@ async def test_what_the_backend_can_no_longer_read_costs_one_resend_and_is_remem
 
     await dialogue.say("Four")
     await dialogue.say("Five")
-    assert replays(sim)[4:] == [1, 2], "only what came after the refusal, and at the first attempt"
+    assert replays(sim)[4:] == [1, 2], "only reasoning after the refusal, at the first attempt"
 
 
 WAYS = {
@@ -119,7 +119,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_however_it_is_refused_the_call_is_sent_once_more_without(sim, provider, way):
+async def test_each_form_of_the_refusal_causes_one_resend_without_reasoning(sim, provider, way):
     dialogue = Dialogue(provider)
     await dialogue.say("One")
     sim.misbehave(RESPONSES, WAYS[way])
@@ -137,7 +137,7 @@ async def test_a_second_refusal_is_final(sim, provider):
     assert replays(sim) == [0, 1, 0]
 
 
-async def test_without_reasoning_to_leave_out_the_refusal_is_final_at_once(sim, provider):
+async def test_without_reasoning_in_the_input_the_refusal_is_final(sim, provider):
     sim.misbehave(RESPONSES, Fault(status=400, body=UNREADABLE), times=None)
     with pytest.raises(InvalidRequestError):
         await Dialogue(provider).say("One")
@@ -158,7 +158,7 @@ async def test_a_loaded_transcript_gives_the_bytes_of_the_live_one(sim, config, 
     assert len(replayed(second)) == 2
 
 
-async def test_a_call_that_was_not_asked_to_think_replays_what_was_thought(sim, provider):
+async def test_a_call_without_thinking_replays_earlier_reasoning(sim, provider):
     dialogue = Dialogue(provider)
     await dialogue.say("One")
     await dialogue.say("Two", extended_thinking=False)

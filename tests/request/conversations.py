@@ -1,12 +1,13 @@
-"""How the tests of requests build a call: a catalogue of a few models, one account, one session."""
+"""Builders for the tests of requests: a small catalogue, one account, one session, messages and items."""
 
 from typing import Any
 
 from amplifier_core.message_models import ChatRequest, Message
 
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model, look_up
+from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 from amplifier_module_provider_openai_chatgpt.protocol.reasoning import to_block_content
-from amplifier_module_provider_openai_chatgpt.request.build import Call, build_call
+from amplifier_module_provider_openai_chatgpt.request.build import build_call
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
 PNG = "iVBORw0KGgo="
@@ -57,12 +58,12 @@ def user(text: str = "hi") -> dict:
     return {"role": "user", "content": text}
 
 
-def assistant(*blocks: dict, **beside: Any) -> dict:
-    return {"role": "assistant", "content": list(blocks), **beside}
+def assistant(*blocks: dict, **extra: Any) -> dict:
+    return {"role": "assistant", "content": list(blocks), **extra}
 
 
-def tool(call_id: str, content: Any = "done", **beside: Any) -> dict:
-    return {"role": "tool", "tool_call_id": call_id, "content": content, **beside}
+def tool(call_id: str, content: Any = "done", **extra: Any) -> dict:
+    return {"role": "tool", "tool_call_id": call_id, "content": content, **extra}
 
 
 def text(words: str, **extra: Any) -> dict:

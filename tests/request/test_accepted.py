@@ -1,4 +1,4 @@
-"""Whatever a conversation holds, the strict simulator takes the request, in both shapes."""
+"""Any conversation gives a request that the strict simulator accepts, in both shapes."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from amplifier_core.message_models import ChatRequest
 from hypothesis import given, settings, strategies as st
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.request.build import Call
+from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Policy, seal
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
@@ -61,8 +61,8 @@ kept = st.fixed_dictionaries({"thinking_block": thoughts | foreign, "tool_calls"
 roles = st.sampled_from(["system", "developer", "user", "assistant", "function", "tool"])
 messages = st.one_of(
     st.builds(lambda role, content: {"role": role, "content": content}, roles, words | blocks),
-    st.builds(lambda content, beside: assistant(*content, tool_calls=beside), blocks, listed),
-    st.builds(lambda words, beside: {**user(words), "role": "assistant", **beside}, words, kept),
+    st.builds(lambda content, extra: assistant(*content, tool_calls=extra), blocks, listed),
+    st.builds(lambda words, extra: {**user(words), "role": "assistant", **extra}, words, kept),
     st.builds(lambda n, w: {"role": "function", "name": n, "content": w}, names, words),
     st.builds(tool, ids, words | blocks),
 )
@@ -93,7 +93,7 @@ def test_any_conversation_is_accepted(conversation, specs, effort, model):
 
 
 def test_any_conversation_is_answered_over_the_socket(sim, config, token_file):
-    """As above, with all that lies between a request and its answer."""
+    """As above, over the whole path from request to answer."""
     write_tokens(token_file, sim.sign_in(account_id="acc-1"))
     provider = ChatGPTProvider(config)
     thought = assistant(thinking(seal("so", RULES, "gpt-5.5")))

@@ -1,4 +1,4 @@
-"""What a request, its keyword arguments and the settings ask for, and what of it is sent."""
+"""Which fields of a request, keyword arguments and settings are sent, and how."""
 
 import itertools
 import json
@@ -47,7 +47,7 @@ def sent(*, fields: dict[str, Any] | None = None, **options: Any) -> dict[str, A
     return call_for(asked(**fields or {}), **options).payload()
 
 
-def test_a_plain_request_sends_these_fields_and_no_other():
+def test_a_plain_request_sends_these_fields_and_no_others():
     call = call_for(asked(temperature=0.5, top_p=0.5, max_output_tokens=9, stream=True, metadata={"a": 1}))
 
     assert json.loads(call.body()) == call.payload()
@@ -80,7 +80,7 @@ def test_tools_are_flat_functions_in_their_order():
     assert payload["parallel_tool_calls"] is True
 
 
-def test_hosted_search_is_passed_on_and_other_hosted_tools_are_left_out_with_one_warning(caplog):
+def test_hosted_search_is_sent_and_other_hosted_tools_are_left_out_with_one_warning(caplog):
     other = {"name": "draw", "parameters": {}, "type": "image_generation"}
     warned: set[str] = set()
 
@@ -89,7 +89,7 @@ def test_hosted_search_is_passed_on_and_other_hosted_tools_are_left_out_with_one
             {"type": "web_search", "search_context_size": "low"}
         ]
     assert caplog.messages == [
-        "Tool 'draw' of type 'image_generation' is unknown to the backend and left out."
+        "Tool 'draw' is left out: the backend does not offer tools of type 'image_generation'."
     ]
 
 
@@ -156,7 +156,7 @@ def test_an_unknown_choice_is_refused(choice):
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", None])
-def test_without_tools_there_is_no_choice_to_send(choice):
+def test_without_tools_no_choice_is_sent(choice):
     assert "tool_choice" not in sent(tool_choice=choice)
 
 
@@ -170,7 +170,7 @@ def test_without_tools_there_is_no_choice_to_send(choice):
         ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, False),
     ],
 )
-def test_parallel_calls_where_asked_and_possible(options, expected):
+def test_parallel_calls_are_allowed_where_requested_and_supported(options, expected):
     assert sent(fields={"tools": [LOOK]}, **options)["parallel_tool_calls"] is expected
 
 
@@ -212,7 +212,7 @@ def test_an_unknown_response_format_is_refused(bad):
 
 
 @pytest.mark.parametrize(("words", "more"), [("give me JSON", 0), ("give me data", 1)])
-def test_json_is_mentioned_where_nobody_did(words, more):
+def test_a_message_that_mentions_json_is_added_where_there_is_none(words, more):
     call = call_for(request(user(words)), response_format="json")
 
     assert len(call.payload()["input"]) == 1 + more
@@ -237,14 +237,14 @@ EFFORTS = [
 
 
 @pytest.mark.parametrize(("model", "effort", "expected"), EFFORTS)
-def test_an_effort_is_sent_or_lowered_to_what_the_model_lists(model, effort, expected):
+def test_an_effort_is_sent_or_lowered_to_one_the_model_lists(model, effort, expected):
     assert sent(model=model, reasoning_effort=effort)["reasoning"] == {
         "effort": expected,
         "summary": "detailed",
     }
 
 
-def test_effort_comes_from_kwargs_before_request_before_settings():
+def test_effort_precedence_is_kwargs_then_request_then_settings():
     settings = Settings(reasoning_effort="low")
     rows = itertools.product([None, "high"], [None, "medium"])
 
@@ -277,14 +277,14 @@ def test_effort_comes_from_kwargs_before_request_before_settings():
         ({"effort": "none", "model": "unheard-of"}, {"effort": "none"}),
     ],
 )
-def test_reasoning_is_asked_for_only_where_somebody_asks(options, reasoning):
+def test_reasoning_is_requested_only_if_the_caller_or_the_settings_request_it(options, reasoning):
     call = call_for(asked(), **options)
 
     assert call.payload().get("reasoning") == reasoning
     assert call.reasoning_enabled is (reasoning not in (None, {"effort": "none"}))
 
 
-def test_a_word_that_is_no_effort_is_refused_by_whoever_gave_it():
+def test_an_unknown_effort_is_an_error_of_the_request_or_of_the_settings():
     with pytest.raises(InvalidRequestError, match="'hard' is not known"):
         sent(reasoning_effort="hard")
     with pytest.raises(ConfigurationError, match="'hard' is not known"):
@@ -293,7 +293,7 @@ def test_a_word_that_is_no_effort_is_refused_by_whoever_gave_it():
 
 @pytest.mark.parametrize("effort", ["none", "minimal", "low", "max", "ultra"])
 @pytest.mark.parametrize("model", ["gpt-5.5-pro", "gpt-5.5-pro-2026-05-01", "gpt-5.5-pro-fast"])
-def test_pro_takes_medium_to_xhigh_only(model, effort):
+def test_pro_supports_medium_to_xhigh_only(model, effort):
     with pytest.raises(InvalidRequestError, match=r"gpt-5\.5-pro"):
         sent(model=model, reasoning_effort=effort)
 
@@ -307,7 +307,7 @@ TIERS = [
 
 
 @pytest.mark.parametrize(("model", "slug", "tier", "warnings"), TIERS)
-def test_fast_is_a_tier_and_not_a_model(model, slug, tier, warnings, caplog):
+def test_fast_is_a_service_tier_and_not_a_model(model, slug, tier, warnings, caplog):
     call = call_for(asked(), model=model)
 
     assert (call.slug, call.requested_model) == (slug, model)
@@ -320,18 +320,18 @@ def test_fast_is_a_tier_and_not_a_model(model, slug, tier, warnings, caplog):
     ("kwargs", "field", "expected"),
     [({}, None, "default"), ({}, " a ", "a"), ({"model": "b"}, "a", "b"), ({"model": ""}, "a", "default")],
 )
-def test_model_comes_from_kwargs_before_request_before_default(kwargs, field, expected):
+def test_model_precedence_is_kwargs_then_request_then_default(kwargs, field, expected):
     assert requested_model(asked(model=field), kwargs, "default") == expected
 
 
 @pytest.mark.parametrize("bad", [7, "  ", ["gpt"]])
-def test_a_model_that_is_no_text_is_refused(bad):
+def test_a_model_that_is_not_text_is_refused(bad):
     with pytest.raises(InvalidRequestError, match="model"):
         requested_model(asked(), {"model": bad}, "default")
 
 
 @pytest.mark.parametrize("name", ["text_verbosity", "verbosity"])
-def test_verbosity_comes_from_kwargs_before_settings(name):
+def test_verbosity_in_kwargs_takes_precedence_over_settings(name):
     settings = Settings(text_verbosity="low")
 
     assert sent(settings=settings)["text"] == {"verbosity": "low"}
@@ -339,7 +339,7 @@ def test_verbosity_comes_from_kwargs_before_settings(name):
     assert sent(settings=settings, **asked_for)["text"] == {"verbosity": "high"}
 
 
-def test_verbosity_is_left_out_with_a_warning_where_the_model_has_none(caplog):
+def test_verbosity_is_left_out_with_a_warning_if_the_model_does_not_support_it(caplog):
     assert "text" not in sent(text_verbosity="low", model="terse")
     assert len(caplog.messages) == 1
 
@@ -352,7 +352,7 @@ def test_an_unknown_verbosity_is_refused():
 @pytest.mark.parametrize(
     ("stop", "expected"), [(None, ()), ("END", ("END",)), (["a", "", "b"], ("a", "b")), ([], ())]
 )
-def test_stop_is_applied_to_the_answer_and_never_sent(stop, expected):
+def test_stop_is_applied_on_the_client_and_never_sent(stop, expected):
     call = call_for(asked(), stop=stop)
 
     assert call.stop == expected
@@ -368,7 +368,7 @@ def test_a_bad_stop_is_refused(bad):
 @pytest.mark.parametrize(
     ("kwarg", "field", "expected"), [(None, None, None), (None, 5, 5.0), ("7.5", 5, 7.5)]
 )
-def test_timeout_comes_from_kwargs_before_request(kwarg, field, expected):
+def test_timeout_in_kwargs_takes_precedence_over_the_request(kwarg, field, expected):
     assert call_for(asked(timeout=field), timeout=kwarg).timeout == expected
 
 
@@ -391,7 +391,7 @@ def test_unknown_kwargs_are_ignored_with_one_line(caplog):
 
     assert sent(temperature=1, max_tokens=5).keys() == sent().keys()
     assert [message for message in caplog.messages if "temperature" in message] == [
-        "Keyword arguments without a meaning here: max_tokens, temperature"
+        "Ignored keyword arguments: max_tokens, temperature"
     ]
 
 
@@ -422,7 +422,7 @@ def test_odd_values_in_schemas_and_settings_never_break_a_body(odd):
     assert call.payload()["tools"][0]["parameters"]["properties"].keys() == {"a"}
 
 
-def test_extra_params_may_replace_the_input():
+def test_extra_params_can_replace_the_input():
     assert sent(settings=Settings(extra_request_params={"input": []}))["input"] == []
 
 
@@ -430,11 +430,11 @@ def test_extra_params_may_replace_the_input():
     "messages", [[], [user("")], [{"role": "system", "content": ""}], [assistant(thinking("A"))]]
 )
 def test_a_request_without_content_is_refused(messages):
-    with pytest.raises(InvalidRequestError, match="nothing to answer"):
+    with pytest.raises(InvalidRequestError, match="no message with content"):
         call_for(request(*messages), account_id="another")
 
 
-def test_the_lite_shape_says_the_same_in_its_own_way():
+def test_the_lite_shape_has_the_same_content_in_other_places():
     messages = [{"role": "system", "content": "be kind"}, user()]
     call = call_for(request(*messages, tools=[LOOK, SEARCH]), effort="low")
     classic, lite = call.payload(), call.as_lite().payload()
@@ -457,13 +457,13 @@ def test_the_lite_shape_says_the_same_in_its_own_way():
     assert {key: classic[key] for key in ("store", "stream", "include", "model")}.items() <= lite.items()
 
 
-def test_lite_has_no_hosted_search_to_choose():
+def test_in_lite_a_choice_of_hosted_search_becomes_auto():
     call = call_for(asked(tools=[LOOK, SEARCH]), tool_choice="web_search")
 
     assert call.as_lite().payload()["tool_choice"] == "auto"
 
 
-def test_a_call_changes_only_what_is_asked():
+def test_each_change_of_a_call_changes_nothing_else():
     call = call_for(request(user(), assistant(thinking("AAA"), text("so"))), model="gpt-5.5-fast")
 
     assert call.with_version("1.2").version == "1.2"
@@ -472,7 +472,7 @@ def test_a_call_changes_only_what_is_asked():
     assert [item["type"] for item in call.without_reasoning().payload()["input"]] == ["message", "message"]
 
 
-def test_a_continuation_sends_what_the_next_turn_will_send():
+def test_a_continuation_sends_the_same_items_as_the_next_turn():
     output: list[dict[str, Any]] = [
         {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "so"}], **CIPHER},
         {
@@ -498,7 +498,7 @@ def test_a_continuation_sends_what_the_next_turn_will_send():
 CIPHER = {"encrypted_content": "AAA", "status": "completed"}
 
 
-def test_reasoning_goes_back_only_to_the_model_and_account_it_came_from():
+def test_reasoning_is_replayed_only_to_its_own_model_and_account():
     message = assistant(thinking("AAA"), text("so"))
 
     assert reasoned("AAA") in items_of(user(), message)
@@ -507,7 +507,7 @@ def test_reasoning_goes_back_only_to_the_model_and_account_it_came_from():
     assert items_of(user(), message, account_id="acc-2") == [said("user", "hi"), answered("so")]
 
 
-def test_a_transcript_saved_and_loaded_replays_the_same():
+def test_a_saved_transcript_gives_the_same_body_when_loaded():
     asked_first = request(user(), assistant(thinking("AAA"), calls("c1")), tool("c1"))
     saved = json.dumps([message.model_dump(exclude_none=True) for message in asked_first.messages])
     asked_again = request(*json.loads(saved))
@@ -518,7 +518,7 @@ def test_a_transcript_saved_and_loaded_replays_the_same():
     assert first == again
 
 
-def test_reasoning_that_was_refused_once_stays_out_and_later_reasoning_goes_in():
+def test_refused_reasoning_stays_left_out_and_later_reasoning_is_sent():
     first = [user(), assistant(thinking("OLD"), text("one")), user("more")]
     call = call_for(request(*first)).without_reasoning()
     second = [*first, assistant(thinking("NEW"), text("two"), metadata=call.metadata()), user("more")]
@@ -531,14 +531,14 @@ def test_reasoning_that_was_refused_once_stays_out_and_later_reasoning_goes_in()
     ]
 
 
-def test_a_calls_repr_shows_neither_conversation_nor_account_nor_reasoning():
+def test_the_repr_of_a_call_hides_conversation_account_and_reasoning():
     shown = repr(call_for(request(user("private"), assistant(thinking("CIPHER"))), account_id="acc-9"))
 
     assert not re.search("private|CIPHER|acc-9", shown)
 
 
 @pytest.mark.parametrize("count", [300])
-def test_many_tools_and_a_huge_result_go_through(count):
+def test_many_tools_and_a_huge_result_are_sent_whole(count):
     tools = [{**LOOK, "name": f"tool_{n}"} for n in range(count)]
     huge = "x" * 5_000_000
     call = call_for(request(user(), assistant(calls("c1")), tool("c1", huge), tools=tools))
@@ -547,7 +547,7 @@ def test_many_tools_and_a_huge_result_go_through(count):
     assert call.payload()["input"][1:] == [called("c1"), {**call.payload()["input"][2], "output": huge}]
 
 
-# The table of docs/requests.md, held against the code.
+# The tables of docs/requests.md must match the code.
 
 PAGE = Path(__file__).parents[2] / "docs" / "requests.md"
 EXAMPLES = {
@@ -576,14 +576,14 @@ EXAMPLES = {
 
 
 def table(heading: str) -> dict[str, str]:
-    """Name and verdict of each row under a heading."""
+    """Return name and verdict of each row under a heading."""
     section = PAGE.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `?([\w ]+?)`? \| (sent|applied here|ignored)\b", section, re.MULTILINE)
     return dict(rows)
 
 
 def verdict(before, after) -> str:
-    """What a field did: to the body, to the rest of the call, or nothing."""
+    """Return what a field changed: the body, the rest of the call, or nothing."""
     bodies = [{**call.payload(), "prompt_cache_key": ""} for call in (before, after)]
     if bodies[0] != bodies[1] or before.conversation.of != after.conversation.of:
         return "sent"
@@ -591,7 +591,7 @@ def verdict(before, after) -> str:
     return "applied here" if differs else "ignored"
 
 
-def test_the_table_of_fields_tells_what_the_code_does():
+def test_the_table_of_fields_matches_the_code():
     rows = table("Fields of ChatRequest")
     base = {"messages": [user()], "tools": [LOOK, SEARCH]}
 
@@ -603,7 +603,7 @@ def test_the_table_of_fields_tells_what_the_code_does():
     assert {name: verdict(build({}), build({name: EXAMPLES[name]})) for name in rows} == rows
 
 
-def test_the_table_of_keyword_arguments_tells_what_the_code_does():
+def test_the_table_of_keyword_arguments_matches_the_code():
     rows = table("Keyword arguments of complete()")
 
     def build(**kwargs):

@@ -1,4 +1,4 @@
-"""Messages of every shape become input items, in order, each once."""
+"""Messages of every shape become input items, in order, each exactly once."""
 
 import json
 
@@ -62,11 +62,11 @@ SHAPES = {
         [user(), assistant(text("looking", phase="commentary"), text("done", annotations=[{"url": "x"}]))],
         [said("user", "hi"), answered("looking", phase="commentary"), answered("done")],
     ),
-    "a phase that the backend does not know is left out": (
+    "an unknown phase is left out": (
         [user(), assistant(text("a", phase="final_answer"), text("b", phase="analysis"), text("c", phase=7))],
         [said("user", "hi"), answered("a", phase="final_answer"), answered("b"), answered("c")],
     ),
-    "arguments that were kept whole go back as the model wrote them": (
+    "arguments kept as _raw are sent as the model wrote them": (
         [
             user(),
             assistant(calls("c1", _raw='{"at": '), calls("c2", _raw="[1]"), calls("c3", _raw='{"at":1}')),
@@ -79,7 +79,7 @@ SHAPES = {
             *(output(name) for name in ("c1", "c2", "c3")),
         ],
     ),
-    "a call is sent once though the message lists it again": (
+    "a call that is also in tool_calls is sent once": (
         [
             user(),
             assistant(calls("c1", a=1), tool_calls=[{"id": "c1", "tool": "look", "arguments": {"a": 1}}]),
@@ -87,7 +87,7 @@ SHAPES = {
         ],
         [said("user", "hi"), called("c1", arguments='{"a":1}'), output("c1")],
     ),
-    "a call that is only listed is sent": (
+    "a call that is only in tool_calls is sent": (
         [
             user(),
             {
@@ -99,7 +99,7 @@ SHAPES = {
         ],
         [said("user", "hi"), called("c1", arguments='{"a":1}'), output("c1")],
     ),
-    "a call listed in OpenAI's form is sent": (
+    "a call in tool_calls in OpenAI's form is sent": (
         [
             user(),
             {
@@ -111,7 +111,7 @@ SHAPES = {
         ],
         [said("user", "hi"), answered("so"), called("c1", arguments='{"a":1}'), output("c1")],
     ),
-    "order of thinking, talk and calls is kept": (
+    "the order of reasoning, text and calls is kept": (
         [
             user(),
             assistant(thinking("AAA"), text("first"), calls("c1"), text("second"), calls("c2")),
@@ -129,11 +129,11 @@ SHAPES = {
             output("c1", "one"),
         ],
     ),
-    "thinking kept beside the content comes first": (
+    "thinking_block next to the content is first": (
         [user(), {"role": "assistant", "content": "so", "thinking_block": thinking("AAA")}],
         [said("user", "hi"), reasoned("AAA"), answered("so")],
     ),
-    "foreign kinds of thinking are left out": (
+    "reasoning of other providers is left out": (
         [
             user(),
             assistant(
@@ -162,7 +162,7 @@ SHAPES = {
             *(output("c1", '{"n":1}'), output("c2", "a\nb"), output("c3", ""), output("c4", "4")),
         ],
     ),
-    "results in a user's message are results": (
+    "results in a user message are results": (
         [
             user(),
             assistant(calls("c1")),
@@ -173,7 +173,7 @@ SHAPES = {
         ],
         [said("user", "hi"), called("c1"), output("c1", "x"), said("user", "and?")],
     ),
-    "an image of the model is shown as the user's": (
+    "an image of the model is sent as the user's": (
         [user(), assistant(text("look"), image())],
         [
             said("user", "hi"),
@@ -215,11 +215,11 @@ SHAPES = {
         [user(), assistant(calls("c1")), tool("c1", "a"), tool("c1", "b")],
         [said("user", "hi"), called("c1"), output("c1", "a"), said("user", f"{ORPHAN}\nb")],
     ),
-    "ids that begin anew each turn are numbered": (
+    "ids that restart each turn are numbered": (
         [user(), assistant(calls("0")), tool("0", "a"), assistant(calls("0")), tool("0", "b")],
         [said("user", "hi"), called("0"), output("0", "a"), called("0_2"), output("0_2", "b")],
     ),
-    "a result with a name alone passes by a call whose id has been used again": (
+    "a result without an id skips a call whose id has been reused": (
         [
             user(),
             assistant(calls("0")),
@@ -244,7 +244,7 @@ SHAPES = {
             output("call_2", "b"),
         ],
     ),
-    "a late result still belongs to its call": (
+    "a late result is paired with its call": (
         [user(), assistant(calls("c1")), user("hurry"), tool("c1")],
         [said("user", "hi"), called("c1"), said("user", "hurry"), output("c1")],
     ),
@@ -281,7 +281,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("kind", OUTPUTS)
-def test_a_tools_output_keeps_what_it_says(kind):
+def test_a_tool_output_keeps_its_content(kind):
     value, expected = OUTPUTS[kind]
     block = {"type": "tool_result", "tool_call_id": "c1", "output": value}
 
@@ -306,13 +306,13 @@ def test_leading_system_messages_are_the_instructions(leading, instructions):
     assert payload["input"] == [said("user", "hi")]
 
 
-def test_an_image_in_the_instructions_is_shown_before_the_conversation():
+def test_an_image_in_the_instructions_is_the_first_input_item():
     system = {"role": "system", "content": [text("see"), image()]}
 
     assert items_of(system, user())[0]["content"] == [PICTURE]
 
 
-def test_repairs_are_told_with_the_tools_name():
+def test_repairs_name_the_tool():
     call = call_for(request(user(), assistant(calls("c1", "my.tool")), tool("c2", name="other")))
 
     assert [(repair.tool_call_id, repair.tool_name, repair.kind) for repair in call.repairs] == [
@@ -321,7 +321,7 @@ def test_repairs_are_told_with_the_tools_name():
     ]
 
 
-def test_a_whole_conversation_needs_no_repair():
+def test_a_complete_conversation_needs_no_repair():
     assert call_for(request(user(), assistant(calls("c1")), tool("c1"))).repairs == ()
 
 
@@ -337,7 +337,7 @@ def test_a_link_to_an_image_is_a_short_text_with_one_warning(role, caplog):
     assert len(caplog.messages) == 1
 
 
-def test_a_model_without_eyes_gets_a_short_text_with_one_warning(caplog):
+def test_a_text_model_gets_a_note_for_an_image_with_one_warning(caplog):
     warned: set[str] = set()
     for _ in range(2):
         items = items_of({"role": "user", "content": [image()]}, model="blind", warned=warned)
@@ -393,7 +393,7 @@ CLEAN = {"a\ud800b": "a\ufffdb", "\ude00": "\ufffd", "nul\0": "nul\ufffd", "\ud8
 
 
 @pytest.mark.parametrize("odd", CLEAN)
-def test_any_text_goes_out_clean(odd):
+def test_any_text_is_cleaned(odd):
     clean = CLEAN[odd]
     payload = payload_of(
         {"role": "system", "content": odd},

@@ -1,4 +1,4 @@
-"""Whatever a conversation holds, all of it is sent, in order, in the same bytes, and nothing is touched."""
+"""Any conversation is sent completely, in order and in the same bytes, and its messages are not changed."""
 
 import json
 
@@ -50,7 +50,7 @@ unsent = st.sampled_from(
 )
 thoughts = st.just({"type": "thinking", "thinking": MARK})
 said = st.sampled_from(["user", "system", "developer"])
-beside = st.fixed_dictionaries({}, optional={"tool_calls": st.lists(listed, max_size=2)})
+extra = st.fixed_dictionaries({}, optional={"tool_calls": st.lists(listed, max_size=2)})
 message = st.one_of(
     st.builds(lambda role, w: {"role": role, "content": w}, said, words),
     st.builds(
@@ -61,9 +61,9 @@ message = st.one_of(
     st.builds(
         lambda b, more: assistant(*b, **more),
         st.lists(texts | tool_calls | thoughts | unsent | pictures, max_size=5),
-        beside,
+        extra,
     ),
-    st.builds(lambda w, more: {"role": "assistant", "content": w, **more}, words, beside),
+    st.builds(lambda w, more: {"role": "assistant", "content": w, **more}, words, extra),
     st.builds(tool, ids, words | st.lists(texts | pictures, min_size=1, max_size=3)),
     st.builds(tool, ids, st.lists(results, min_size=1, max_size=2)),
     st.builds(lambda b: {"role": "user", "content": b}, st.lists(results | texts, min_size=1, max_size=3)),
@@ -72,7 +72,7 @@ message = st.one_of(
 
 
 class Numbered:
-    """A conversation in which every mark has become another one; ``marks`` has them in their order."""
+    """A conversation in which every mark is replaced by a unique one; ``marks`` lists them in order."""
 
     def __init__(self, messages):
         self.marks = []
@@ -101,7 +101,7 @@ quick = settings(max_examples=50)
 
 @quick
 @given(conversations)
-def test_everything_said_thought_shown_called_and_found_is_sent_once_and_in_order(conversation):
+def test_all_text_reasoning_images_calls_and_results_are_sent_once_and_in_order(conversation):
     body = call_for(request(*conversation.messages)).body().decode()
     places = [body.find(mark) for mark in conversation.marks]
 
@@ -112,7 +112,7 @@ def test_everything_said_thought_shown_called_and_found_is_sent_once_and_in_orde
 
 @quick
 @given(conversations)
-def test_every_call_has_its_result_after_it_and_the_reverse(conversation):
+def test_every_call_has_its_result_after_it_and_every_result_its_call(conversation):
     items = items_of(*conversation.messages)
     asked = [item["call_id"] for item in items if item["type"] == "function_call"]
     places = {item["call_id"]: place for place, item in enumerate(items) if item["type"] == "function_call"}
@@ -128,7 +128,7 @@ def test_every_call_has_its_result_after_it_and_the_reverse(conversation):
 
 @quick
 @given(conversations)
-def test_building_changes_no_message_and_gives_the_same_bytes(conversation):
+def test_building_changes_no_message_and_is_deterministic(conversation):
     asked = ChatRequest(messages=[Message(**one) for one in conversation.messages])
     before = asked.model_dump_json()
     remembered: dict[str, str] = {}
@@ -141,8 +141,8 @@ def test_building_changes_no_message_and_gives_the_same_bytes(conversation):
 
 @quick
 @given(conversations, st.data())
-def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter(conversation, data):
-    """Cut where a turn can end: before what the model says next, with no result still to come."""
+def test_a_longer_conversation_starts_with_the_bytes_of_the_shorter_one(conversation, data):
+    """Cut where a turn can end: before the next answer, with no result outstanding."""
     messages = conversation.messages
     ends = [n for n in range(1, len(messages)) if messages[n]["role"] == "assistant"]
     end = data.draw(st.sampled_from(ends or [len(messages)]))
@@ -160,9 +160,9 @@ def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter(conversation
 @pytest.mark.parametrize(
     "rule",
     [
-        test_everything_said_thought_shown_called_and_found_is_sent_once_and_in_order,
-        test_every_call_has_its_result_after_it_and_the_reverse,
-        test_building_changes_no_message_and_gives_the_same_bytes,
+        test_all_text_reasoning_images_calls_and_results_are_sent_once_and_in_order,
+        test_every_call_has_its_result_after_it_and_every_result_its_call,
+        test_building_changes_no_message_and_is_deterministic,
     ],
 )
 def test_each_rule_holds_for_many_more_conversations(rule):

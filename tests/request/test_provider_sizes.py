@@ -1,4 +1,4 @@
-"""Odd characters and great sizes through ``complete()``: nothing crashes, and a refusal says why."""
+"""Unusual characters and large inputs through ``complete()``: nothing crashes, and a refusal says why."""
 
 import json
 import sys
@@ -30,12 +30,12 @@ def last_body(sim):
 
 
 def widen(sim, tokens):
-    """Let the simulated models read that much."""
+    """Give the simulated models a context window of this many tokens."""
     for model in sim.models:
         model["context_window"] = model["max_context_window"] = tokens
 
 
-async def test_odd_characters_anywhere_arrive_as_replacements(sim, provider):
+async def test_invalid_characters_anywhere_arrive_as_replacements(sim, provider):
     messages = [
         {"role": "system", "content": ODD},
         {"role": "user", "content": [text(ODD)]},
@@ -59,7 +59,7 @@ async def test_odd_characters_anywhere_arrive_as_replacements(sim, provider):
 
 
 @pytest.mark.parametrize("answer", ["half \ud83d", "NUL \0", "\ud83d\ude00"])
-async def test_odd_characters_of_the_model_reach_the_caller_and_go_back(sim, provider, answer):
+async def test_unusual_characters_of_the_model_reach_the_caller_and_are_replayed(sim, provider, answer):
     escaped = json.dumps({"type": "message", "content": [{"type": "output_text", "text": answer}]})
     done = '{"type":"response.output_item.done","output_index":0,"item":' + escaped + "}"
     raw = f'data: {done}\n\ndata: {{"type":"response.completed","response":{{}}}}\n\n'.encode()
@@ -71,7 +71,7 @@ async def test_odd_characters_of_the_model_reach_the_caller_and_go_back(sim, pro
     assert last_body(sim).json["input"][1]["content"][0]["text"] == response.text
 
 
-async def test_a_tool_result_of_megabytes_arrives_whole_where_the_model_can_read_it(sim, provider):
+async def test_a_tool_result_of_megabytes_arrives_whole_if_it_fits_the_context_window(sim, provider):
     widen(sim, 10_000_000)
     result = "".join(f"line {number}\n" for number in range(HUGE // 10))[:HUGE]
     messages = [user(), assistant(calls("c1")), tool("c1", result)]
@@ -80,7 +80,7 @@ async def test_a_tool_result_of_megabytes_arrives_whole_where_the_model_can_read
 
 
 async def test_a_tool_result_beyond_the_window_is_a_length_error_that_says_so(sim, provider):
-    """The class is what a host's compaction hangs on."""
+    """Hosts start their compaction on this class."""
     messages = [user(), assistant(calls("c1")), tool("c1", "x" * HUGE)]
     with pytest.raises(ContextLengthError) as raised:
         await provider.complete(ChatRequest(messages=messages))
@@ -108,7 +108,7 @@ async def test_three_hundred_tools_are_offered_and_the_last_can_be_called(sim, p
 
 
 def conversation(count):
-    """Turns of a question, a thought with talk and a call, and its result, up to ``count`` messages."""
+    """Turns of question, text with a call, result and answer, up to ``count`` messages."""
     turns = [
         message
         for number in range(count // 4)
@@ -123,7 +123,7 @@ def conversation(count):
 
 
 async def steps(provider, request):
-    """Count the calls of functions in this thread that one ``complete()`` takes: no clock is asked."""
+    """Count the function calls of one ``complete()`` in this thread; independent of the machine's speed."""
     count = 0
 
     def note(_frame, event, _arg):

@@ -1,4 +1,4 @@
-"""Long conversations cost what their length says, and no more."""
+"""The cost of building a body grows linearly with the conversation."""
 
 import sys
 
@@ -9,7 +9,7 @@ from .conversations import assistant, call_for, calls, text, thinking, tool, use
 
 
 def conversation(count: int, call_id: str) -> ChatRequest:
-    """A user's message, a thought with talk and a call, its result, an answer, again and again."""
+    """Turns of question, text with a call, result and answer, up to ``count`` messages."""
     turns = [
         [
             user(f"{number} " + "please " * 40),
@@ -23,7 +23,7 @@ def conversation(count: int, call_id: str) -> ChatRequest:
 
 
 def steps(work) -> int:
-    """Count the calls of Python and C functions in ``work``: the same on every machine."""
+    """Count the calls of Python and C functions in ``work``; the same on every machine."""
     count = 0
 
     def note(_frame, event, _arg):
@@ -39,7 +39,7 @@ def steps(work) -> int:
 
 
 @pytest.mark.parametrize("call_id", ["call_{}", "call_0", ""], ids=["unique ids", "one id for all", "no ids"])
-def test_a_body_costs_a_few_steps_for_each_message_however_many_there_are(call_id):
+def test_a_body_costs_a_constant_number_of_steps_per_message(call_id):
     short, long = conversation(400, call_id), conversation(4000, call_id)
     cost = steps(lambda: call_for(long).body())
 
