@@ -12,6 +12,7 @@ from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from tests.secret_leaks import surround, watch
 
 DEAD = "http://127.0.0.1:9"
+LONG_PROOF = 300  # seconds
 
 # The same examples in every run: a gate must not fail by chance.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -22,6 +23,13 @@ def pytest_configure(config):
     """Log everything, for the watch; tests see warnings, unless they ask ``caplog`` for more."""
     config.option.log_level = config.option.log_level or "WARNING"
     surround(watch)
+
+
+def pytest_collection_modifyitems(items):
+    """A long proof gets a longer time limit than the one in pyproject.toml."""
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_PROOF))
 
 
 def pytest_runtest_logreport(report):

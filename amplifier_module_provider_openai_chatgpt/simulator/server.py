@@ -73,6 +73,9 @@ class Server:
         )
         self._ready.set()
         await self._stopping.wait()
+        self._loop.remove_reader(self._socket.fileno())
+        for _ in range(3):  # asyncio needs as many turns for a connection it has just accepted
+            await asyncio.sleep(0)
         listener.close()
         for connection in list(state.connections):
             connection.transport.abort()

@@ -39,7 +39,7 @@ class Backend:
         self.etag = etag
         self.error: Exception | None = None
         self.only_for: str | None = None
-        self.asked: list[str] = []
+        self.asked: list[str | None] = []
 
     async def fetch(self, client_version: str | None) -> tuple[object, str | None]:
         self.asked.append(client_version)

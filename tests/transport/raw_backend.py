@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from amplifier_core.message_models import ChatRequest
@@ -68,29 +68,53 @@ class RawBackend:
 
     async def serve(self, reader, writer):
         self.connections += 1
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                (length,) = re.findall(rb"content-length: *(\d+)", head, re.IGNORECASE)
-                await reader.readexactly(int(length))
-                writer.write(self._head)
-                await self._answer(Line(reader, writer))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            (length,) = re.findall(rb"content-length: *(\d+)", head, re.IGNORECASE)
+            await reader.readexactly(int(length))
+            writer.write(self._head)
+            await self._answer(Line(reader, writer))
+            await writer.drain()
 
 
 @asynccontextmanager
 async def raw_backend(answer, head=HEAD):
     """Run a backend on a free port of this machine."""
     backend = RawBackend(answer, head)
-    server = await asyncio.start_server(backend.serve, "127.0.0.1", 0)
-    backend.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with listening(backend.serve) as port:
+        backend.url = f"http://127.0.0.1:{port}"
         yield backend
+
+
+@asynccontextmanager
+async def listening(serve):
+    """Run ``serve(reader, writer)`` for each connection to a free port, which it yields.
+
+    Leaving waits until every connection is closed on both sides: close the clients before. A failure of
+    ``serve`` is raised then; the other side hanging up is not a failure.
+    """
+    tasks = set()
+
+    async def handle(reader, writer):
+        tasks.add(asyncio.current_task())
+        try:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                await serve(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    [listener] = server.sockets
+    try:
+        yield listener.getsockname()[1]
     finally:
+        asyncio.get_running_loop().remove_reader(listener.fileno())
+        for _ in range(5):  # asyncio needs as many turns to run the handler of a connection it has accepted
+            await asyncio.sleep(0)
         server.close()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*tasks)
 
 
 @asynccontextmanager

@@ -10,8 +10,14 @@ from hypothesis import given, strategies as st
 from amplifier_module_provider_openai_chatgpt.transport.body_reader import MOST_WAITING, BodyReader
 
 
+SILENCE = "silence"
+
+
 class Source:
-    """A response: bytes come at once, None is a moment in which nothing is there, an error ends it."""
+    """A response: bytes come immediately, None is a turn of the loop in which nothing is there.
+
+    SILENCE never ends, an error ends the body.
+    """
 
     def __init__(self, *script):
         self.script = script
@@ -24,6 +30,8 @@ class Source:
             for step in self.script:
                 if step is None:
                     await asyncio.sleep(0)
+                elif step is SILENCE:
+                    await asyncio.Event().wait()
                 elif isinstance(step, Exception):
                     raise step
                 else:
@@ -99,7 +107,7 @@ async def test_what_came_before_an_error_is_taken_before_it_is_raised():
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param([b"a", *[None] * 1000], id="waiting for more"),
+        pytest.param([b"a", SILENCE], id="waiting for more"),
         pytest.param([bytes(MOST_WAITING), b"a"], id="waiting to be taken"),
         pytest.param([b"a", OSError("gone")], id="failed"),
         pytest.param([b"a"], id="ended"),
@@ -118,7 +126,7 @@ async def test_closing_leaves_the_body_and_no_task_behind(script):
 
 
 async def test_reading_is_left_alone_while_it_cleans_up():
-    source = Source(b"a", *[None] * 100_000)
+    source = Source(b"a", SILENCE)
     reader = reading(source)
     closing = asyncio.create_task(reader.aclose())
 

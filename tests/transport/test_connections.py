@@ -140,7 +140,7 @@ async def test_no_step_of_a_call_keeps_its_connection_when_cancelled(config, sta
             await provider.complete(question())
             trouble = True
             ran = await at_step(step, provider.complete(question(stop=stop)), times=times)
-            await eventually(lambda: not busy_connections(provider), seconds=2)
+            await eventually(lambda: not busy_connections(provider))
             step += 1
 
     assert step > 15
