@@ -17,7 +17,7 @@ from .auth.credentials import Credentials, shared_credentials
 from .auth.tokens import Tokens
 from .http import new_client
 from .models.catalogue import shared_catalogue
-from .models.model import LATEST, model_infos, split_fast
+from .models.model import model_infos, split_fast
 from .services import CHATGPT_CODEX
 from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .auth.device import DeviceCode
     from .call.context import CallContext
-    from .call.fallbacks import RequestShape
+    from .call.shapes import LearntShapes
     from .quota import Quota
     from .services import Service
     from .transport.base import Transport
@@ -36,7 +36,8 @@ CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-c
 LOGIN_SILENCE = 30.0
 
 # Learnt once for all sessions of a process: every sub-agent mounts a provider of its own.
-_shapes: dict[str, dict[str, RequestShape]] = {}
+_shapes: dict[str, LearntShapes] = {}
+_reported: set[str] = set()
 
 
 class ChatGPTProvider:
@@ -78,7 +79,6 @@ class ChatGPTProvider:
         self.credentials = self._sign_in(tokens)
         self.catalogue = shared_catalogue(self.settings, self._fetch_models, self.account_id)
         self._given_transport = transport
-        self._shapes = _shapes.setdefault(self.settings.base_url, {})
         self._throttled: set[tuple[str, str, float | None]] = set()
         self._warned: set[str] = set()
 
@@ -98,6 +98,7 @@ class ChatGPTProvider:
     @property
     def _context(self) -> CallContext:
         from .call.context import CallContext
+        from .call.shapes import LearntShapes
 
         return CallContext(
             settings=self.settings,
@@ -108,9 +109,10 @@ class ChatGPTProvider:
             default_model=self.default_model,
             raw=self.raw,
             problem=self._refusal,
-            shapes=self._shapes,
+            shapes=_shapes.setdefault(self.settings.base_url, LearntShapes()),
             throttled=self._throttled,
             warned=self._warned,
+            reported=_reported,
         )
 
     async def _fetch_models(self, client_version: str | None) -> tuple[object, str | None]:
@@ -138,7 +140,7 @@ class ChatGPTProvider:
             credential_env_vars=[],
             capabilities=list(CAPABILITIES),
             defaults={
-                "model": self.default_model,
+                "model": model.id,
                 "context_window": model.context_window,
                 "max_output_tokens": model.max_output_tokens,
             },
@@ -158,9 +160,7 @@ class ChatGPTProvider:
 
     def get_model_info(self) -> ModelInfo:
         """Describe the model that a call without a model of its own gets; offline."""
-        if self.default_model == LATEST:
-            return model_infos(self.catalogue.known())[0]
-        slug, _ = split_fast(self.default_model)
+        slug, _ = split_fast(self.catalogue.present(self.default_model))
         return model_infos([self.catalogue.find(slug)], hidden=True)[0]
 
     async def list_models(self) -> list[ModelInfo]:

@@ -28,6 +28,11 @@ class Rule(NamedTuple):
     retryable: bool = False
     quote: bool = True
 
+    @property
+    def names_models(self) -> bool:
+        """True where the sentence proposes other models."""
+        return "{choose}" in self.say
+
 
 @dataclass(frozen=True, slots=True)
 class Issuer:

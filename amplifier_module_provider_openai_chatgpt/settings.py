@@ -165,8 +165,8 @@ def _setting(default: Any, read: Callable[[Any], Any], meaning: str, *, secret: 
 class Settings:
     """All settings; the fields are the list of keys and defaults. Durations are seconds.
 
-    ``service`` is not a key: it decides about the defaults of ``base_url``, ``auth_url`` and
-    ``token_file_path``.
+    ``service`` and ``given`` are not keys: the one decides about the defaults of ``base_url``,
+    ``auth_url`` and ``token_file_path``, the other lists the keys that a config has set.
     """
 
     default_model: str = _setting("gpt-5.5", _text, "model id; `latest` is the first of the live catalogue")
@@ -194,6 +194,7 @@ class Settings:
         {}, _mapping, "merged last into the request body", secret=True
     )
     service: Service = field(default=CHATGPT_CODEX, repr=False)
+    given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "token_file_path", self.token_file_path.expanduser())
@@ -212,6 +213,7 @@ def read_settings(
     readers = {item.name: item.metadata["read"] for item in fields(Settings) if item.metadata}
     values: dict[str, Any] = {
         "service": service,
+        "given": frozenset(given),
         "base_url": service.base_url,
         "auth_url": service.issuer.url,
         "token_file_path": Path(service.token_file),

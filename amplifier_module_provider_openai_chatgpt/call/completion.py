@@ -6,13 +6,14 @@ Imported with the first call: sessions mount far more providers than they call.
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..models.model import LATEST
-from ..request.build import build_call, requested_model
+from ..request.build import build_call, is_model_named, requested_model
 from .cancellation import Cancellation
+from .default_model import default_model
 from .events import Emitter
-from .fallbacks import RequestShape
 from .turn import Turn
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ async def complete(context: CallContext, request: ChatRequest, kwargs: Mapping[s
         call = await cancellation.guard(_describe(context, request, kwargs))
         await events.request(call)
         await events.repaired(call)
-        return await cancellation.guard(_answer(Turn(call, context, cancellation), events))
+        again = None if is_model_named(request, kwargs) else partial(_describe, context, request, kwargs)
+        return await cancellation.guard(_answer(Turn(call, context, cancellation, again), events))
 
 
 async def _answer(turn: Turn, events: Exchange) -> ChatGPTResponse:
@@ -54,7 +56,9 @@ async def _answer(turn: Turn, events: Exchange) -> ChatGPTResponse:
 async def _describe(context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any]) -> Call:
     """Describe the call in the form that its model is known to accept."""
     model = requested_model(request, kwargs, context.default_model)
-    if model == LATEST:
+    if not is_model_named(request, kwargs):
+        model = await default_model(context)
+    elif model == LATEST:
         model = await context.catalogue.latest()
     call = build_call(
         request,
@@ -67,7 +71,7 @@ async def _describe(context: CallContext, request: ChatRequest, kwargs: Mapping[
         session_id=_session_id(context.coordinator),
         warned=context.warned,
     )
-    return context.shapes.get(call.slug, RequestShape()).applied_to(call)
+    return context.shapes.get(call.account_id, call.slug).applied_to(call)
 
 
 def _session_id(coordinator: Any) -> str | None:

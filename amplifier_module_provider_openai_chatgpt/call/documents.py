@@ -18,4 +18,4 @@ async def fetched(document: Awaitable[Document], context: CallContext) -> Docume
     try:
         return await document
     except Refusal as refusal:
-        raise context.explain(refusal, None) from refusal
+        raise context.explain_now(refusal) from refusal

@@ -1,66 +1,155 @@
-"""Sending a call once more in the form that its refusal asks for, and remembering what each model wants."""
+"""Sending a call once more in the form that its refusal asks for, and learning what each model accepts."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..errors.refusal import is_shape_refusal, is_stale_reasoning, is_tier_refusal, is_version_gate
+from amplifier_core.llm_errors import LLMError
+
+from ..errors.refusal import (
+    accepted_efforts,
+    is_shape_refusal,
+    is_stale_reasoning,
+    is_tier_refusal,
+    is_unsupported_model,
+    is_version_gate,
+)
+from ..request.effort import nearest
+from .shapes import RequestShape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ..errors.refusal import Refusal
     from ..models.catalogue import Catalogue
     from ..protocol.call import Call
+    from .shapes import LearntShapes
+
+    DescribeAgain = Callable[[], Awaitable[Call]]
+
+# For one refusal of a model, the first one included.
+MAX_REQUESTS = 3
+_REJECTED = frozenset({400, 403, 404, 422})
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestShape:
-    """The form a model accepts, as learnt from its refusals; ``tierless``: it has no fast tier."""
-
-    lite: bool = False
-    version: str | None = None
-    tierless: bool = False
-
-    def applied_to(self, call: Call) -> Call:
-        """Return the call in this form."""
-        tier = None if self.tierless else call.service_tier
-        return replace(call, lite=self.lite, version=self.version, service_tier=tier)
-
-
 class Fallbacks:
-    """The forms that one ``complete()`` has tried, each of them once."""
+    """The forms that one ``complete()`` has tried, each of them once.
 
-    def __init__(self, catalogue: Catalogue, shapes: MutableMapping[str, RequestShape]) -> None:
+    * Reasoning the backend cannot read is left out.
+    * A tier it does not offer is left out.
+    * An effort it does not accept becomes the nearest it does.
+    * A model it does not answer for: while the live list has it, first with the client version the list
+      names, then in the Lite shape if the list flags it; and if nothing helps, the call goes to the
+      successor of the model, unless this very model was named for the call.
+
+    ``describe_again`` describes the call without a model that is gone; None where the caller named it.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, shapes: LearntShapes, describe_again: DescribeAgain | None
+    ) -> None:
         self._catalogue = catalogue
         self._shapes = shapes
+        self._describe_again = describe_again
         self._tried: set[str] = set()
+        self._model_requests = 1
+        self._first: Refusal | None = None
+        self._lesson = RequestShape()
 
     async def corrected(self, call: Call, refusal: Refusal) -> Call | None:
         """Return the call in the form that the refusal asks for, or None."""
-        lite = is_shape_refusal(refusal) and call.model.lite
-        forms: tuple[tuple[str, bool, Callable[[], Call]], ...] = (
-            ("reasoning", is_stale_reasoning(refusal) and call.replays_reasoning, call.without_reasoning),
-            ("tier", is_tier_refusal(refusal) and call.fast, call.without_tier),
-            ("lite", lite and not call.lite, call.as_lite),
-        )
-        for name, applies, form in forms:
-            if applies and self._is_first(name):
-                return form()
-        gated = is_version_gate(refusal) or is_shape_refusal(refusal)
-        return await self._with_version(call) if gated and not call.version else None
+        corrected = await self._by_content(call, refusal) or await self._by_model(call, refusal)
+        if corrected is not None and self._first is None:
+            self._first = refusal
+        return corrected
 
-    async def _with_version(self, call: Call) -> Call | None:
-        if not self._is_first("version"):
+    def meaning(self, refusal: Refusal) -> Refusal:
+        """Return the refusal to report: a correction that is rejected too does not replace the first."""
+        return self._first if self._first is not None and refusal.status in _REJECTED else refusal
+
+    def pin_model(self) -> None:
+        """Keep the model from now on: part of its answer is there."""
+        self._describe_again = None
+
+    def learn(self, call: Call) -> None:
+        """Remember the form in which this model has just answered a call."""
+        known = self._shapes.get(call.account_id, call.slug)
+        lesson = self._lesson
+        shape = RequestShape(
+            lite=call.lite,
+            version=call.version,
+            tierless=known.tierless or lesson.tierless,
+            efforts=lesson.efforts or known.efforts,
+        )
+        if shape.tierless and not known.tierless:
+            logger.warning(
+                "The model %s has no fast tier for this account; requests are sent without it.", call.slug
+            )
+        self._shapes.learn(call.account_id, call.slug, shape)
+
+    async def _by_content(self, call: Call, refusal: Refusal) -> Call | None:
+        if is_stale_reasoning(refusal) and call.replays_reasoning and self._is_first("reasoning"):
+            return call.without_reasoning()
+        if is_tier_refusal(refusal) and call.fast and self._is_first("tier"):
+            # Words alone may mean a passing shortage of the tier.
+            self._lesson = RequestShape(tierless=refusal.param == "service_tier")
+            return call.without_tier()
+        if (efforts := await self._efforts(call, refusal)) and call.effort and self._is_first("effort"):
+            self._lesson = RequestShape(efforts=tuple(efforts))
+            return call.with_effort(nearest(call.effort, efforts))
+        return None
+
+    async def _efforts(self, call: Call, refusal: Refusal) -> Sequence[str]:
+        """Return the efforts accepted instead of the call's; empty for a refusal of anything else."""
+        found: Sequence[str] | None = accepted_efforts(refusal)
+        if found is None:
+            return ()
+        if not found:
+            await self._know_the_list()
+            found = self._catalogue.find(call.slug).efforts
+        return [effort for effort in found if effort != call.effort]
+
+    async def _by_model(self, call: Call, refusal: Refusal) -> Call | None:
+        gated = is_version_gate(refusal)
+        if not (gated or is_shape_refusal(refusal) or is_unsupported_model(refusal)):
             return None
-        if not self._catalogue.knows(call.slug):
-            await self._catalogue.list()
-        version = self._catalogue.find(call.slug).minimal_client_version
-        return call.with_version(version) if version else None
+        if self._shapes.get(call.account_id, call.slug) != RequestShape():
+            self._shapes.forget(call.account_id, call.slug)
+        await self._know_the_list()
+        if self._model_requests >= MAX_REQUESTS:
+            return None
+        corrected = None
+        if gated or self._catalogue.knows(call.slug) or not is_unsupported_model(refusal):
+            corrected = self._in_another_form(call)
+        corrected = corrected or await self._by_successor(call)
+        self._model_requests += corrected is not None
+        return corrected
+
+    def _in_another_form(self, call: Call) -> Call | None:
+        model = self._catalogue.find(call.slug)
+        version = model.minimal_client_version
+        if version and version != call.version and self._is_first("version"):
+            return call.with_version(version)
+        if model.lite and not call.lite and self._is_first("lite"):
+            return call.as_lite()
+        return None
+
+    async def _by_successor(self, call: Call) -> Call | None:
+        if self._describe_again is None or not self._is_first("successor"):
+            return None
+        self._shapes.learn(call.account_id, call.slug, RequestShape(gone=True))
+        other = await self._describe_again()
+        return other if other.slug != call.slug else None
+
+    async def _know_the_list(self) -> None:
+        """Fetch the list once, unless it is known; its own failure must not replace the refusal."""
+        if self._is_first("list") and not self._catalogue.is_live:
+            with suppress(LLMError):
+                await self._catalogue.list()
 
     def _is_first(self, name: str) -> bool:
         """True once for each form: a second refusal of the same kind is meant."""
@@ -68,14 +157,3 @@ class Fallbacks:
             return False
         self._tried.add(name)
         return True
-
-    def learn(self, call: Call) -> None:
-        """Remember the form in which this model has just answered a call."""
-        known = self._shapes.get(call.slug, RequestShape())
-        shape = RequestShape(call.lite, call.version, tierless=known.tierless or "tier" in self._tried)
-        if shape.tierless and not known.tierless:
-            logger.warning(
-                "The model %s has no fast tier for this account; requests are sent without it.", call.slug
-            )
-        if shape != known:
-            self._shapes[call.slug] = shape

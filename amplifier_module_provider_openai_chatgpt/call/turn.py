@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .cancellation import Cancellation
     from .context import CallContext
+    from .fallbacks import DescribeAgain
     from .steps import TurnStep
 
 Failure: TypeAlias = Refusal | LLMError
@@ -60,13 +61,21 @@ class Turn:
     whole turn; a failed continuation leaves the text of the attempts before it; all else is raised.
     """
 
-    def __init__(self, call: Call, context: CallContext, cancellation: Cancellation) -> None:
+    def __init__(
+        self,
+        call: Call,
+        context: CallContext,
+        cancellation: Cancellation,
+        describe_again: DescribeAgain | None = None,
+    ) -> None:
+        """``describe_again`` describes the call for the successor of its model, if it may have one."""
         self._call = call
+        self._slug = call.slug
         self._context = context
         self._settings = context.settings
         self._cancellation = cancellation
         self._accumulator = ResponseAccumulator(stop=call.stop, tool_names=call.tool_names)
-        self._fallbacks = Fallbacks(context.catalogue, context.shapes)
+        self._fallbacks = Fallbacks(context.catalogue, context.shapes, describe_again)
         self._ending: Ending
         self._retries = 0
         self._continuations = 0
@@ -146,6 +155,7 @@ class Turn:
     def _continue(self, cut: Resumable) -> Continuing:
         self._continuations += 1
         self._call = self._call.continued(cut.items)
+        self._fallbacks.pin_model()
         step = Continuing(
             self._accumulator.response_id, cut.reason, self._continuations, self._settings.max_continuations
         )
@@ -156,7 +166,7 @@ class Turn:
         """Decide what follows a failure, and prepare it. Raises the kernel error where nothing helps."""
         refusal = failure if isinstance(failure, Refusal) else None
         corrected = await self._fallbacks.corrected(self._call, refusal) if refusal else None
-        error = self._context.explain(failure, self._call.slug) if isinstance(failure, Refusal) else failure
+        error = await self._explain(failure)
         if corrected is not None:
             self._call = corrected
             self._accumulator.drop()
@@ -168,6 +178,12 @@ class Turn:
             return Recovery(error, Retrying(self._retries, self._settings.max_retries, delay, error))
         self._give_up(error, refusal)
         return Recovery(error, is_over=True)
+
+    async def _explain(self, failure: Failure) -> LLMError:
+        if isinstance(failure, LLMError):
+            return failure
+        refusal = self._fallbacks.meaning(failure)
+        return await self._context.explain(refusal, self._call.slug if refusal is failure else self._slug)
 
     async def _wait(self, recovery: Recovery, failure: Failure) -> bool:
         """Wait as the recovery asks; True where the turn is over, also after a graceful stop meanwhile."""

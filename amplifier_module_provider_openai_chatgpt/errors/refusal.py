@@ -45,6 +45,10 @@ _JSON_STARTS = frozenset('{["')
 _CODE = r"[a-zA-Z0-9_.-]{1,100}"
 _UNSUPPORTED = r"(?i)\b(?:unsupported|unknown) parameter:?\s{0,3}['\"`]?([\w.\[\]-]{1,100})"
 _OTHER_SHAPE = r"(?i)^model not found\b|responses[-_ ]lite"
+_UNSUPPORTED_MODEL = (
+    r"(?i)\bmodel is not supported\b|not supported when using Codex with a ChatGPT account"
+    r"|\bmodel '?[^' ]{1,80}'? does not exist"
+)
 _TIER = r"(?i)service[_ ]tier"
 _STALE = r"Item with id '?rs_|encrypted content .{0,200}could not be (?:verified|decrypted)"
 
@@ -132,6 +136,23 @@ def is_stale_reasoning(refusal: Refusal) -> bool:
         return True
     # Seen once in place of the code above.
     return refusal.status == 400 and not refusal.code and refusal.message == "Request blocked."
+
+
+def is_unsupported_model(refusal: Refusal) -> bool:
+    """True when the model is retired, unknown, not in the plan, or restricted: the words are the same."""
+    return refusal.code == "model_not_found" or (
+        refusal.status in {400, 404, None} and bool(re.search(_UNSUPPORTED_MODEL, refusal.message))
+    )
+
+
+def accepted_efforts(refusal: Refusal) -> list[str] | None:
+    """Return the efforts that the refusal of one names, None where it is not about the effort."""
+    if refusal.code not in {"invalid_value", "unsupported_value"}:
+        return None
+    if refusal.param not in {"reasoning.effort", "reasoning_effort"}:
+        return None
+    _, _, named = refusal.message.partition("upported values are")
+    return re.findall(r"'([a-z]{1,20})'", named)
 
 
 def is_version_gate(refusal: Refusal) -> bool:

@@ -17,7 +17,8 @@ from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, L
 from ..services import CHATGPT_CODEX, ModelList
 from ..settings import PROVIDER
 from .cache import BUILT_IN_CATALOGUE, CachedCatalogue, load, place_of, remove, store
-from .model import Model, listed, look_up, parse_models
+from .model import FAST_SUFFIX, LATEST, Model, listed, look_up, parse_models, split_fast
+from .retirement import is_retired, successor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -128,6 +129,35 @@ class Catalogue:
         """Return whether the backend itself listed exactly this slug for this account."""
         listing = self._held(self._cache_path())
         return listing.source != "built-in" and slug in listing.slugs
+
+    @property
+    def is_live(self) -> bool:
+        """Return whether the backend confirmed the list within the TTL."""
+        known = self._memory.knowledge
+        if known is None or known.path != self._cache_path() or known.checked_at is None:
+            return False
+        return 0 <= self._clock() - known.checked_at < self._ttl
+
+    def lacks(self, slug: str) -> bool:
+        """Return whether the backend's last list, or OpenAI's own word, leaves this slug out."""
+        listing = self._held(self._cache_path())
+        return is_retired(slug) if listing.source == "built-in" else slug not in listing.slugs
+
+    def present(self, wanted: str, *, gone: Sequence[str] = ()) -> str:
+        """Return the id that a configured one means now: itself, or the successor of a model that is gone.
+
+        ``gone`` are slugs that a refusal has ruled out, whatever the list says.
+        """
+        if wanted == LATEST:
+            return self.known()[0].slug
+        slug, fast = (wanted, False) if self.knows(wanted) else split_fast(wanted)
+        if slug not in gone and not self.lacks(slug):
+            return wanted
+        listing = self._held(self._cache_path())
+        found = successor(slug, {model.slug: model for model in listing.models}, gone=gone)
+        if found is None:
+            return wanted
+        return found.slug + (FAST_SUFFIX if fast and found.has_fast else "")
 
     def notice_etag(self, etag: str | None) -> None:
         """Hear the list's ETag from another answer: the same one keeps our list fresh, another ends it.

@@ -89,6 +89,11 @@ def split_fast(model_id: str) -> tuple[str, bool]:
     return (slug, slug != model_id) if slug else (model_id, False)
 
 
+def version_key(version: str) -> tuple[int, ...]:
+    """Order client versions such as ``0.155.0`` by their numbers."""
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
 def look_up(known: Mapping[str, Model], slug: str) -> Model:
     """Return the best knowledge about a slug, under that very slug.
 

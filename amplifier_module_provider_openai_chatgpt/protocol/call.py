@@ -153,6 +153,10 @@ class Call:
         """Use the Lite shape."""
         return replace(self, lite=True)
 
+    def with_effort(self, effort: str) -> Call:
+        """Ask for another reasoning effort."""
+        return replace(self, effort=effort)
+
     def with_version(self, version: str) -> Call:
         """Send a client version, the minimum that the model requires."""
         return replace(self, version=version)

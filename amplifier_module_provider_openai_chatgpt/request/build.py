@@ -63,10 +63,14 @@ class Asked:
         return getattr(self.request, option, None) if value is None else value
 
 
+def is_model_named(request: ChatRequest, kwargs: Mapping[str, Any]) -> bool:
+    """Return whether this very call names a model, or the default one is meant."""
+    return Asked(request, kwargs)["model"] not in (None, "")
+
+
 def requested_model(request: ChatRequest, kwargs: Mapping[str, Any], default_model: str) -> str:
     """Return the requested model id as written: it may end in ``-fast`` or be ``latest``."""
-    asked = Asked(request, kwargs)["model"]
-    model = default_model if asked is None or asked == "" else asked
+    model = Asked(request, kwargs)["model"] if is_model_named(request, kwargs) else default_model
     if not isinstance(model, str) or not model.strip():
         raise invalid("The model must be text, for example gpt-5.5.")
     return clean_text(model.strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import ConfigurationError, InvalidRequestError
@@ -57,6 +57,14 @@ def choose_effort(
     return _offered(word, model)
 
 
+def nearest(effort: str, accepted: Sequence[str]) -> str:
+    """Return the nearest lower effort of those accepted, else the lowest; ``accepted`` is not empty."""
+    place = SCALE.index(effort) if effort in SCALE else len(SCALE)
+    offered = [step for step in SCALE if step in accepted]
+    lower = [step for step in offered if SCALE.index(step) < place]
+    return lower[-1] if lower else (offered or list(accepted))[0]
+
+
 def _word(asked: object) -> str | None:
     if isinstance(asked, Mapping):
         asked = asked.get("effort")
@@ -68,9 +76,6 @@ def _word(asked: object) -> str | None:
 def _offered(word: str, model: Model) -> str:
     if not model.efforts or word in model.efforts:
         return _SENT_AS.get(word, word)
-    place = SCALE.index(word)
-    offered = [step for step in SCALE if step in model.efforts]
-    lower = [step for step in offered if SCALE.index(step) < place]
-    chosen = lower[-1] if lower else (offered or list(model.efforts))[0]
+    chosen = nearest(word, model.efforts)
     logger.info("%s does not list reasoning effort %s; sending %s.", model.slug, word, chosen)
     return _SENT_AS.get(chosen, chosen)

@@ -1,0 +1,92 @@
+"""What this process has learnt about how models accept requests, per account and for a limited time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..models.model import version_key
+from ..request.effort import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..protocol.call import Call
+
+# How long a lesson holds, in seconds: what a model accepts changes with the backend's releases.
+LEARNT_FOR = 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShape:
+    """The form a model accepts. ``tierless``: without a fast tier; ``efforts``: empty means any.
+
+    ``gone``: the backend does not answer for this model, whatever its list says.
+    """
+
+    lite: bool = False
+    version: str | None = None
+    tierless: bool = False
+    efforts: tuple[str, ...] = ()
+    gone: bool = False
+
+    def applied_to(self, call: Call) -> Call:
+        """Return the call in this form; a version below the catalogue's present minimum is raised to it."""
+        version = self.version
+        if version is not None:
+            version = max(version, call.model.minimal_client_version or version, key=version_key)
+        effort = call.effort
+        if self.efforts and effort is not None and effort not in self.efforts:
+            effort = nearest(effort, self.efforts)
+        tier = None if self.tierless else call.service_tier
+        return replace(call, lite=self.lite, version=version, service_tier=tier, effort=effort)
+
+
+class LearntShapes:
+    """The shapes of one backend, shared by all providers of a process.
+
+    Entries are replaced as a whole, so tasks and threads need no lock.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._shapes: dict[tuple[str, str], tuple[RequestShape, float]] = {}
+
+    def get(self, account_id: str, slug: str) -> RequestShape:
+        """Return what holds for a model at the moment; the plain shape where nothing was learnt."""
+        shape, learnt_at = self._shapes.get((account_id, slug), (RequestShape(), 0.0))
+        return shape if self._clock() - learnt_at < LEARNT_FOR else RequestShape()
+
+    def gone(self, account_id: str) -> list[str]:
+        """Return the slugs that a refusal has ruled out."""
+        slugs = [slug for account, slug in self._shapes if account == account_id]
+        return [slug for slug in slugs if self.get(account_id, slug).gone]
+
+    def learn(self, account_id: str, slug: str, shape: RequestShape) -> None:
+        """Keep a shape; it holds for an hour from now. What is new is logged, once."""
+        known = self.get(account_id, slug)
+        if shape == known:
+            return
+        self._shapes[account_id, slug] = (shape, self._clock())
+        if news := _news(known, shape):
+            logger.info("Learnt about the model %s: %s.", slug, news)
+
+    def forget(self, account_id: str, slug: str) -> None:
+        """Forget a shape that was refused."""
+        if self._shapes.pop((account_id, slug), None):
+            logger.info("What was learnt about the model %s no longer holds.", slug)
+
+
+def _news(known: RequestShape, shape: RequestShape) -> str:
+    facts = {
+        "it needs the Lite request shape": shape.lite and not known.lite,
+        f"it needs client version {shape.version}": shape.version and shape.version != known.version,
+        "it has no fast tier for this account": shape.tierless and not known.tierless,
+        f"its efforts are {', '.join(shape.efforts)}": shape.efforts and shape.efforts != known.efforts,
+        "it is no longer available": shape.gone and not known.gone,
+    }
+    return "; ".join(fact for fact, is_new in facts.items() if is_new)
