@@ -9,7 +9,6 @@ from hypothesis import given, strategies as st
 
 from amplifier_module_provider_openai_chatgpt.transport.body_reader import MOST_WAITING, BodyReader
 
-
 SILENCE = "silence"
 
 
