@@ -191,7 +191,8 @@ async def test_a_proxy_that_refuses_the_call_is_named(service, settings, monkeyp
         run = await Run(service, {**settings, "base_url": "https://chatgpt.com/backend-api"}).call()
     assert type(run.error) is NetworkError
     assert str(run.error) == (
-        "The proxy did not let the request through: check HTTPS_PROXY. Cause: 407 Proxy Authentication Required"
+        "The proxy did not let the request through: check HTTPS_PROXY. "
+        "Cause: 407 Proxy Authentication Required"
     )
     assert len(run.recorder.of("provider:retry")) == 1
 
