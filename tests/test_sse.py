@@ -33,6 +33,9 @@ FRAMINGS = {
     "BOM": b"\xef\xbb\xbfdata: " + data(A) + b"\n\ndata: " + data(B) + b"\n\n",
     "comments": b": hello\n\n:\ndata: " + data(A) + b"\n: keep-alive\n\n: x\ndata: " + data(B) + b"\n\n",
     "several data lines": b"data: " + data(A) + b'\n\ndata: {"type":\ndata:  "b",\ndata: "n": 1}\n\n',
+    "several data lines, CRLF": b"data: "
+    + data(A)
+    + b'\r\n\r\ndata: {"type":\r\ndata:  "b",\r\ndata: "n": 1}\r\n\r\n',
     "id and retry": b"id: 7\nretry: 10\ndata: " + data(A) + b"\n\nid\ndata: " + data(B) + b"\n\n",
     "no final blank line": b"data: " + data(A) + b"\n\ndata: " + data(B) + b"\n",
     "no final line end": b"data: " + data(A) + b"\n\ndata: " + data(B),
@@ -66,6 +69,14 @@ def test_an_event_is_complete_with_its_blank_line_and_not_later():
     assert parser.feed(b"\n") == [A]
     assert parser.feed(b"data: " + data(B) + b"\r\n\r") == [B], "a CR ends a line before its LF is seen"
     assert parser.feed(b"\n") == []
+
+
+def test_a_line_end_cut_between_its_cr_and_its_lf_does_not_end_the_event():
+    parser = SSEParser()
+    assert parser.feed(b'data: {"type":\r') == []
+    assert parser.feed(b'\ndata: "b", "n": 1}\r') == []
+    assert parser.feed(b"\n\r\n") == [B]
+    assert parser.skipped == 0
 
 
 def test_what_is_no_event_is_skipped_and_counted():

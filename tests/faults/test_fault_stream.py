@@ -18,6 +18,8 @@ from amplifier_core.llm_errors import (
     StreamError,
 )
 
+from amplifier_module_provider_openai_chatgpt.errors.table import BY_CODE
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.simulator import HARMLESS, Fault
 from amplifier_module_provider_openai_chatgpt.simulator.framings import no_deltas
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
@@ -174,6 +176,10 @@ def flat(error):
 
 
 CLOTHES = (failed, nested, flat)
+
+
+def test_every_known_code_has_its_row_here():
+    assert set(CODES) - {"never_heard_of"} == {*BY_CODE, *CHATGPT_CODEX.rules}
 
 
 def by_code():

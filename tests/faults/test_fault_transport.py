@@ -1,25 +1,32 @@
 """Connections that cannot be made, break, or speak something else than HTTP."""
 
-import asyncio
 import json
 import re
 import socket
-from contextlib import asynccontextmanager
+import ssl
+import struct
+from pathlib import Path
 
+import httpx
 import pytest
+import respx
 from amplifier_core.llm_errors import (
+    InvalidRequestError,
     LLMTimeoutError,
     NetworkError,
     StreamError,
 )
 
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.event_recorder import RESPONSES, ask
 
+from ..transport.raw_backend import listening
 from .harness import GOOD, QUESTION, TEXT, Row, Run, rows, run_healed, run_to_its_error
 
 HUNG_UP = "The server closed the connection before it answered: try again."
 BROKE = "The connection to ChatGPT broke before an answer arrived: try again."
+UNREACHED = "ChatGPT cannot be reached: check the network, then try again."
 WITHIN = "The connection to ChatGPT broke in the middle of the answer: try again."
 NO_ANSWER = " Cause: Server disconnected without sending a response."
 CUT = " Cause: peer closed connection without sending complete message body (incomplete chunked read)"
@@ -80,25 +87,18 @@ async def test_a_connection_that_breaks_once_heals(service, settings, row):
     assert ("llm:stream_aborted" in run.names()) is (row.error is StreamError)
 
 
-@asynccontextmanager
-async def answering(*pieces):
-    """A server that sends these bytes to whoever connects, whatever they say, and hangs up."""
+def answering(*pieces):
+    """A server that sends these bytes to any request and closes the connection."""
 
     async def serve(reader, writer):
         head = await reader.readuntil(b"\r\n\r\n")
-        [length] = re.findall(rb"(?i)content-length: (\d+)", head)
+        [length] = re.findall(rb"(?i)content-length: (\d+)", head) or [0]
         await reader.readexactly(int(length))
         for piece in pieces:
             writer.write(piece)
-        try:
-            await writer.drain()
-        finally:
-            writer.close()
+        await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-        server.close()
+    return listening(serve)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
@@ -146,14 +146,157 @@ async def test_a_refused_connection_names_the_address_and_the_proxy(service, set
     assert len(run.recorder.of("provider:retry")) == 1
 
 
-async def test_a_server_without_tls_is_no_secure_connection(service, settings):
+INSECURE = "A secure connection to ChatGPT cannot be made: check any proxy, VPN or firewall in between."
+
+
+async def test_a_server_without_tls_is_not_a_secure_connection(service, settings):
     run = Run(service, {**settings, "base_url": service.base_url.replace("http:", "https:")})
     await run.call()
     assert type(run.error) is NetworkError
-    says = (
-        "A secure connection to ChatGPT cannot be made: check any proxy, VPN or firewall in between. Cause: "
-    )
+    assert str(run.error).startswith(f"{INSECURE} Cause: ")
+
+
+def reset(writer):
+    """Close a connection so that the other side reads "connection reset by peer"."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        pytest.param(reset, UNREACHED, id="reset"),
+        pytest.param(lambda writer: writer.close(), INSECURE, id="closed"),
+    ],
+)
+async def test_a_tls_handshake_that_breaks_is_retried_and_reported(service, settings, end, says):
+    async def serve(reader, writer):
+        await reader.readexactly(5)  # the header of the TLS record with which a client begins
+        end(writer)
+
+    async with listening(serve) as port:
+        run = await Run(service, {**settings, "base_url": f"https://127.0.0.1:{port}"}).call()
+    assert type(run.error) is NetworkError
     assert str(run.error).startswith(says)
+    assert len(run.recorder.of("provider:retry")) == 1
+
+
+NEEDS_SIGN_IN = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
+
+
+async def test_a_proxy_that_refuses_the_call_is_named(service, settings, monkeypatch):
+    """The backend is never contacted: everything goes to the proxy, which is on this machine."""
+    async with answering(NEEDS_SIGN_IN) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        run = await Run(service, {**settings, "base_url": "https://chatgpt.com/backend-api"}).call()
+    assert type(run.error) is NetworkError
+    assert str(run.error) == (
+        "The proxy did not let the request through: check HTTPS_PROXY. "
+        "Cause: 407 Proxy Authentication Required"
+    )
+    assert len(run.recorder.of("provider:retry")) == 1
+
+
+CHATGPT = "https://chatgpt.com/backend-api"
+UNKNOWN_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+NO_NAME = (
+    f"The address of ChatGPT cannot be looked up: check the network and its DNS server. Cause: {UNKNOWN_NAME}"
+)
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """Let every host name be unknown, or have the addresses that are put into the list."""
+    addresses: list[str] = []
+
+    def look_up(_host, port, *_args, **_options):
+        if not addresses:
+            raise UNKNOWN_NAME
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return addresses
+
+
+@pytest.mark.usefixtures("names")
+async def test_an_address_that_cannot_be_looked_up_is_retried_and_reported(service, settings):
+    run = await Run(service, {**settings, "base_url": CHATGPT}).call()
+    assert type(run.error) is NetworkError
+    assert str(run.error) == NO_NAME
+    assert len(run.recorder.of("provider:retry")) == 1
+
+
+@pytest.mark.usefixtures("names")
+async def test_the_built_in_models_are_listed_while_the_address_cannot_be_looked_up(settings):
+    provider = ChatGPTProvider({**settings, "base_url": CHATGPT})
+    assert "gpt-5.5" in {model.id for model in await provider.list_models()}
+
+
+async def test_a_name_whose_addresses_all_refuse_is_reported_as_refusing(service, settings, names):
+    names += ["127.0.0.1", "127.0.0.2"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    run = await Run(service, {**settings, "base_url": f"https://chatgpt.com:{port}"}).call()
+    assert type(run.error) is NetworkError
+    assert str(run.error) == "The server refuses connections: check base_url and any proxy."
+
+
+async def test_a_certificate_that_is_not_trusted_is_reported_with_the_clock_and_the_proxy(service, settings):
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(Path(__file__).with_name("untrusted.pem"))
+    async with listening(hang_up, ssl=secure) as port:
+        run = await Run(service, {**settings, "base_url": f"https://127.0.0.1:{port}"}).call()
+    assert type(run.error) is NetworkError
+    assert str(run.error).startswith(
+        "ChatGPT's certificate cannot be verified: check this machine's clock, and any proxy that inspects "
+        "TLS (set SSL_CERT_FILE to its certificate). Cause: "
+    )
+    assert len(run.recorder.of("provider:retry")) == 1
+
+
+async def hang_up(_reader, writer):
+    writer.close()
+
+
+UNSENDABLE = "The request cannot be sent: check base_url, or run `amplifier-openai-chatgpt login` again."
+# Raised inside httpx, where no server or name server has a hand in it.
+WITHIN_HTTPX = {
+    "no network has a route": (
+        httpx.ConnectError("All connection attempts failed"),
+        NetworkError,
+        UNREACHED,
+    ),
+    "a failed close": (httpx.CloseError(""), NetworkError, BROKE),
+    "no free connection": (
+        httpx.PoolTimeout(""),
+        LLMTimeoutError,
+        "No connection to ChatGPT became free in time: try again.",
+    ),
+    "a header that HTTP does not allow": (
+        httpx.LocalProtocolError("Illegal header value b'Bearer SECRET'"),
+        InvalidRequestError,
+        UNSENDABLE,
+    ),
+    "a header that is not ASCII": (
+        UnicodeEncodeError("ascii", "Bearer SECRET", 0, 1, "ordinal not in range"),
+        InvalidRequestError,
+        UNSENDABLE,
+    ),
+    "a scheme that is not HTTP": (httpx.UnsupportedProtocol("no"), InvalidRequestError, UNSENDABLE),
+    "an address that is not a URL": (httpx.InvalidURL("no"), InvalidRequestError, UNSENDABLE),
+}
+
+
+@pytest.mark.parametrize("case", WITHIN_HTTPX)
+async def test_a_fault_within_httpx_has_its_class_and_sentence_and_quotes_no_header(service, settings, case):
+    raised, error, says = WITHIN_HTTPX[case]
+    with respx.mock as router:
+        route = router.post(f"{CHATGPT}/codex/responses").mock(side_effect=raised)
+        run = await Run(service, {**settings, "base_url": CHATGPT}).call()
+    assert type(run.error) is error
+    assert str(run.error) == says
+    assert run.error.retryable is (error is not InvalidRequestError)
+    assert route.call_count == (2 if run.error.retryable else 1)
 
 
 async def test_a_connection_that_is_never_accepted_ends_after_connect_timeout(service, settings):

@@ -86,13 +86,15 @@ async def raw_backend(answer, head=HEAD):
 
 
 @asynccontextmanager
-async def listening(serve):
+async def listening(serve, **options):
     """Run ``serve(reader, writer)`` for each connection to a free port, which it yields.
+
+    ``options`` are those of asyncio.start_server.
 
     Leaving waits until every connection is closed on both sides: close the clients before. A failure of
     ``serve`` is raised then; the other side hanging up is not a failure.
     """
-    tasks = set()
+    tasks: set[asyncio.Task[None] | None] = set()
 
     async def handle(reader, writer):
         tasks.add(asyncio.current_task())
@@ -104,7 +106,7 @@ async def listening(serve):
             with suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
     [listener] = server.sockets
     try:
         yield listener.getsockname()[1]
@@ -114,7 +116,7 @@ async def listening(serve):
             await asyncio.sleep(0)
         server.close()
         async with asyncio.timeout(20):
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*filter(None, tasks))
 
 
 @asynccontextmanager

@@ -146,18 +146,23 @@ async def test_no_step_of_a_call_keeps_its_connection_when_cancelled(config, sta
     assert step > 15
 
 
-async def test_a_stream_that_ends_just_when_it_is_waited_for_no_longer_keeps_nothing(config):
+async def test_a_stream_that_ends_at_the_moment_its_wait_runs_out_leaves_no_connection_busy(config):
+    """A stream that ended in time gives its connection to the next call; a busy machine may end one late."""
+    in_time = []
+
     async def ends_in_a_held_up_loop(line):
+        began = time.monotonic()
         line.send(OPENING, delta("one STOP"))
         await line.writer.drain()
-        for _ in range(20):  # meanwhile the call comes to wait for the end
+        for _ in range(20):  # meanwhile the call begins to wait for the end
             await asyncio.sleep(0)
+        in_time.append(time.monotonic() - began < MOMENT)
         line.end()
         time.sleep(2 * MOMENT)  # noqa: ASYNC251 - then the end and the time are up in one step of the loop
 
     async with raw_backend(ends_in_a_held_up_loop) as backend, provider_for(backend, config) as provider:
-        for _ in range(3):
+        while in_time.count(True) < 3:
             assert (await provider.complete(question(stop=["STOP"]))).text == "one "
             assert busy_connections(provider) == []
 
-    assert backend.connections == 1
+    assert backend.connections <= 1 + in_time.count(False)
