@@ -53,11 +53,13 @@ async def _answer(turn: Turn, events: Exchange) -> ChatGPTResponse:
     return events.answer()
 
 
-async def _describe(context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any]) -> Call:
-    """Describe the call in the form that its model is known to accept."""
+async def _describe(
+    context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any], gone: str = ""
+) -> Call:
+    """Describe the call in the form that its model is known to accept; ``gone`` is a slug to avoid."""
     model = requested_model(request, kwargs, context.default_model)
     if not is_model_named(request, kwargs):
-        model = await default_model(context)
+        model = await default_model(context, gone)
     elif model == LATEST:
         model = await context.catalogue.latest()
     call = build_call(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-async def default_model(context: CallContext) -> str:
-    """Return the id to use, which is a live one as far as that is known.
+async def default_model(context: CallContext, gone: str = "") -> str:
+    """Return the id to use, which is a live one as far as that is known, and not ``gone``.
 
     Raises kernel errors for ``latest`` while signed out.
     """
@@ -29,7 +29,7 @@ async def default_model(context: CallContext) -> str:
     if _is_in_doubt(wanted, catalogue):
         with suppress(LLMError):
             await catalogue.list()
-    used = catalogue.present(wanted, gone=context.shapes.gone(context.account_id()))
+    used = catalogue.present(wanted, gone=[*context.shapes.gone(context.account_id()), gone])
     if used != wanted:
         _report(wanted, used, context)
     return used

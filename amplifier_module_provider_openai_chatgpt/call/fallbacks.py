@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..protocol.call import Call
     from .shapes import LearntShapes
 
-    DescribeAgain = Callable[[], Awaitable[Call]]
+    DescribeAgain = Callable[[str], Awaitable[Call]]
 
 # For one refusal of a model, the first one included.
 MAX_REQUESTS = 3
@@ -46,7 +46,7 @@ class Fallbacks:
       names, then in the Lite shape if the list flags it; and if nothing helps, the call goes to the
       successor of the model, unless this very model was named for the call.
 
-    ``describe_again`` describes the call without a model that is gone; None where the caller named it.
+    ``describe_again(slug)`` describes the call as if that model were gone; None where the caller named it.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Fallbacks:
         self._model_requests = 1
         self._first: Refusal | None = None
         self._lesson = RequestShape()
+        self._gone = ""
 
     async def corrected(self, call: Call, refusal: Refusal) -> Call | None:
         """Return the call in the form that the refusal asks for, or None."""
@@ -90,6 +91,8 @@ class Fallbacks:
                 "The model %s has no fast tier for this account; requests are sent without it.", call.slug
             )
         self._shapes.learn(call.account_id, call.slug, shape)
+        if self._gone:
+            self._shapes.learn(call.account_id, self._gone, RequestShape(gone=True))
 
     async def _by_content(self, call: Call, refusal: Refusal) -> Call | None:
         if is_stale_reasoning(refusal) and call.replays_reasoning and self._is_first("reasoning"):
@@ -141,9 +144,11 @@ class Fallbacks:
     async def _by_successor(self, call: Call) -> Call | None:
         if self._describe_again is None or not self._is_first("successor"):
             return None
-        self._shapes.learn(call.account_id, call.slug, RequestShape(gone=True))
-        other = await self._describe_again()
-        return other if other.slug != call.slug else None
+        other = await self._describe_again(call.slug)
+        if other.slug == call.slug:
+            return None
+        self._gone = call.slug
+        return other
 
     async def _know_the_list(self) -> None:
         """Fetch the list once, unless it is known; its own failure must not replace the refusal."""

@@ -139,9 +139,15 @@ class Catalogue:
         return 0 <= self._clock() - known.checked_at < self._ttl
 
     def lacks(self, slug: str) -> bool:
-        """Return whether the backend's last list, or OpenAI's own word, leaves this slug out."""
+        """Return whether the backend's last list leaves this slug out; False while there is no list."""
         listing = self._held(self._cache_path())
-        return is_retired(slug) if listing.source == "built-in" else slug not in listing.slugs
+        return listing.source != "built-in" and slug not in listing.slugs
+
+    def expected(self, wanted: str) -> str:
+        """Return the id that calls for a configured one will probably end up with, offline."""
+        slug, _ = split_fast(wanted)
+        listing = self._held(self._cache_path())
+        return self.present(wanted, gone=[slug] if listing.source == "built-in" and is_retired(slug) else ())
 
     def present(self, wanted: str, *, gone: Sequence[str] = ()) -> str:
         """Return the id that a configured one means now: itself, or the successor of a model that is gone.
