@@ -4,9 +4,16 @@ import pytest
 from amplifier_core.llm_errors import InvalidRequestError
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
 from tests.event_recorder import RESPONSES, ask
 
-REFUSED = Fault(status=400, body={"error": {"message": "No."}})
+REFUSAL = {"code": "invalid_prompt", "message": "No."}
+FAILURES = {
+    "refused": Fault(status=400, body={"error": REFUSAL}),
+    "failed in its stream": Fault(
+        pieces=(encode({"type": "response.failed", "response": {"error": REFUSAL}}),)
+    ),
+}
 # The form that the backend asks for: model, status and words of its refusal.
 FORMS = {
     "without the fast tier": ("gpt-5.6-terra-fast", 400, "Unsupported value for service_tier"),
@@ -21,11 +28,12 @@ def form(request):
     return request.json.get("service_tier"), *map(request.headers.get, headers)
 
 
+@pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("case", FORMS)
-async def test_a_form_whose_call_failed_is_not_kept(sim, config, in_use, caplog, case):
+async def test_a_form_whose_call_failed_is_not_kept(sim, config, in_use, caplog, case, failure):
     model, status, detail = FORMS[case]
     provider = in_use(config)
-    for fault in (Fault(status=status, body={"detail": detail}), REFUSED):
+    for fault in (Fault(status=status, body={"detail": detail}), FAILURES[failure]):
         sim.misbehave(RESPONSES, fault)
     with pytest.raises(InvalidRequestError, match=r"No\."):
         await provider.complete(ask(), model=model)
