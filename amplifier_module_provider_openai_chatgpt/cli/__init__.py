@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+# The names of simulator.WORLDS; importing that would slow --help down.
+SIMULATED_WORLDS = ("august-2026", "november-2026")
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
 
 
@@ -214,7 +217,8 @@ def demo(prompt: str) -> None:
 
 @cli.command()
 @click.option("--port", default=0, show_default="any free one", help="Port on 127.0.0.1.")
-def simulate(port: int) -> None:
+@click.option("--world", type=click.Choice(SIMULATED_WORLDS), help="The simulated service, by date.")
+def simulate(port: int, world: str | None) -> None:
     """Serve a simulated ChatGPT.
 
     It prints how to use it and runs until Ctrl-C.
@@ -223,7 +227,7 @@ def simulate(port: int) -> None:
         from ..simulator import serve
 
     try:
-        serve(port, click.echo)
+        serve(port, click.echo, world)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise Failure(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from error

@@ -6,7 +6,19 @@ on request. It needs the extra ``simulator``.
 
 from .faults import Fault
 from .framings import HARMLESS
+from .recorded import Recorded
+from .reply import Reply
 from .simulator import Simulator, serve
-from .state import Recorded, Reply
+from .worlds import DEFAULT_WORLD, WORLDS, World
 
-__all__ = ["HARMLESS", "Fault", "Recorded", "Reply", "Simulator", "serve"]
+__all__ = [
+    "DEFAULT_WORLD",
+    "HARMLESS",
+    "WORLDS",
+    "Fault",
+    "Recorded",
+    "Reply",
+    "Simulator",
+    "World",
+    "serve",
+]

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from .backend import RESPONSES, Backend
 from .faults import Fault
 from .issuer import Issuer
-from .state import Recorded
+from .recorded import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from .accounts import SignIn
+    from .reply import Reply
     from .rules import Policy
-    from .state import Reply, State
+    from .state import State
 
 Json = dict[str, Any]
 
@@ -32,6 +33,7 @@ BASE = "/backend-api"
 RESPONSES = f"{BASE}/codex/responses"
 _OLDEST_SERVED = (0, 100, 0)
 _ANY_VERSION = (0, 0, 0)
+_NEWEST = (99, 0, 0)
 _EXPIRED = "Provided authentication token is expired. Please try signing in again."
 _INVALIDATED = "Your authentication token has been invalidated. Please try signing in again."
 
@@ -76,7 +78,7 @@ class Backend:
         if version is None:
             missing = {"loc": ["query", "client_version"], "msg": "Field required", "type": "missing"}
             return JSONResponse({"detail": [missing]}, 400)
-        models = [model for model in self._state.models if _is_listed(model, _numbers(version))]
+        models = [model for model in self._state.listed_models() if _is_listed(model, _numbers(version))]
         return JSONResponse({"models": models}, headers={"ETag": self._state.models_etag})
 
     async def _usage(self, request: Request) -> Response:
@@ -102,6 +104,8 @@ class Backend:
         state.quota.spend()
         reply = state.next_reply()
         frames = self._frames(body, request.headers, policy, reply)
+        if state.rate_limits_first:
+            frames = [stream.encode(state.quota.event(sign_in.plan)), *frames]
         headers |= {"openai-model": body["model"], "x-codex-turn-state": f"ts_{uuid.uuid4().hex}"}
         headers |= {**state.quota.headers(sign_in.plan), **reply.headers}
         return Frames(frames, headers)
@@ -136,6 +140,7 @@ class Backend:
             end=reply.end,
             reason=reply.reason,
             error=reply.error,
+            then_failed=reply.then_failed,
             end_turn=reply.end_turn,
             instructions=str(body.get("instructions", "")),
         )
@@ -180,10 +185,14 @@ def _unauthorized(text: str, code: str) -> Response:
 
 
 def _is_listed(model: Json, client: tuple[int, ...]) -> bool:
-    """List everything for 0.0.0, else what the client is new enough for (docs/backend.md, Catalogue)."""
+    """List everything for 0.0.0, else what the client is new enough for (docs/backend.md, Catalogue).
+
+    An entry without a minimum is listed for the newest clients only, to keep the measured counts.
+    """
     if client == _ANY_VERSION:
         return True
-    return client >= _OLDEST_SERVED and client >= _numbers(model.get("minimal_client_version"))
+    needed = _numbers(model.get("minimal_client_version")) or _NEWEST
+    return client >= _OLDEST_SERVED and client >= needed
 
 
 def _numbers(version: object) -> tuple[int, ...]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_SPEND_CAP = "workspace_member_usage_limit_reached"
+_CAP = {"source": "workspace", "limit": "100", "used": "100", "remaining": "0", "used_percent": 100}
+
 
 @dataclass(slots=True)
 class Window:
@@ -41,7 +44,7 @@ class Quota:
     """The account's limits: ``windows`` by slot, and the percentage of the first that each answer uses.
 
     An exhausted account is refused with the status ``refused_as`` (with 200: in the stream) until the full
-    window resets.
+    window resets, and while its spend cap is reached.
     """
 
     windows: dict[str, Window] = field(default_factory=dict)
@@ -49,11 +52,22 @@ class Quota:
     extra: Mapping[str, str] = field(default_factory=dict)
     used_up: bool = False
     refused_as: int = 429
+    spend_cap_reached: bool = False
+    reset_credits: int = 0
 
     @property
     def exhausted(self) -> bool:
         """True while calls are refused."""
-        return self.used_up and any(window.resets_in > 0 for window in self._full())
+        return self.spend_cap_reached or (
+            self.used_up and any(window.resets_in > 0 for window in self._full())
+        )
+
+    @property
+    def reached_type(self) -> str | None:
+        """Which limit refuses calls: a spend cap, a window or none."""
+        if self.spend_cap_reached:
+            return _SPEND_CAP
+        return "rate_limit_reached" if self.exhausted else None
 
     def spend(self) -> None:
         """Count one answer."""
@@ -78,6 +92,8 @@ class Quota:
                 f"x-codex-{slot}-reset-at": str(int(window.resets_at)),
                 f"x-codex-{slot}-reset-after-seconds": str(window.resets_in),
             }
+        if self.spend_cap_reached:
+            headers["x-codex-rate-limit-reached-type"] = _SPEND_CAP
         return headers | dict(self.extra)
 
     def refusal(self, plan: str) -> Json:
@@ -101,10 +117,23 @@ class Quota:
             "code_review_rate_limit": None,
             "additional_rate_limits": [],
             "credits": {"has_credits": False, "unlimited": False, "balance": "0"},
-            "spend_control": {"reached": False, "individual_limit": None},
-            "rate_limit_reached_type": {"type": "rate_limit_reached"} if self.exhausted else None,
-            "rate_limit_reset_credits": {"available_count": 0},
+            "spend_control": {
+                "reached": self.spend_cap_reached,
+                "individual_limit": {**_CAP, "remaining_percent": 0} if self.spend_cap_reached else None,
+            },
+            "rate_limit_reached_type": {"type": self.reached_type} if self.reached_type else None,
+            "rate_limit_reset_credits": {"available_count": self.reset_credits},
         }
+
+    def event(self, plan: str) -> Json:
+        """Return the event `codex.rate_limits`, which repeats the headers."""
+        windows = {
+            slot: {"used_percent": w.used, "window_minutes": w.minutes, "reset_at": int(w.resets_at)}
+            for slot, w in self.windows.items()
+        }
+        credit = {"has_credits": False, "unlimited": False, "balance": None}
+        limits = {"primary": None, "secondary": None, **windows}
+        return {"type": "codex.rate_limits", "plan_type": plan, "rate_limits": limits, "credits": credit}
 
     def _full(self) -> list[Window]:
         return [window for window in self.windows.values() if window.used >= 100]

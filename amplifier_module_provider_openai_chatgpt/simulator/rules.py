@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+# How a gate refuses: by naming a newer client, in the words for an unknown model, or with 404.
+Voice = Literal["upgrade", "not_supported", "not_found"]
+
 LITE_HEADER = "x-openai-internal-codex-responses-lite"
 
 _SEAL = "gAAAAAB"
@@ -24,15 +27,16 @@ _MAC_LENGTH = 32
 class Policy:
     """The account of a request, what it may use, and the switches in force.
 
-    `models` has the catalogue entries by slug. With the gate "strict" a gated model needs a `version`
-    header; slugs in `require_lite` need the Lite shape. `scripted_tools` names the tools with side effects
-    that the simulated model may call.
+    `models` has the catalogue entries by slug. With the gate "strict" a model flagged for Lite needs a
+    `version` header; slugs in `require_lite` need the Lite shape; `gate_voice` chooses the words of both.
+    `scripted_tools` names the tools with side effects that the simulated model may call.
     """
 
     account_id: str
     models: Mapping[str, Json]
     encryption_key: str = field(default="simulated", repr=False)
     version_gate: Literal["open", "strict"] = "open"
+    gate_voice: Voice | None = None
     require_lite: frozenset[str] = frozenset()
     tier_refused: bool = False
     scripted_tools: frozenset[str] = frozenset()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .app import App
 from .server import Server
 from .state import State
+from .worlds import DEFAULT_WORLD, WORLDS, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,10 +22,11 @@ class Simulator(State):
     """An offline ChatGPT on a loopback port: the backend, the issuer and every switch of both.
 
     Use it as a context manager, or call ``start`` and ``close``. Port 0 picks a free one.
+    ``world`` is the service at a date, or its name in ``WORLDS``.
     """
 
-    def __init__(self, port: int = 0) -> None:
-        super().__init__()
+    def __init__(self, port: int = 0, *, world: World | str = DEFAULT_WORLD) -> None:
+        super().__init__(WORLDS[world] if isinstance(world, str) else world)
         self._port = port
         self._server: Server | None = None
 
@@ -62,9 +64,12 @@ class Simulator(State):
         self.close()
 
 
-def serve(port: int, say: Callable[[str], object]) -> None:
-    """Run a simulator until Ctrl-C; ``say`` receives each line of the instructions."""
-    with tempfile.TemporaryDirectory(prefix="simulated-chatgpt-") as folder, Simulator(port) as simulator:
+def serve(port: int, say: Callable[[str], object], world: str | None = None) -> None:
+    """Run a simulator of the named ``world`` until Ctrl-C; ``say`` receives each line of instructions."""
+    with (
+        tempfile.TemporaryDirectory(prefix="simulated-chatgpt-") as folder,
+        Simulator(port, world=world or DEFAULT_WORLD) as simulator,
+    ):
         try:
             for line in _instructions(simulator, Path(folder, "tokens.json")):
                 say(line)
@@ -76,6 +81,7 @@ def serve(port: int, say: Callable[[str], object]) -> None:
 def _instructions(simulator: Simulator, token_file: Path) -> tuple[str, ...]:
     return (
         "A simulated ChatGPT is running on this machine; it needs no account and no network.",
+        f"It plays the service of {simulator.world.today:%B %Y}; --world chooses another date.",
         f"  backend  {simulator.base_url}",
         f"  sign-in  {simulator.auth_url}",
         "In another terminal:",

@@ -9,94 +9,42 @@ import uuid
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from .accounts import ACCOUNT, LIFETIME, Accounts, SignIn, announce_secret
-from .catalogue import default_models, served_models
+from .catalogue import served_models
+from .device import Device
 from .quota import Quota, Window
-from .rules import Policy
+from .reply import Reply
+from .rules import Policy, Voice
 from .usage import PrefixCache
+from .worlds import DEFAULT_WORLD, World
 
 if TYPE_CHECKING:
     from .faults import Fault
+    from .recorded import Recorded
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One request as received; header names in lower case, ``at`` on the monotonic clock.
-
-    ``peer`` is the client's address, different for each connection.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    json: Any = field(repr=False, default=None)
-    form: Mapping[str, str] | None = field(repr=False, default=None)
-    at: float = 0.0
-    peer: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """One scripted answer: ``items`` as a realistic stream, exact ``events``, or ``raw`` bytes.
-
-    ``end`` is completed, incomplete (with ``reason``), failed (with ``error``) or error, an event of that
-    type with the fields of ``error``. With ``usage`` None the simulator counts. Without items, events and
-    raw the simulated model answers; an incomplete end sends the first half of that answer.
-    """
-
-    items: Sequence[Json] | None = None
-    events: Sequence[Json] | None = None
-    raw: bytes | None = None
-    end: Literal["completed", "incomplete", "failed", "error"] = "completed"
-    reason: str | None = None
-    error: Json | None = None
-    end_turn: bool | None = None
-    usage: Json | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Device:
-    """The course of a device sign-in: ``pending`` polls before approval; queued ``outcomes`` come first."""
-
-    pending: int = 1
-    interval: str = "1"
-    approve_manually: bool = False
-    outcomes: deque[tuple[int, object]] = field(default_factory=deque)
-    waiting: dict[str, tuple[str, int]] = field(default_factory=dict, repr=False)
-
-    def outcome(self, status: int, body: object) -> None:
-        """Queue the exact answer to a poll: JSON, text or bytes."""
-        self.outcomes.append((status, body))
-
-    def refuse(self) -> None:
-        """Answer the next poll as if the person had refused."""
-        self.outcome(403, {"error": {"message": "The person refused.", "code": "access_denied"}})
-
-    def approve(self) -> None:
-        """Approve now; needed only with ``approve_manually``."""
-        self.approve_manually, self.pending = False, 0
 
 
 class State:
     """State shared by the routes and the test or program that controls the simulator.
 
-    ``changed`` guards all of it and is notified at every change. Switches: ``version_gate`` "strict" hides
-    gated models from calls without a `version` header, ``require_lite`` names models that are hidden from
-    calls in the classic shape, ``tier_refused`` refuses the field `service_tier`, ``max_output_cut`` is the
-    number of coming answers that are cut at the output limit, ``scripted_tools`` names the tools with side
-    effects that the simulated model may call when asked.
+    ``changed`` guards all of it and is notified at every change. Switches, beside the methods:
+
+    * ``world``: the service at a date, given at the start; ``models`` begins as its catalogue
+    * ``stale_list``: the catalogue still names the models that ``world`` has retired
+    * ``version_gate`` "strict": models flagged for Lite need a `version` header
+    * ``require_lite``: models that are refused in the classic shape
+    * ``gate_voice``: the words in which both refuse (see ``rules.Voice``); None for the usual ones
+    * ``tier_refused``: the field `service_tier` is refused
+    * ``rate_limits_first``: each stream begins with `codex.rate_limits`
+    * ``max_output_cut``: the number of coming answers that are cut at the output limit
+    * ``scripted_tools``: tools with side effects that the simulated model may call when asked
     """
 
-    def __init__(self) -> None:
+    def __init__(self, world: World = DEFAULT_WORLD) -> None:
+        self.world = world
         self.changed = threading.Condition(threading.RLock())
         self.accounts = Accounts()
         self.device = Device()
@@ -104,11 +52,14 @@ class State:
         self.cache = PrefixCache()
         self.plan = "plus"
         self.account_id = ACCOUNT
-        self.models: list[Json] = default_models()
+        self.models: list[Json] = world.catalogue()
         self.models_etag = 'W/"simulated-1"'
+        self.stale_list = False
         self.version_gate: Literal["open", "strict"] = "open"
+        self.gate_voice: Voice | None = None
         self.require_lite: set[str] = set()
         self.tier_refused = False
+        self.rate_limits_first = False
         self.scripted_tools: set[str] = set()
         self.max_output_cut = 0
         self.connections_open = 0
@@ -127,6 +78,10 @@ class State:
         """Every request so far, oldest first."""
         with self.changed:
             return list(self._recorded)
+
+    def listed_models(self) -> list[Json]:
+        """Return the whole list of the catalogue endpoint."""
+        return [*self.models, *(self.world.retired_entries() if self.stale_list else ())]
 
     def requests_to(self, ending: str) -> list[Recorded]:
         """Return the requests whose path has this ending."""
@@ -210,15 +165,22 @@ class State:
         resets_in: tuple[float, float] = (900, 90_000),
         each: float = 0.0,
         headers: Mapping[str, str] | None = None,
+        spend_cap_reached: bool = False,
+        reset_credits: int = 0,
     ) -> None:
-        """Set the limit windows in percent (None: no such window); each answer adds ``each``."""
+        """Set the limit windows in percent (None: no such window); each answer adds ``each``.
+
+        A reached spend cap refuses calls whatever the windows say. ``reset_credits`` are only reported.
+        """
         used = {"primary": primary, "secondary": secondary}
         windows = {
             slot: Window(percent, length, time.time() + seconds)
             for (slot, percent), length, seconds in zip(used.items(), minutes, resets_in, strict=True)
             if percent is not None
         }
-        self.quota = Quota(windows, each, headers or {})
+        self.quota = Quota(
+            windows, each, headers or {}, spend_cap_reached=spend_cap_reached, reset_credits=reset_credits
+        )
 
     def exhaust(
         self,
@@ -292,9 +254,10 @@ class State:
         """Return the policy that applies to a request of this account."""
         return Policy(
             account_id=account_id,
-            models=served_models(self.models, plan, datetime.now(UTC)),
+            models=served_models(self.models, plan, self.world.today),
             encryption_key=self._encryption_key,
             version_gate=self.version_gate,
+            gate_voice=self.gate_voice,
             require_lite=frozenset(self.require_lite),
             tier_refused=self.tier_refused,
             scripted_tools=frozenset(self.scripted_tools),

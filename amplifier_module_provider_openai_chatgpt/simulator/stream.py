@@ -34,14 +34,15 @@ def events(
     end: str = "completed",
     reason: str | None = None,
     error: Json | None = None,
+    then_failed: bool = False,
     end_turn: bool | None = None,
     instructions: str = "",
 ) -> list[Json]:
     """Return the events of one answer, first to last (docs/backend.md, Event stream).
 
     `end` is "completed", "incomplete" (with `reason`), "failed" (with `error`), or "error", an event of
-    that type with the fields of `error`. As on the real service, `output` stays empty in the last
-    event: the items are in `response.output_item.done`.
+    that type with the fields of `error`, followed by `response.failed` if `then_failed`. As on the real
+    service, `output` stays empty in the last event: the items are in `response.output_item.done`.
     """
     response: Json = {
         "id": response_id,
@@ -65,7 +66,9 @@ def events(
         _add_item(log, index, _with_id(item, response_id, index))
     if end == "error":
         log.add("error", **(error or {}))
-        return log.events
+        if not then_failed:
+            return log.events
+        end, error = "failed", (error or {}).get("error")
     response |= {"status": end, "service_tier": "default", "usage": usage, "error": error}
     if end == "incomplete":
         response["incomplete_details"] = {"reason": reason or "max_output_tokens"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from amplifier_module_provider_openai_chatgpt.cli import SIMULATED_WORLDS
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
@@ -201,6 +202,17 @@ def test_simulate_prints_how_to_use_it_and_ends_with_ctrl_c():
     assert process.communicate(timeout=20)[0] == "The simulator has stopped.\n"
     assert process.returncode == 0
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("world", SIMULATED_WORLDS)
+def test_simulate_plays_the_chosen_world(world):
+    command = [*COMMAND, "simulate", "--world", world]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert world.replace("-", " ").title() in lines[1]
 
 
 def test_simulate_says_that_a_port_is_taken(service):

@@ -7,14 +7,16 @@ from hypothesis import given, settings, strategies as st
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.protocol.call import Call
-from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Policy, seal
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
+from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026
 from tests.conftest import write_tokens
 
 from .conversations import assistant, call_for, calls, image, request, text, thinking, tool, user
 
-MODELS = {entry["slug"]: entry for entry in default_models() if entry["slug"] in {"gpt-5.5", "gpt-5.6-sol"}}
+MODELS = {
+    entry["slug"]: entry for entry in AUGUST_2026.catalogue() if entry["slug"] in {"gpt-5.5", "gpt-5.6-sol"}
+}
 RULES = Policy(account_id="acc-1", models=MODELS)
 
 words = st.text(st.characters(), min_size=0, max_size=12)

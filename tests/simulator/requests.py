@@ -3,14 +3,14 @@
 import base64
 from typing import Any
 
-from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Policy
+from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026
 
 SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 JSON = {"Content-Type": "application/json"}
 LITE = {**JSON, LITE_HEADER: "true"}
-RULES = Policy("acc_1", {model["slug"]: model for model in default_models()})
+RULES = Policy("acc_1", {model["slug"]: model for model in AUGUST_2026.catalogue()})
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
 TOOL = {"type": "function", "name": "get_time", "strict": False, "parameters": {"type": "object"}}
 CLOSED = {"type": "object", "additionalProperties": False}
@@ -62,6 +62,14 @@ def lite(*tools, **changes):
         reasoning={"effort": "low", "context": "all_turns"},
     )
     return {field: value for field, value in {**body, **changes}.items() if value is not ABSENT}
+
+
+def headers_of(tokens):
+    """The headers of a signed-in client."""
+    return {
+        "authorization": f"Bearer {tokens['access_token']}",
+        "chatgpt-account-id": tokens["account_id"],
+    }
 
 
 def message_of(refused):

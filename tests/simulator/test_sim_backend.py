@@ -205,3 +205,37 @@ def test_requests_are_recorded_as_received(sim, http):
     assert sim.requests[-1].at > recorded.at
     sim.forget()
     assert sim.requests == []
+
+
+def test_the_limits_may_be_the_first_event_and_repeat_the_headers(sim, http):
+    sim.rate_limits_first = True
+    sim.use_quota(primary=33.5, secondary=None, minutes=(10_080, 0))
+    answer = http.post(RESPONSES, json=question())
+    first, second, *_ = events_of(answer)
+    assert (first["type"], second["type"]) == ("codex.rate_limits", "response.created")
+    assert first["rate_limits"]["secondary"] is None
+    window = first["rate_limits"]["primary"]
+    assert (window["used_percent"], window["window_minutes"]) == (33.5, 10_080)
+    assert str(window["reset_at"]) == answer.headers["x-codex-primary-reset-at"]
+
+
+def test_a_plan_may_have_one_weekly_window_and_saved_resets(sim, http):
+    sim.use_quota(primary=41, secondary=None, minutes=(10_080, 0), reset_credits=2)
+    document = http.get("/wham/usage", headers=headers_of(sim.sign_in(plan="promax"))).json()
+    assert document["plan_type"] == "promax"
+    assert document["rate_limit"]["primary_window"]["limit_window_seconds"] == 604_800
+    assert document["rate_limit"]["secondary_window"] is None
+    assert document["rate_limit_reset_credits"] == {"available_count": 2}
+    assert document["spend_control"] == {"reached": False, "individual_limit": None}
+
+
+def test_a_reached_spend_cap_refuses_calls_while_the_windows_have_room(sim, http):
+    sim.use_quota(primary=41, spend_cap_reached=True)
+    refused = http.post(RESPONSES, json=question())
+    assert (refused.status_code, refused.json()["error"]["type"]) == (429, "usage_limit_reached")
+    reached = refused.headers["x-codex-rate-limit-reached-type"]
+    document = http.get("/wham/usage").json()
+    assert document["rate_limit_reached_type"] == {"type": reached}
+    assert document["spend_control"]["reached"] is True
+    sim.use_quota()
+    assert http.post(RESPONSES, json=question()).status_code == 200

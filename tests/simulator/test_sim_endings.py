@@ -90,3 +90,18 @@ def test_the_model_may_ask_to_continue(sim, ask):
     sim.reply_with(Reply(end_turn=False))
     assert ask()[1]["response"]["end_turn"] is False
     assert "end_turn" not in ask()[1]["response"]
+
+
+def test_an_error_event_may_be_followed_by_a_failed_response(sim, ask):
+    error = {"error": {"code": "server_is_overloaded", "message": "At capacity."}}
+    sim.reply_with(Reply(items=[], end="error", error=error, then_failed=True))
+    _, last = ask()
+    assert last["type"] == "response.failed"
+    assert last["response"]["error"] == error["error"]
+
+
+def test_an_answer_may_end_because_it_was_steered(sim, ask):
+    sim.reply_with(Reply(end="incomplete", reason="steered"))
+    _, last = ask()
+    assert last["type"] == "response.incomplete"
+    assert last["response"]["incomplete_details"] == {"reason": "steered"}

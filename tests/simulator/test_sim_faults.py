@@ -216,7 +216,7 @@ def test_the_command_says_how_to_use_it_and_ends_on_interrupt():
     command = [sys.executable, "-u", "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        lines = [running.stdout.readline().strip() for _ in range(12)]
+        lines = [running.stdout.readline().strip() for _ in range(13)]
         exported = dict(line[7:].split("=", 1) for line in lines if line.startswith("export "))
         usage = httpx.get(exported["OPENAI_CHATGPT_BASE_URL"] + "/wham/usage", trust_env=False)
         running.send_signal(signal.SIGINT)

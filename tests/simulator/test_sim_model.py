@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.simulator.catalogue import default_models
 from amplifier_module_provider_openai_chatgpt.simulator.model import respond
 from amplifier_module_provider_openai_chatgpt.simulator.schema_samples import salient, sample
 from amplifier_module_provider_openai_chatgpt.simulator.usage import PrefixCache, estimate, usage
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Policy, opens, refuse
+from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026
 
-RULES = Policy("acc_1", {model["slug"]: model for model in default_models()})
+RULES = Policy("acc_1", {model["slug"]: model for model in AUGUST_2026.catalogue()})
 JSON = {"Content-Type": "application/json"}
 
 

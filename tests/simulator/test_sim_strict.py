@@ -127,7 +127,6 @@ def test_instructions_come_before_store_and_store_before_stream():
 
 UNSUPPORTED = {
     "an unlisted effort": classic(reasoning={"effort": "minimal"}),
-    "ultra, which is sent as max": classic(model="gpt-5.6-sol", reasoning={"effort": "ultra"}),
     "the context of the other shape": classic(reasoning={"context": "all_turns"}),
     "an unlisted tier": classic(service_tier="flex"),
     "the tier by its display name": classic(service_tier="fast"),

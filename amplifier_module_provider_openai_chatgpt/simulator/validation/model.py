@@ -9,6 +9,7 @@ from ..rules import (
     Incoming,
     Json,
     Refused,
+    Voice,
     as_list,
     as_object,
     detail,
@@ -34,37 +35,36 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "json_schema": ("type", "name", "schema", "strict", "description"),
 }
 _CODEX_AGENT = re.compile(r"codex[\w-]*/(\d+(?:\.\d+)*)", re.IGNORECASE)
+_NEVER_WITHOUT = re.compile(r"gpt-([6-9]|\d\d)\b")
 _LITE_PARALLEL = "X-OpenAI-Internal-Codex-Responses-Lite requires `parallel_tool_calls` to be false."
 
 
 def _known(request: Incoming) -> Refused | None:
-    if request.entry:
-        return None
-    return detail(f"The '{request.slug}' model is not supported when using Codex with a ChatGPT account.")
+    return None if request.entry else _not_supported(request)
 
 
 def _version(request: Incoming) -> Refused | None:
-    """Compare the client version part by part with what the model asks for (docs/backend.md, Gates)."""
+    """Compare the client version part by part with the model's minimum (docs/backend.md, Gates)."""
     needed = _parts(request.entry.get("minimal_client_version"))
-    shaped = _CODEX_AGENT.match(request.headers.get("user-agent", ""))
-    sent = request.headers.get("version") or (shaped.group(1) if shaped else None)
+    agent = _CODEX_AGENT.match(request.headers.get("user-agent", ""))
+    sent = request.headers.get("version") or (agent.group(1) if agent else None)
     if not needed:
         return None
     if sent is None:
-        return _not_found(request) if request.policy.version_gate == "strict" else None
-    if _parts(sent) >= needed:
-        return None
-    return detail(
-        f"The '{request.slug}' model requires a newer version of Codex. "
-        "Please upgrade to the latest app or CLI and try again."
-    )
+        return _closed(request, "not_found") if _is_gated(request) else None
+    return None if _parts(sent) >= needed else _closed(request, "upgrade")
+
+
+def _is_gated(request: Incoming) -> bool:
+    """Return True where a client without a version is refused: never for the models before 5.6 [seen]."""
+    return request.policy.version_gate == "strict" and bool(request.entry.get("use_responses_lite"))
 
 
 def _request_shape(request: Incoming) -> Refused | None:
     if request.lite and not request.entry.get("use_responses_lite"):
         return unsupported("model", request.slug, request.slug)
     if not request.lite and request.slug in request.policy.require_lite:
-        return _not_found(request)
+        return _closed(request, "not_found")
     return None
 
 
@@ -90,14 +90,24 @@ def _reasoning(request: Incoming) -> Refused | None:
 
 
 def _effort(request: Incoming, reasoning: Json) -> Refused | None:
+    """Refuse an effort that the endpoint or the model does not accept (docs/backend.md, Request body).
+
+    The catalogue lists `ultra`, a client's word; the endpoint knows it as `max` [seen]. The gpt-6 models
+    refuse `none` and `minimal` with the accepted set [seen for astra, sol and 6.1; else unsure].
+    """
     effort = reasoning.get("effort")
     if effort is None:
         return None
     if not isinstance(effort, str):
         return wrong_type("reasoning.effort", "a string")
-    # The catalogue lists "ultra", a client's word; on the wire it is "max".
     listed = [level for level in _levels(request.entry) if level != "ultra"] or list(_EFFORTS)
-    return None if effort in listed else unsupported("reasoning.effort", effort, request.slug, listed)
+    if effort in listed:
+        return None
+    if _NEVER_WITHOUT.match(request.slug):
+        return wrong_value("reasoning.effort", effort, listed)
+    if effort == "ultra":
+        return wrong_value("reasoning.effort", effort, _EFFORTS)
+    return unsupported("reasoning.effort", effort, request.slug, listed)
 
 
 def _summary(request: Incoming, reasoning: Json) -> Refused | None:
@@ -209,8 +219,31 @@ def _parts(version: object) -> tuple[int, ...]:
     return ()
 
 
+def _closed(request: Incoming, usual: Voice) -> Refused:
+    """Refuse a model that this client may not use, in the voice of the policy or the usual one."""
+    return _VOICES[request.policy.gate_voice or usual](request)
+
+
 def _not_found(request: Incoming) -> Refused:
     return detail(f"Model not found {request.slug}", 404)
+
+
+def _not_supported(request: Incoming) -> Refused:
+    return detail(f"The '{request.slug}' model is not supported when using Codex with a ChatGPT account.")
+
+
+def _newer_version(request: Incoming) -> Refused:
+    return detail(
+        f"The '{request.slug}' model requires a newer version of Codex. "
+        "Please upgrade to the latest app or CLI and try again."
+    )
+
+
+_VOICES: dict[Voice, Callable[[Incoming], Refused]] = {
+    "not_found": _not_found,
+    "not_supported": _not_supported,
+    "upgrade": _newer_version,
+}
 
 
 MODEL_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (
