@@ -37,7 +37,6 @@ LOGIN_SILENCE = 30.0
 
 # Learnt once for all sessions of a process: every sub-agent mounts a provider of its own.
 _shapes: dict[str, LearntShapes] = {}
-_reported: set[str] = set()
 
 
 class ChatGPTProvider:
@@ -112,7 +111,6 @@ class ChatGPTProvider:
             shapes=_shapes.setdefault(self.settings.base_url, LearntShapes()),
             throttled=self._throttled,
             warned=self._warned,
-            reported=_reported,
         )
 
     async def _fetch_models(self, client_version: str | None) -> tuple[object, str | None]:

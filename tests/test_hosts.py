@@ -23,6 +23,8 @@ from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.simulator import Reply
 
 MODULE = "provider-openai-chatgpt"
+# What takes the place of the default model gpt-5.5 while no list is known.
+PRESENT_DEFAULT = "gpt-5.6-sol"
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 STATES = {"signed out": "unauthenticated", "signed in": "authenticated", "ended": "expired"}
 
@@ -112,13 +114,13 @@ def test_get_info_says_what_hosts_read_and_can_be_scribbled_on(state):
     assert (info.id, info.display_name, info.credential_env_vars) == ("openai-chatgpt", "OpenAI ChatGPT", [])
     assert {"streaming", "tools", "thinking", "vision"} <= set(info.capabilities)
     assert any(word.startswith("auth:") for word in info.capabilities)
-    assert info.defaults["model"] == "gpt-5.5"
+    assert info.defaults["model"] == PRESENT_DEFAULT
     assert info.defaults["context_window"] == 272_000
     assert info.defaults["max_output_tokens"] == 128_000
     info.defaults["model"] = "scribble"
     info.capabilities.clear()
     info.config_fields.clear()
-    assert provider.get_info().defaults["model"] == "gpt-5.5"
+    assert provider.get_info().defaults["model"] == PRESENT_DEFAULT
     assert provider.get_info().capabilities
     assert provider.get_info().config_fields
 

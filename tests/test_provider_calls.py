@@ -108,9 +108,9 @@ async def test_latest_is_the_first_of_the_live_list(sim, config):
 
 
 async def test_a_ui_may_assign_another_default_model(sim, provider):
-    provider.default_model = "gpt-5.2"
+    provider.default_model = "gpt-5.6-terra"
     await provider.complete(asked())
-    assert bodies(sim)[0]["model"] == provider.get_info().defaults["model"] == "gpt-5.2"
+    assert bodies(sim)[0]["model"] == provider.get_info().defaults["model"] == "gpt-5.6-terra"
 
 
 def test_one_instance_serves_several_loops_in_turn(sim, config):

@@ -40,10 +40,6 @@ def refuse(status, headers=None, **error):
     return lambda sim, path: sim.misbehave(RESPONSES, fault, times=None)
 
 
-def take_the_model_away(sim, path):
-    sim.models = [model for model in sim.models if model["slug"] != "gpt-5.5"]
-
-
 def cut(sim, path):
     sim.misbehave(RESPONSES, Fault(cut_after_event=9), times=None)
 
@@ -68,9 +64,6 @@ FAILURES = {
     "try again in 5 min. The server says: Rate limit reached.",
     DOWN: "ProviderUnavailableError: The ChatGPT backend failed (HTTP 503): try again in a few minutes. "
     "The server says: upstream connect error",
-    take_the_model_away: "NotFoundError: This ChatGPT account (Plus plan) does not offer the model gpt-5.5: "
-    "choose another, such as gpt-5.6-sol, gpt-5.6-terra, gpt-5.6-luna, gpt-5.2. The server says: "
-    "The 'gpt-5.5' model is not supported when using Codex with a ChatGPT account. REQUEST",
     TOO_LONG: "ContextLengthError: The conversation is too long for the model gpt-5.5: compact it, "
     "or start a new one. The server says: Your input exceeds the context window.",
     UNSAFE: "ContentFilterError: OpenAI's safety policy stopped this request: rephrase it, "

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 class CallContext:
     """The provider's parts, shared by all its calls.
 
-    ``problem`` is raised before anything is sent. ``shapes``, ``throttled``, ``warned`` and ``reported`` are
-    shared and changed by calls: what was learnt about models, and which windows and warnings were
-    reported, the last one by any provider of the process.
+    ``problem`` is raised before anything is sent. ``shapes``, ``throttled`` and ``warned`` are shared and
+    changed by calls: what was learnt about models, and which windows and warnings were reported.
     """
 
     settings: Settings
@@ -45,7 +44,6 @@ class CallContext:
     shapes: LearntShapes
     throttled: set[tuple[str, str, float | None]]
     warned: MutableSet[str]
-    reported: MutableSet[str]
 
     @property
     def is_model_configured(self) -> bool:

@@ -44,9 +44,8 @@ def _is_in_doubt(wanted: str, catalogue: Catalogue) -> bool:
 def _report(wanted: str, used: str, context: CallContext) -> None:
     """Say once per process that a model was replaced; our own default is not the person's concern."""
     message = f"The model {wanted} is no longer available; using {used}."
-    if message in context.reported:
+    if not context.shapes.is_news(message):
         return
-    context.reported.add(message)
     if context.is_model_configured:
         logger.warning("%s Change default_model to silence this warning.", message)
     else:

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from amplifier_core.llm_errors import LLMError
+from amplifier_core.llm_errors import InvalidRequestError, LLMError, NotFoundError
 
 from ..errors.refusal import (
     accepted_efforts,
@@ -16,6 +16,7 @@ from ..errors.refusal import (
     is_unsupported_model,
     is_version_gate,
 )
+from ..errors.table import rule_for
 from ..request.effort import nearest
 from .shapes import RequestShape
 
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ..errors.refusal import Refusal
-    from ..models.catalogue import Catalogue
     from ..protocol.call import Call
-    from .shapes import LearntShapes
+    from .context import CallContext
 
     DescribeAgain = Callable[[str], Awaitable[Call]]
 
 # For one refusal of a model, the first one included.
 MAX_REQUESTS = 3
-_REJECTED = frozenset({400, 403, 404, 422})
+# Errors by which a backend rejects a form; any other failure of a corrected call speaks for itself.
+_REJECTIONS = (InvalidRequestError, NotFoundError)
 
 logger = logging.getLogger(__name__)
 
@@ -43,17 +44,16 @@ class Fallbacks:
     * A tier it does not offer is left out.
     * An effort it does not accept becomes the nearest it does.
     * A model it does not answer for: while the live list has it, first with the client version the list
-      names, then in the Lite shape if the list flags it; and if nothing helps, the call goes to the
-      successor of the model, unless this very model was named for the call.
+      names, then in the Lite shape if the list flags it. If that does not help, and the refusal does
+      not speak of the client, the call goes to the successor of the model, unless the caller named it.
 
     ``describe_again(slug)`` describes the call as if that model were gone; None where the caller named it.
     """
 
-    def __init__(
-        self, catalogue: Catalogue, shapes: LearntShapes, describe_again: DescribeAgain | None
-    ) -> None:
-        self._catalogue = catalogue
-        self._shapes = shapes
+    def __init__(self, context: CallContext, describe_again: DescribeAgain | None) -> None:
+        self._catalogue = context.catalogue
+        self._shapes = context.shapes
+        self._rules = context.settings.service.rules
         self._describe_again = describe_again
         self._tried: set[str] = set()
         self._model_requests = 1
@@ -70,7 +70,8 @@ class Fallbacks:
 
     def meaning(self, refusal: Refusal) -> Refusal:
         """Return the refusal to report: a correction that is rejected too does not replace the first."""
-        return self._first if self._first is not None and refusal.status in _REJECTED else refusal
+        is_rejection = rule_for(refusal, self._rules).error in _REJECTIONS
+        return self._first if self._first is not None and is_rejection else refusal
 
     def pin_model(self) -> None:
         """Keep the model from now on: part of its answer is there."""
@@ -127,17 +128,18 @@ class Fallbacks:
             return None
         corrected = None
         if gated or self._catalogue.knows(call.slug) or not is_unsupported_model(refusal):
-            corrected = self._in_another_form(call)
-        corrected = corrected or await self._by_successor(call)
+            corrected = self._in_another_form(call, gated=gated)
+        if corrected is None and not gated:
+            corrected = await self._by_successor(call)
         self._model_requests += corrected is not None
         return corrected
 
-    def _in_another_form(self, call: Call) -> Call | None:
+    def _in_another_form(self, call: Call, *, gated: bool) -> Call | None:
         model = self._catalogue.find(call.slug)
         version = model.minimal_client_version
         if version and version != call.version and self._is_first("version"):
             return call.with_version(version)
-        if model.lite and not call.lite and self._is_first("lite"):
+        if model.lite and not (gated or call.lite) and self._is_first("lite"):
             return call.as_lite()
         return None
 

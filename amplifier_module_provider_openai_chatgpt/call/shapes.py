@@ -55,6 +55,7 @@ class LearntShapes:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._shapes: dict[tuple[str, str], tuple[RequestShape, float]] = {}
+        self._reported: set[str] = set()
 
     def get(self, account_id: str, slug: str) -> RequestShape:
         """Return what holds for a model at the moment; the plain shape where nothing was learnt."""
@@ -74,6 +75,13 @@ class LearntShapes:
         self._shapes[account_id, slug] = (shape, self._clock())
         if news := _news(known, shape):
             logger.info("Learnt about the model %s: %s.", slug, news)
+
+    def is_news(self, message: str) -> bool:
+        """True the first time; a model that was replaced is reported once per process."""
+        if message in self._reported:
+            return False
+        self._reported.add(message)
+        return True
 
     def forget(self, account_id: str, slug: str) -> None:
         """Forget a shape that was refused."""

@@ -75,7 +75,7 @@ class Turn:
         self._settings = context.settings
         self._cancellation = cancellation
         self._accumulator = ResponseAccumulator(stop=call.stop, tool_names=call.tool_names)
-        self._fallbacks = Fallbacks(context.catalogue, context.shapes, describe_again)
+        self._fallbacks = Fallbacks(context, describe_again)
         self._ending: Ending
         self._retries = 0
         self._continuations = 0

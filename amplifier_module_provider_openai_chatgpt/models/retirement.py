@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .model import Model
 
-# Successors that OpenAI's own clients name (docs/backend.md, Models).
+# Successors that OpenAI's own clients name, and of the 5.6 family the next ones (docs/backend.md, Models).
 SUCCESSORS: Mapping[str, str] = {
     "gpt-5.2": "gpt-5.5",
     "gpt-5.4": "gpt-5.6-terra",
@@ -25,9 +25,12 @@ SUCCESSORS: Mapping[str, str] = {
 }
 
 
+RETIRED = frozenset({"gpt-5.2", "gpt-5.4", "gpt-5.4-mini", "gpt-5.5", "gpt-5.5-pro"})
+
+
 def is_retired(slug: str) -> bool:
-    """Return whether OpenAI has named a successor, so a list without this model is no accident."""
-    return slug in SUCCESSORS
+    """Return whether a ChatGPT sign-in is known to be refused this model."""
+    return slug in RETIRED
 
 
 def successor(slug: str, known: Mapping[str, Model], *, gone: Sequence[str] = ()) -> Model | None:

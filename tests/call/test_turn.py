@@ -191,10 +191,13 @@ async def test_a_gated_model_is_asked_once_more_with_its_version_and_from_then_o
     assert other.asked[0].headers.get("version") is None
 
 
-async def test_a_model_of_the_other_shape_is_asked_once_more_in_it_and_from_then_on(sim, config):
+async def test_a_model_of_the_other_shape_gets_its_version_first_then_the_shape_and_both_from_then_on(
+    sim, config
+):
     sim.require_lite = {"gpt-5.6-luna"}
     first = await ask(sim, config, model="gpt-5.6-luna")
-    assert [lite(request) for request in first.asked] == [False, True]
+    assert [lite(request) for request in first.asked] == [False, False, True]
+    assert [request.headers.get("version") for request in first.asked] == [None, "0.144.0", "0.144.0"]
     assert first.response.text
     assert first.names() == ["llm:request", "llm:response"]
     second = await ask(sim, config, model="gpt-5.6-luna")
@@ -202,7 +205,8 @@ async def test_a_model_of_the_other_shape_is_asked_once_more_in_it_and_from_then
 
 
 async def test_a_refused_tier_is_left_out_once_warned_of_and_from_then_on(sim, config, caplog):
-    sim.tier_refused = True
+    error = {"message": "Unsupported service_tier.", "param": "service_tier", "code": "unsupported_value"}
+    sim.misbehave(RESPONSES, Fault(status=400, body={"error": error}))
     first = await ask(sim, config, model="gpt-5.6-terra-fast")
     assert ["service_tier" in request.json for request in first.asked] == [True, False]
     assert first.response.text
@@ -212,6 +216,15 @@ async def test_a_refused_tier_is_left_out_once_warned_of_and_from_then_on(sim, c
     assert warnings == [
         "The model gpt-5.6-terra has no fast tier for this account; requests are sent without it."
     ]
+
+
+async def test_a_tier_refused_in_words_only_is_asked_for_again(sim, config, caplog):
+    """Words alone may mean a passing shortage."""
+    sim.tier_refused = True
+    for _ in range(2):
+        run = await ask(sim, config, model="gpt-5.6-terra-fast")
+        assert ["service_tier" in request.json for request in run.asked] == [True, False]
+    assert "no fast tier" not in caplog.text
 
 
 async def test_reasoning_that_cannot_be_read_any_more_is_left_out_and_the_conversation_says_so(sim, config):
@@ -249,13 +262,13 @@ async def test_each_correction_is_tried_once_then_the_refusal_is_told(sim, confi
     assert len(run.asked) == 2
 
 
-async def test_shape_and_version_are_tried_one_after_the_other(sim, config):
+async def test_version_and_shape_are_tried_one_after_the_other(sim, config):
     sim.misbehave(RESPONSES, Fault(status=404, body={"detail": "Model not found gpt-5.6-sol"}), times=None)
     run = await ask(sim, config, model="gpt-5.6-sol")
     assert type(run.error) is NotFoundError
     assert [(lite(one), one.headers.get("version")) for one in run.asked] == [
         (False, None),
-        (True, None),
+        (False, "0.144.0"),
         (True, "0.144.0"),
     ]
 

@@ -146,7 +146,7 @@ def test_a_prompt_may_come_from_stdin(service, arguments):
         (["ask", "hi", "--image", "/no/such/file"], 2, "does not exist"),
         (["ask", "hi", "--image", __file__], 1, "The image type text/x-python is not supported"),
         (["ask", "hi", "--effort", "silly"], 1, "Reasoning effort 'silly' is not known"),
-        (["ask", "hi", "--model", "gpt-nix"], 1, "choose another, such as gpt-5.5"),
+        (["ask", "hi", "--model", "gpt-nix"], 1, "choose another, such as gpt-5.6-sol"),
         (["no-such-command"], 2, "No such command"),
         (["models", "--no-such-option"], 2, "No such option"),
         (["--version"], 0, ""),

@@ -193,6 +193,8 @@ def by_code():
             error=error,
             says=sentence,
             retryable=retryable,
+            # In its own form, with a client version, and for the successor of the default model.
+            attempts=3 if code == "model_not_found" else None,
         )
 
 

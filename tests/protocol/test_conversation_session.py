@@ -186,13 +186,14 @@ async def test_a_fork_starts_with_the_same_bytes_under_its_own_id(sim, config):
 
 
 async def test_in_the_lite_shape_each_request_starts_like_the_one_before(sim, config):
-    """The classic shape is refused only once; after that the tools are in the input."""
+    """The classic shape is refused with its version too, and then no more: the tools are in the input."""
     sim.require_lite = {"gpt-5.6-sol"}
     async with Host({**config, "default_model": "gpt-5.6-sol"}, TOOLS, messages=[SYSTEM]) as host:
         for prompt in ("What time is it in Tokyo?", "Take a photo.", "Goodbye."):
             await host.say(prompt)
-    refused, *requests = sim.requests_to("/codex/responses")
+    refused, refused_with_version, *requests = sim.requests_to("/codex/responses")
     assert "instructions" in refused.json
+    assert "instructions" in refused_with_version.json
     assert [list(request.json)[1] for request in requests] == ["input"] * 5
     inputs = [request.body.split(b'"input":[')[1].split(b'],"tool_choice":')[0] for request in requests]
     for earlier, later in pairwise(inputs):
