@@ -1,4 +1,7 @@
-"""What tests share: a simulator, a signed-in token file, no account of anybody, and a search for leaks."""
+"""What tests share: a simulator, a signed-in token file, and the search for leaked secrets.
+
+No test uses the developer's own account.
+"""
 
 import contextlib
 import json
@@ -14,13 +17,13 @@ from tests.secret_leaks import surround, watch
 DEAD = "http://127.0.0.1:9"
 LONG_PROOF = 300  # seconds
 
-# The same examples in every run: a gate must not fail by chance.
+# The same examples in every run: a check must not fail by chance.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
 def pytest_configure(config):
-    """Log everything, for the watch; tests see warnings, unless they ask ``caplog`` for more."""
+    """Log everything, so the watch can search it; tests see warnings unless they ask ``caplog`` for more."""
     config.option.log_level = config.option.log_level or "WARNING"
     surround(watch)
 
@@ -53,7 +56,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def sim():
-    """A simulator of this test's own."""
+    """A simulator for this test alone."""
     with Simulator() as simulator:
         yield simulator
 
@@ -98,7 +101,7 @@ async def in_use():
 
 @pytest.fixture(autouse=True)
 def _own_environment(request, monkeypatch, tmp_path_factory):
-    """No test meets the developer's account; amplifier-core's own tests are signed in at a simulator."""
+    """Keep tests away from the developer's account; amplifier-core's own tests use a simulator."""
     folder = tmp_path_factory.mktemp("account")
     base_url, auth_url, tokens = f"{DEAD}/backend-api", DEAD, folder / "none.json"
     if "provider_module" in request.fixturenames:

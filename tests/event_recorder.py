@@ -1,4 +1,4 @@
-"""A listener to all that the provider tells hooks, on the kernel's own registry."""
+"""Records every event that the provider emits, on the kernel's own hook registry."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ RESPONSES = "/codex/responses"
 
 
 class EventRecorder:
-    """Remembers every event in order; ``react`` is called with each, before the next can come."""
+    """Records every event in order; ``react`` is called with each before the next one can arrive."""
 
     def __init__(self, react=None):
         self.coordinator = MockCoordinator()
@@ -50,7 +50,7 @@ class EventRecorder:
         return payload
 
     async def heard(self, event, times=1):
-        """Wait until an event has come so often."""
+        """Wait until an event has been recorded ``times`` times."""
         async with asyncio.timeout(20), self._news:
             await self._news.wait_for(lambda: self.names.count(event) >= times)
 
@@ -60,12 +60,12 @@ def ask(text="Say hello.", **options):
 
 
 async def stalled(sim):
-    """Wait until the simulator holds an answer back; it can be told to release it only then."""
+    """Wait until the simulator holds an answer back; only then can it release it."""
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
 
 
 def busy_connections(provider):
-    """Connections that serve a call, or that one left behind."""
+    """Return the connections that serve a call, or that a call left behind."""
     return [
         connection
         for client in provider.transport._clients.values()
@@ -75,31 +75,31 @@ def busy_connections(provider):
 
 
 async def eventually(holds, seconds=10):
-    """Wait until something holds that tells nobody when it begins to."""
+    """Wait until a condition holds that has no event of its own."""
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - nobody would set an event
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
 
 
 def assert_coherent(log):
-    """Hold what every call promises to its listeners, however it ended."""
+    """Check what every call promises to its listeners, however it ended."""
     names = [event for event, _ in log]
     assert names.count("llm:request") == names.count("llm:response") == 1
     assert (names[0], names[-1]) == ("llm:request", "llm:response")
     assert len({data["request_id"] for _, data in log}) == 1
     stage = _played(log)
     stage.assert_complete()
-    assert log[-1][1]["status"] == "ok" or not stage.deltas, "what was shown of a failed call is void"
+    assert log[-1][1]["status"] == "ok" or not stage.deltas, "text of a failed call is discarded"
 
 
 def blocks(log):
-    """Return kind and text of each block that still counts, in order."""
+    """Return kind and text of each block that was not discarded, in order."""
     stage = _played(log)
     return [(kind, stage.texts.get(index, "")) for index, kind in enumerate(stage.started)]
 
 
 def shown(log):
-    """Return the text of each block that still counts and has any, by its index."""
+    """Return the text of each block that was not discarded and has any, by its index."""
     return _played(log).texts
 
 
@@ -111,7 +111,7 @@ def _played(log):
 
 
 class _Stage:
-    """Paints as a UI does: blocks by index, all void after an abort."""
+    """Shows blocks by index as a user interface does; an abort discards them all."""
 
     def __init__(self):
         self.clear()
@@ -135,11 +135,11 @@ class _Stage:
             self.deltas[index] = data["sequence"] + 1
             self.texts[index] = self.texts.get(index, "") + data["text"]
         elif event == STREAM_ABORTED:
-            assert self.deltas, "nothing was shown that could be void"
+            assert self.deltas, "an abort needs text to discard"
             self.assert_complete()
             self.clear()
         elif event == "provider:retry":
-            assert not self.deltas, "what was shown of a failed attempt is void"
+            assert not self.deltas, "text of a failed attempt is discarded"
             self.assert_complete()
             self.clear()
 

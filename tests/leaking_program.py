@@ -1,4 +1,4 @@
-"""Tests that leak on purpose: ``test_leaks.py`` runs them to see that such a run fails. Never collected."""
+"""Tests that leak on purpose: ``test_leaks.py`` runs them and expects a failure. Never collected."""
 
 import contextlib
 import logging
@@ -28,7 +28,7 @@ def test_logs_in_a_thread_and_with_a_traceback(sim):
     thread.join()
 
 
-async def test_emits_what_nobody_listens_to(sim):
+async def test_emits_an_event_without_a_listener(sim):
     await MockCoordinator().hooks.emit("any:event", {"deep": [{"key": f"x{sim.sign_in()['id_token']}x"}]})
 
 

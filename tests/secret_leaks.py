@@ -23,7 +23,7 @@ _USER_CODE = re.compile(r"[A-Z]{4}-[A-Z]{5}")
 
 
 def _marks(secret):
-    """The random parts that give a secret away, whole or cut: its end, and what follows its prefix.
+    """Yield the random parts that give a secret away, whole or cut: its end, and what follows its prefix.
 
     All JWTs begin alike, and sealed reasoning ends with what it is about.
     """
@@ -34,7 +34,7 @@ def _marks(secret):
 
 
 class Watch(logging.Handler):
-    """Searches what it is shown for the secrets it was told of; also a handler of logs."""
+    """Searches texts for the secrets it has learnt; also a logging handler."""
 
     def __init__(self):
         super().__init__(logging.DEBUG)
@@ -70,10 +70,9 @@ watch = Watch()
 
 
 def surround(watch):
-    """Show a watch all that happens in this process.
+    """Let a watch search everything that leaves the provider in this process.
 
-    It listens at the borders: Python's logging, the kernel's hooks, the kernel's errors. Nothing of that
-    changes what a caller gets.
+    That is Python's logging, the kernel's hooks and the kernel's errors. Callers get the same as without it.
     """
     accounts.secret_listeners.append(watch.learn)
     logging.getLogger().addHandler(watch)

@@ -21,7 +21,11 @@ MESSAGE = {
     "role": "assistant",
     "phase": "final_answer",
     "content": [
-        {"type": "output_text", "text": "Ünïcode 😀 and\u2028lines, told at length.", "annotations": [NOTE]},
+        {
+            "type": "output_text",
+            "text": "Ünïcode 😀 and\u2028lines, spoken at length.",
+            "annotations": [NOTE],
+        },
         {"type": "output_text", "text": " More.", "annotations": []},
     ],
 }
@@ -72,22 +76,22 @@ WORDS = [
 
 
 def stream(number: int) -> list[bytes]:
-    """The pieces in which damaged stream ``number`` comes off the wire."""
+    """Return damaged stream ``number`` in the pieces in which it arrives."""
     chance = Random(number)
     if number % 20 == 0:
         return cut(chance.randbytes(chance.randrange(400)), chance)
     options = {"usage": USAGE, **chance.choice(ENDS)}
-    told: list[Any] = events_of(chance.choice(ANSWERS), response_id="resp_1", model="gpt-5.5", **options)
+    events: list[Any] = events_of(chance.choice(ANSWERS), response_id="resp_1", model="gpt-5.5", **options)
     for _ in range(chance.randrange(4)):
-        chance.choice(DAMAGES)(told, chance)
-    wire = b"".join(frame(event, chance) for event in told)
+        chance.choice(DAMAGES)(events, chance)
+    wire = b"".join(frame(event, chance) for event in events)
     for _ in range(chance.choice((0, 0, 0, 1, 3))):
         wire = garble(wire, chance)
     return cut(wire, chance)
 
 
 def error_body(number: int) -> bytes:
-    """Body ``number`` of a refusal, more or less like one of the backend's."""
+    """Return body ``number`` of a refusal, more or less like one of the backend's."""
     chance = Random(-number - 1)
     if number % 10 == 0:
         return chance.randbytes(chance.randrange(300))
@@ -116,7 +120,7 @@ def frame(event: object, chance: Random) -> bytes:
 
 
 def dumps(value: object) -> bytes:
-    """As JSON, NaN and half surrogate pairs included, escaped or not."""
+    """Encode as JSON, NaN and half surrogate pairs included, escaped or not."""
     return json.dumps(value).encode()
 
 
@@ -128,7 +132,7 @@ def garble(wire: bytes, chance: Random) -> bytes:
 
 
 def value(chance: Random, depth: int = 0) -> Any:
-    """Any JSON value."""
+    """Return any JSON value."""
     kind = chance.randrange(9 if depth < 3 else 7)
     if kind == 7:
         return [value(chance, depth + 1) for _ in range(chance.randrange(3))]
@@ -139,60 +143,60 @@ def value(chance: Random, depth: int = 0) -> Any:
     return chance.choice(chance.choice([plain[:kind], STRANGE, STRANGE, WORDS])) if kind else None
 
 
-def drop(told: list, chance: Random) -> None:
-    if told:
-        del told[chance.randrange(len(told))]
+def drop(events: list, chance: Random) -> None:
+    if events:
+        del events[chance.randrange(len(events))]
 
 
-def repeat(told: list, chance: Random) -> None:
-    if told:
-        told.insert(chance.randrange(len(told) + 1), chance.choice(told))
+def repeat(events: list, chance: Random) -> None:
+    if events:
+        events.insert(chance.randrange(len(events) + 1), chance.choice(events))
 
 
-def swap(told: list, chance: Random) -> None:
-    if told:
-        here, there = chance.randrange(len(told)), chance.randrange(len(told))
-        told[here], told[there] = told[there], told[here]
+def swap(events: list, chance: Random) -> None:
+    if events:
+        here, there = chance.randrange(len(events)), chance.randrange(len(events))
+        events[here], events[there] = events[there], events[here]
 
 
-def shuffle(told: list, chance: Random) -> None:
-    chance.shuffle(told)
+def shuffle(events: list, chance: Random) -> None:
+    chance.shuffle(events)
 
 
-def end_early(told: list, chance: Random) -> None:
-    del told[chance.randrange(len(told) + 1) :]
+def end_early(events: list, chance: Random) -> None:
+    del events[chance.randrange(len(events) + 1) :]
 
 
-def intrude(told: list, chance: Random) -> None:
-    told.insert(chance.randrange(len(told) + 1), value(chance))
+def intrude(events: list, chance: Random) -> None:
+    events.insert(chance.randrange(len(events) + 1), value(chance))
 
 
-def deepen(told: list, chance: Random) -> None:
-    """Put something nested far too deep where a value was."""
+def deepen(events: list, chance: Random) -> None:
+    """Replace a value with one that is nested far too deeply."""
     depth = chance.choice((90, 150, 3000))
     deep: Any = {}
     for _ in range(depth if depth < 1000 else 190):
         deep = [deep]
-    _replace_one(told, chance, deep)
+    _replace_one(events, chance, deep)
 
 
-def corrupt(told: list, chance: Random) -> None:
-    """Put any value in any field at any depth, or take the field away."""
-    _replace_one(told, chance, value(chance) if chance.random() < 0.8 else drop)
+def corrupt(events: list, chance: Random) -> None:
+    """Put any value into any field at any depth, or remove the field."""
+    _replace_one(events, chance, value(chance) if chance.random() < 0.8 else drop)
 
 
 def _is_weighty(event: dict) -> bool:
-    """Most events only show early what these say for good."""
+    """True for events that decide the answer; most others only show parts of it early."""
     return event.get("type") == "response.output_item.done" or "response" in event
 
 
-def _replace_one(told: list, chance: Random, new: object) -> None:
-    if not told:
+def _replace_one(events: list, chance: Random, new: object) -> None:
+    if not events:
         return
-    weighty = [place for place, event in enumerate(told) if isinstance(event, dict) and _is_weighty(event)]
-    place = chance.choice(weighty if weighty and chance.random() < 0.85 else range(len(told)))
-    told[place] = json.loads(json.dumps(told[place]))
-    holder = told[place]
+    weighty = [place for place, event in enumerate(events) if isinstance(event, dict) and _is_weighty(event)]
+    place = chance.choice(weighty if weighty and chance.random() < 0.85 else range(len(events)))
+    events[place] = json.loads(json.dumps(events[place]))
+    holder = events[place]
     while isinstance(holder, dict | list) and holder:
         key = chance.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
         if not isinstance(holder[key], dict | list) or not holder[key] or chance.random() < 0.3:

@@ -1,9 +1,8 @@
-"""Whatever comes off the wire, a call ends in a response that keeps the rules or in a kernel error.
+"""Whatever the backend sends, a call ends in a valid response or in a kernel error.
 
-Most streams go straight through what reads them (SSEParser, ResponseAccumulator, the response, the
-payloads of events and the errors), without client, hooks and sockets, which is some fifty times
-faster. The others go the whole way: a provider's ``complete`` against the simulator over a real socket,
-with the kernel's own hooks listening.
+Most streams are read without client, hooks and sockets (SSEParser, ResponseAccumulator, the response,
+the payloads of events and the errors), which is about fifty times faster. The others go through a
+provider's ``complete`` against the simulator over a real socket, with the kernel's own hooks.
 """
 
 import contextlib
@@ -37,7 +36,7 @@ LOOK = ToolSpec(name="look", parameters={"type": "object"})
 
 
 @contextmanager
-def told_as(what, number):
+def noted_as(what, number):
     """Let a failure name the case that caused it."""
     try:
         yield
@@ -74,7 +73,7 @@ def assert_readable(error):
     assert error.retry_after is None or 0 <= error.retry_after < math.inf
 
 
-def assert_keeps_the_rules(response):
+def assert_valid(response):
     strict_json(response.model_dump(mode="json"))
     assert len(response.content) == len(response.content_blocks)
     for block, shown_block in zip(response.content, response.content_blocks, strict=True):
@@ -109,8 +108,8 @@ def read(pieces, call):
             return [*steps, *outcome.steps], answer.response(call)
 
 
-def assert_told_in_order(steps, response):
-    """Hold what listeners are promised of the order of steps."""
+def assert_steps_in_order(steps, response):
+    """Check the order of steps that listeners are promised."""
     started: list[int] = []
     growing: set[int] = set()
     for step in steps:
@@ -132,7 +131,7 @@ def fuzz_streams(numbers):
     """Return how many streams became responses."""
     call, responses = new_call(), 0
     for number in numbers:
-        with told_as("stream", number):
+        with noted_as("stream", number):
             steps, outcome = read(stream(number), call)
             for step in steps:
                 strict_json(
@@ -142,15 +141,15 @@ def fuzz_streams(numbers):
                 assert_readable(outcome)
                 continue
             responses += 1
-            assert_told_in_order(steps, outcome)
-            assert_keeps_the_rules(outcome)
+            assert_steps_in_order(steps, outcome)
+            assert_valid(outcome)
             call.continued([block.model_dump() for block in outcome.content]).body()
     return responses
 
 
 def fuzz_error_bodies(numbers):
     for number in numbers:
-        with told_as("error body", number):
+        with noted_as("error body", number):
             body, status = error_body(number), STATUSES[number % len(STATUSES)]
             refusal = read_refusal(status, {}, body, names=CHATGPT_CODEX.response, now=1e9)
             assert_readable(kernel_error(refusal, CONTEXT))
@@ -166,14 +165,14 @@ async def fuzz_calls(sim, config, faults):
         recorder.log.clear()
         sim.forget()
         sim.misbehave(RESPONSES, fault)
-        with told_as("call", name), contextlib.suppress(LLMError):
+        with noted_as("call", name), contextlib.suppress(LLMError):
             response = await complete(provider)
             responses += 1
-            assert_keeps_the_rules(response)
+            assert_valid(response)
             places = {place for place, text in enumerate(map(text_of, response.content)) if text}
             assert set(shown(recorder.log)) <= set(range(len(response.content)))
             assert set(shown(recorder.log)) >= places
-        with told_as("events of call", name):
+        with noted_as("events of call", name):
             assert_coherent(recorder.log)
     await provider.close()
     return responses
@@ -216,29 +215,29 @@ ODD = {
 
 
 @pytest.mark.parametrize("item", ODD.values(), ids=ODD)
-def test_what_other_programs_cannot_read_as_json_is_not_handed_on(item):
-    told = [
+def test_a_response_contains_only_what_strict_json_parsers_accept(item):
+    sent = [
         {"type": "response.output_item.done", "output_index": 0, "item": item},
         {"type": "response.completed", "response": {"id": "\ud83d", "model": "\udc00"}},
     ]
-    steps, response = read([b"data: " + dumps(event) + b"\n\n" for event in told], new_call())
-    assert_told_in_order(steps, response)
-    assert_keeps_the_rules(response)
+    steps, response = read([b"data: " + dumps(event) + b"\n\n" for event in sent], new_call())
+    assert_steps_in_order(steps, response)
+    assert_valid(response)
 
 
-def test_arguments_that_json_cannot_hold_are_kept_as_they_were_written():
+def test_arguments_that_strict_json_cannot_represent_are_kept_as_text():
     done = {"type": "response.output_item.done", "output_index": 0, "item": ODD["arguments as text"]}
-    told = [done, {"type": "response.completed", "response": {}}]
-    _, response = read([b"data: " + dumps(event) + b"\n\n" for event in told], new_call())
+    sent = [done, {"type": "response.completed", "response": {}}]
+    _, response = read([b"data: " + dumps(event) + b"\n\n" for event in sent], new_call())
     assert response.tool_calls[0].arguments == {"_raw": '{"a": 1e999}'}
 
 
-def test_words_that_come_after_the_end_of_their_block_are_not_shown():
+def test_text_after_the_end_of_its_block_is_not_shown():
     late = {"type": "response.output_text.delta", "output_index": 0, "delta": "late"}
     done = {"type": "response.output_item.done", "output_index": 0, "item": MESSAGE}
-    told = [done, late, {"type": "response.completed", "response": {}}]
-    steps, response = read([b"data: " + dumps(event) + b"\n\n" for event in told], new_call())
-    assert_told_in_order(steps, response)
+    sent = [done, late, {"type": "response.completed", "response": {}}]
+    steps, response = read([b"data: " + dumps(event) + b"\n\n" for event in sent], new_call())
+    assert_steps_in_order(steps, response)
     assert "late" not in response.text
 
 
@@ -250,7 +249,7 @@ def test_damaged_error_bodies_become_kernel_errors():
     fuzz_error_bodies(range(300))
 
 
-async def test_damage_over_a_real_connection_ends_in_a_response_or_a_kernel_error(sim, config):
+async def test_damaged_answers_over_a_real_connection_end_in_a_response_or_a_kernel_error(sim, config):
     assert await fuzz_calls(sim, config, as_faults(range(40), range(20))) > 5
 
 

@@ -1,4 +1,4 @@
-"""The search for leaks finds what is planted, and calls of every kind leave nothing to be found."""
+"""The search for leaks finds planted secrets, and calls of every kind leak none."""
 
 import json
 import re
@@ -21,7 +21,7 @@ LEAKY = Path(__file__).with_name("leaking_program.py")
 PLANTED = {
     "test_logs_an_argument": "log",
     "test_logs_in_a_thread_and_with_a_traceback": "log",
-    "test_emits_what_nobody_listens_to": "event",
+    "test_emits_an_event_without_a_listener": "event",
     "test_raises_and_catches": "exception",
     "test_prints": "output",
     "test_logs_a_user_code": "log",
@@ -30,13 +30,13 @@ RESPONSES = "/codex/responses"
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 CLOCK = ToolSpec(
     name="get_time",
-    description="Tells the time.",
+    description="Returns the time.",
     parameters={"type": "object", "properties": {"city": {"type": "string"}}},
 )
 
 
 @pytest.mark.long
-def test_a_run_in_which_something_leaks_fails_and_names_the_test():
+def test_a_run_with_a_leak_fails_and_names_the_test():
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(LEAKY)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert " 8 passed" in run.stdout
@@ -67,7 +67,7 @@ def test_a_secret_is_found_whole_cut_and_inside_other_text(secret, text, leaks):
 
 
 def echo(sim):
-    """Every secret that a server could send back to whoever sent it."""
+    """Every secret that a server could send back to the client that sent it."""
     tokens = " ".join(sorted(sim.secrets | sim.sealed))
     return {"error": {"message": f"Refused: {tokens}", "code": "bad_request", "param": tokens}}
 
@@ -95,25 +95,28 @@ FAULTS = {
 
 
 async def converse(provider, sim, fault):
-    """Two turns with thinking and a tool, the second through a fault; then a new token, then all gone."""
+    """Make two turns with thinking and a tool, the second with a fault; then renew, then lose the sign-in.
+
+    Returns the texts of the two failures, empty where there was none.
+    """
     messages = [Message(role="user", content="What time is it in Tokyo? Use get_time.")]
     request = ChatRequest(messages=messages, tools=[CLOCK], reasoning_effort="medium")
     first = await provider.complete(request)
     messages.append(Message(role="assistant", content=first.content, metadata=first.metadata))
     if fault:
         sim.misbehave(RESPONSES, fault(sim), times=None)
-    told = [await failure(provider.complete(ChatRequest(messages=messages, tools=[CLOCK])))]
+    failures = [await failure(provider.complete(ChatRequest(messages=messages, tools=[CLOCK])))]
     sim.behave(RESPONSES)
     tokens = provider.credentials.peek()
     sim.revoke_access(tokens.access_token)
     await provider.complete(request)
     sim.accounts.revoke(provider.credentials.peek().refresh_token)
-    told.append(await failure(provider.complete(request)))
-    return told
+    failures.append(await failure(provider.complete(request)))
+    return failures
 
 
 async def failure(work):
-    """Return all that an error says of itself and of its causes."""
+    """Return everything that an error and its causes show; empty if the work does not fail."""
     try:
         await work
     except LLMError as error:
@@ -125,16 +128,16 @@ async def failure(work):
 
 
 @pytest.mark.parametrize("row", FAULTS)
-async def test_raw_events_errors_and_reprs_of_calls_of_every_kind_hold_no_secret(sim, in_use, config, row):
-    coordinator, heard = MockCoordinator(), []
+async def test_raw_events_errors_and_reprs_contain_no_secret(sim, in_use, config, row):
+    coordinator, recorded = MockCoordinator(), []
 
-    async def hear(event, data):
-        heard.append((event, data))
+    async def record(event, data):
+        recorded.append((event, data))
 
     for event in EVENTS:
-        coordinator.hooks.register(event, hear, name=f"hear:{event}")
+        coordinator.hooks.register(event, record, name=f"record:{event}")
     provider = in_use({**config, "raw": True, "max_retries": 1}, coordinator)
-    told = await converse(provider, sim, FAULTS[row])
+    failures = await converse(provider, sim, FAULTS[row])
     reprs = [
         provider,
         provider.credentials,
@@ -142,30 +145,30 @@ async def test_raw_events_errors_and_reprs_of_calls_of_every_kind_hold_no_secret
         provider.transport,
         provider.settings,
     ]
-    names = [event for event, _ in heard]
+    names = [event for event, _ in recorded]
     assert names.count("llm:request") == names.count("llm:response") == 4
-    assert "revoked" in told[1]
+    assert "revoked" in failures[1]
     assert sim.sealed
-    for text in (json.dumps(heard), *told, *map(repr, reprs)):
+    for text in (json.dumps(recorded), *failures, *map(repr, reprs)):
         assert not [secret for secret in sim.secrets | sim.sealed if secret in text]
     assert not [leak for leak in watch.found if row in leak]
 
 
 async def test_libraries_log_neither_cookies_nor_tokens_of_an_answer(sim, config, caplog):
     caplog.set_level("DEBUG")
-    told = {"set-cookie": "__cf_bm=ripe-cookie; Path=/", "x-echo": next(iter(sim.secrets))}
-    sim.misbehave("/codex/models", Fault(headers=told))
+    sent = {"set-cookie": "__cf_bm=ripe-cookie; Path=/", "x-echo": next(iter(sim.secrets))}
+    sim.misbehave("/codex/models", Fault(headers=sent))
     assert await ChatGPTProvider(config).list_models()
     assert "x-echo" in caplog.text
     assert "set-cookie" in caplog.text
     assert "ripe-cookie" not in caplog.text
-    assert told["x-echo"] not in caplog.text
+    assert sent["x-echo"] not in caplog.text
 
 
 @pytest.mark.parametrize("token", ["opaque\nsecret", "opake-geheimtür", "opaque secret", "opaque\x00secret"])
-async def test_a_token_that_no_header_could_carry_is_none_and_is_not_told(sim, config, token):
+async def test_a_token_that_does_not_fit_a_header_counts_as_signed_out_and_is_not_shown(sim, config, token):
     write_tokens(config["token_file_path"], {**sim.sign_in(), "access_token": token, "refresh_token": token})
-    told = await failure(ChatGPTProvider(config).complete(HELLO))
-    assert told.startswith("No valid OAuth tokens: run amplifier-openai-chatgpt login")
-    assert token not in told
+    shown = await failure(ChatGPTProvider(config).complete(HELLO))
+    assert shown.startswith("No valid OAuth tokens: run amplifier-openai-chatgpt login")
+    assert token not in shown
     assert not sim.requests

@@ -1,4 +1,4 @@
-"""Two thousand calls, twenty at a time, one in ten met by a fault: nothing is left behind by any of them."""
+"""Two thousand calls, twenty at a time, one in ten with a fault: none leaves anything behind."""
 
 import asyncio
 import gc
@@ -34,8 +34,8 @@ FAULTS = (
 )
 
 
-class Household:
-    """What the process holds on to: file descriptors, sockets, threads, tasks, objects, memory."""
+class Holdings:
+    """What the process has at a moment: file descriptors, sockets, threads, tasks, objects, memory."""
 
     def __init__(self):
         gc.collect()
@@ -57,7 +57,7 @@ def _target(entry):
 
 @pytest.mark.long
 async def test_two_thousand_calls_leave_nothing_behind(sim, config):
-    """After the first 200: not one descriptor, socket, thread or task more, and no object per call."""
+    """After the first 200 calls: no further descriptor, socket, thread or task, and no object per call."""
     chance = Random(0)
     outcomes: Counter[str] = Counter()
     deltas: Counter[str] = Counter()
@@ -87,10 +87,10 @@ async def test_two_thousand_calls_leave_nothing_behind(sim, config):
 
     await run(range(WARM))
     await eventually(lambda: not sim.connections_open)
-    before = Household()
+    before = Holdings()
     await run(range(WARM, CALLS))
-    await eventually(lambda: Household().sockets <= before.sockets)
-    after = Household()
+    await eventually(lambda: Holdings().sockets <= before.sockets)
+    after = Holdings()
     assert outcomes.total() == CALLS
     assert outcomes["ok"] > CALLS * 0.95
     assert outcomes.keys() <= {"ok", "InvalidRequestError"}

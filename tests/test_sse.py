@@ -63,11 +63,11 @@ def test_every_framing_gives_the_same_events_whole_in_bytes_and_in_random_pieces
         assert parse(*(wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True))) == [A, B]
 
 
-def test_an_event_is_complete_with_its_blank_line_and_not_later():
+def test_an_event_is_returned_as_soon_as_its_blank_line_arrives():
     parser = SSEParser()
     assert parser.feed(b"data: " + data(A) + b"\n") == []
     assert parser.feed(b"\n") == [A]
-    assert parser.feed(b"data: " + data(B) + b"\r\n\r") == [B], "a CR ends a line before its LF is seen"
+    assert parser.feed(b"data: " + data(B) + b"\r\n\r") == [B], "a CR ends a line before its LF arrives"
     assert parser.feed(b"\n") == []
 
 
@@ -79,28 +79,28 @@ def test_a_line_end_cut_between_its_cr_and_its_lf_does_not_end_the_event():
     assert parser.skipped == 0
 
 
-def test_what_is_no_event_is_skipped_and_counted():
+def test_data_that_is_not_an_event_is_skipped_and_counted():
     parser = SSEParser()
     parser.feed(b"data: {oops\n\ndata: 5\n\ndata: {}\n\ndata: " + b"[" * 100_000 + b"\n\n")
     assert parser.skipped == 4
 
 
-def test_nothing_counts_after_done():
+def test_everything_after_done_is_ignored():
     parser = SSEParser()
     assert parser.feed(b"data: [DONE]\n\ndata: " + data(B) + b"\n\n") == []
     assert parser.done
     assert parser.skipped == 0
 
 
-def test_half_a_surrogate_pair_in_an_escape_is_taken():
+def test_half_a_surrogate_pair_in_an_escape_is_accepted():
     assert parse(b'data: {"type":"a","delta":"x\\ud83d"}\n\n') == [{"type": "a", "delta": "x\ud83d"}]
 
 
-def test_an_error_without_a_type_is_an_error_event():
+def test_an_error_without_a_type_becomes_an_error_event():
     assert parse(b'data: {"error":{"code":"x"}}\n\n') == [{"type": "error", "error": {"code": "x"}}]
 
 
-def test_an_endless_event_is_refused():
+def test_an_event_that_never_ends_is_refused():
     parser = SSEParser()
     piece = b"x" * (1 << 20)
     with pytest.raises(EventTooLargeError):
@@ -108,7 +108,7 @@ def test_an_endless_event_is_refused():
             parser.feed(piece)
 
 
-def test_many_small_events_are_not_one_large_event():
+def test_the_limit_is_for_one_event_and_not_for_the_stream():
     parser = SSEParser()
     one = b"data: " + data({"type": "a", "pad": "x" * (1 << 20)}) + b"\n\n"
     count = sum(len(parser.feed(one)) for _ in range(sse.LARGEST_EVENT // len(one) + 5))

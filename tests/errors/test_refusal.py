@@ -139,7 +139,7 @@ PAGE = b"<!DOCTYPE html><html><head><title>%s</title></head><body>secret page</b
         (403, {}, b'{"detail":"Just a moment"}', False),
     ],
 )
-def test_a_challenge_is_told_by_its_marks_from_other_web_pages(status, headers, page, cloudflare):
+def test_a_cloudflare_challenge_is_distinguished_from_other_web_pages(status, headers, page, cloudflare):
     read = refusal(page, status, headers)
     assert read.cloudflare is cloudflare
     assert read.html is page.startswith(b"<")

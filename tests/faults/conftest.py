@@ -1,4 +1,4 @@
-"""A simulator for all rows of one family; each row leaves it as it was."""
+"""One simulator for all rows of a module; each row leaves it as it was."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One row of the fault matrix, and how it is run: a call, what it tells and what it leaves behind."""
+"""One row of the fault matrix and how it is run: a call, what it reports and what it leaves behind."""
 
 import asyncio
 import re
@@ -48,11 +48,11 @@ Sentence = str | re.Pattern[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One fault and what becomes of it, at most one retry allowed.
+    """One fault and its result, with at most one retry.
 
-    ``error`` None: the answer comes whole in spite of it. ``attempts`` None: two where ``retryable``, else
-    one. ``says`` is the exact sentence, or a pattern of it where it tells a time. ``before`` are the faults
-    of the attempts that come first. ``released``: what stalls goes on as soon as the first text was heard.
+    ``error`` None: the answer is complete in spite of it. ``attempts`` None: two where ``retryable``, else
+    one. ``says`` is the exact sentence, or a pattern where it contains a time. ``before`` are the faults of
+    earlier attempts. ``released``: an answer that stalls continues once its first text was shown.
     """
 
     name: str
@@ -73,18 +73,18 @@ class Row:
         return len(self.before) + (2 if self.retryable and self.config.get("max_retries") != 0 else 1)
 
     @property
-    def heals(self) -> bool:
-        """True where one more attempt is made, which may go well."""
+    def is_retried(self) -> bool:
+        """True where one more attempt is made, which may succeed."""
         return self.retryable and self.expected_attempts == 2 and not self.before
 
 
 def streamed(*events, **fault):
-    """An answer of exactly these events."""
+    """Return an answer of exactly these events."""
     return Fault(pieces=tuple(encode(event) for event in events), **fault)
 
 
 def rows(table, *, long=()):
-    """Parameters for a test, each under the name of its row; ``long`` ones are left to the gate."""
+    """Return parameters for a test, each named after its row; ``long`` ones are left to ``.ci/run``."""
     table, later = list(table), {row.name for row in long}
     names = [row.name for row in table]
     assert len(set(names)) == len(names)
@@ -93,7 +93,7 @@ def rows(table, *, long=()):
 
 
 class Run:
-    """One call at a simulator, everything it emitted, and what came of it."""
+    """One call to a simulator, everything it emitted, and its result."""
 
     def __init__(self, sim, config, react=None):
         self.sim = sim
@@ -105,14 +105,14 @@ class Run:
         self.error: LLMError | None = None
 
     def pool(self) -> list[Any]:
-        """The connections that the provider holds at the moment."""
+        """Return the provider's connections."""
         transport = self.provider.transport
         assert isinstance(transport, HttpSseTransport)
         client = transport._clients.get(asyncio.get_running_loop())
         return list(getattr(client._transport, "_pool").connections) if client else []  # noqa: B009
 
     async def call(self, request=None):
-        """Complete one request, by default about the weather; only kernel errors are taken."""
+        """Complete one request, by default about the weather; any error but a kernel error is raised."""
         already = len(self.sim.requests_to(RESPONSES))
         try:
             self.response = await self.provider.complete(request or ask(QUESTION))
@@ -124,7 +124,7 @@ class Run:
         return self
 
     def names(self):
-        """Events in order, without the small ones of the stream."""
+        """Return the events in order, without those of stream blocks."""
         return [event for event, _ in self.log if not event.startswith("llm:stream_block")]
 
     async def _assert_nothing_is_left(self):
@@ -134,7 +134,7 @@ class Run:
         if self.sim.connections_open:
             await asyncio.to_thread(self.sim.wait_until, lambda: self.sim.connections_open == 0)
         for _ in range(5):
-            await asyncio.sleep(0)  # httpx's own generators may end a turn of the loop later
+            await asyncio.sleep(0)  # httpx's own generators may need a few more turns of the loop
         others = asyncio.all_tasks() - {asyncio.current_task()}
         assert not others, others
 
@@ -147,7 +147,7 @@ class Run:
 
 
 async def run_to_its_error(sim, config, row):
-    """Let every attempt meet the fault, and hold what comes of it to the row."""
+    """Let every attempt meet the fault, and compare the result with the row."""
     run = await _run(sim, config, row, times=None)
     error = run.error
     if row.error is None:
@@ -167,8 +167,8 @@ async def run_to_its_error(sim, config, row):
     return run
 
 
-async def run_healed(sim, config, row):
-    """Let the first attempt meet the fault and the second none."""
+async def run_retried(sim, config, row):
+    """Let only the first attempt meet the fault, and check that the second one succeeds."""
     run = await _run(sim, config, row, times=1)
     assert run.error is None
     assert len(run.asked) == 2

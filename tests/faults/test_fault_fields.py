@@ -1,4 +1,4 @@
-"""Wrong types in every field that is read of every event: the answer stays as whole as it can."""
+"""Missing fields and wrong types in every field that is read: no more is lost than the field itself."""
 
 import copy
 
@@ -11,7 +11,7 @@ from tests.event_recorder import RESPONSES, blocks
 from .harness import ANSWER, ITEMS, MODEL, USAGE, Run, streamed
 
 MISSING = "(missing)"
-JUNK = (None, True, 7, 1e300, "", [None, 7], {"text": 7})
+WRONG = (None, True, 7, 1e300, "", [None, 7], {"text": 7})
 CALL = {"type": "function_call", "name": "look_out", "arguments": '{"side":"north"}', "call_id": "call_1"}
 CUSTOM = {"type": "custom_tool_call", "name": "draw", "input": "a cloud", "call_id": "call_2"}
 SEALED = {**ITEMS[0], "encrypted_content": "gAAAAABsealed"}
@@ -45,7 +45,7 @@ COMPLETED, INCOMPLETE = "response.completed", "response.incomplete"
 PLACES = ("output_index", "item_id")
 USED = "response.usage"
 
-# stream → event → field → what may suffer from it, beside nothing: "cut" means a retryable StreamError.
+# stream → event → field → what may be lost with it: "cut" means a retryable StreamError.
 READ: dict[str, dict[str, dict[str, str]]] = {
     "text": {
         CREATED: dict.fromkeys(("type", "response", "response.id", "response.model"), ""),
@@ -113,31 +113,31 @@ READ: dict[str, dict[str, dict[str, str]]] = {
     },
 }
 ROWS = [
-    pytest.param(stream, event, field, suffers, id=f"{stream}: {event} {field}")
+    pytest.param(stream, event, field, loses, id=f"{stream}: {event} {field}")
     for stream, events in READ.items()
     for event, fields in events.items()
-    for field, suffers in fields.items()
+    for field, loses in fields.items()
 ]
 
 
-def damaged(events, event, field, junk):
-    """Put ``junk`` into a field of the last event of this type."""
+def damaged(events, event, field, wrong):
+    """Put ``wrong`` into a field of the last event of this type."""
     events = copy.deepcopy(events)
     place = next(one for one in reversed(events) if one["type"] == event)
     *path, last = field.split(".")
     for key in path:
         place = place[int(key) if key.isdigit() else key]
     if isinstance(place, list):
-        place[int(last)] = junk
-    elif junk is MISSING:
+        place[int(last)] = wrong
+    elif wrong is MISSING:
         place.pop(last, None)
     else:
-        place[last] = junk
+        place[last] = wrong
     return streamed(*events)
 
 
-async def told(service, settings, fault):
-    """What comes of a stream, by name; every run is held to the contract of events on the way."""
+async def result_of(service, settings, fault):
+    """Return the parts of a stream's response by name, or its error; its events are checked as well."""
     service.misbehave(RESPONSES, fault)
     run = await Run(service, {**settings, "max_retries": 0}).call()
     if run.error is not None:
@@ -156,31 +156,31 @@ async def told(service, settings, fault):
     }
 
 
-# What comes of each stream undamaged, found once.
+# The result of each undamaged stream, found once.
 _whole: dict[str, dict] = {}
 
 
-async def assert_no_more_suffers(service, settings, stream, event, field, suffers, values):
-    whole = _whole.get(stream) or await told(service, settings, streamed(*STREAMS[stream]))
+async def assert_no_more_is_lost(service, settings, stream, event, field, loses, values):
+    whole = _whole.get(stream) or await result_of(service, settings, streamed(*STREAMS[stream]))
     _whole[stream] = whole
-    for junk in values:
-        got = await told(service, settings, damaged(STREAMS[stream], event, field, junk))
+    for wrong in values:
+        got = await result_of(service, settings, damaged(STREAMS[stream], event, field, wrong))
         if isinstance(got, LLMError):
-            assert "cut" in suffers, (junk, got)
+            assert "cut" in loses, (wrong, got)
             assert type(got) is StreamError
             assert got.retryable
             assert "ChatGPT's answer was cut off" in str(got)
             continue
         differing = {name for name in whole if got[name] != whole[name]}
-        assert differing <= set(suffers.split()), (junk, {name: got[name] for name in differing})
+        assert differing <= set(loses.split()), (wrong, {name: got[name] for name in differing})
 
 
-@pytest.mark.parametrize(("stream", "event", "field", "suffers"), ROWS)
-async def test_a_missing_field_costs_no_more_than_itself(service, settings, stream, event, field, suffers):
-    await assert_no_more_suffers(service, settings, stream, event, field, suffers, [MISSING])
+@pytest.mark.parametrize(("stream", "event", "field", "loses"), ROWS)
+async def test_a_missing_field_costs_no_more_than_itself(service, settings, stream, event, field, loses):
+    await assert_no_more_is_lost(service, settings, stream, event, field, loses, [MISSING])
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("stream", "event", "field", "suffers"), ROWS)
-async def test_a_wrong_type_costs_no_more_than_its_field(service, settings, stream, event, field, suffers):
-    await assert_no_more_suffers(service, settings, stream, event, field, suffers, JUNK)
+@pytest.mark.parametrize(("stream", "event", "field", "loses"), ROWS)
+async def test_a_wrong_type_costs_no_more_than_its_field(service, settings, stream, event, field, loses):
+    await assert_no_more_is_lost(service, settings, stream, event, field, loses, WRONG)

@@ -1,4 +1,4 @@
-"""Answers that are no stream: status × shape of body × moment, and usage limits in all their clothes."""
+"""Answers that are not streams: status × shape of the body × moment, and usage limits in every form."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ from amplifier_core.llm_errors import (
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
-from .harness import ANSWER, Row, rows, run_healed, run_to_its_error, streamed
+from .harness import ANSWER, Row, rows, run_retried, run_to_its_error, streamed
 
 SERVER, REFUSED, LIMIT = ProviderUnavailableError, InvalidRequestError, QuotaExceededError
 OTHERS = "choose another, such as gpt-5.6-sol, gpt-5.6-terra, gpt-5.6-luna, gpt-5.2"
@@ -124,7 +124,7 @@ def hidden(error):
     return {"x-error-json": base64.b64encode(json.dumps(error).encode()).decode()}
 
 
-# shape → what the answer is beside its status, whether it tells the server's words.
+# shape → the answer apart from its status, whether it contains the server's words.
 SHAPES: dict[str, tuple[dict, bool]] = {
     "error object": (
         {"body": {"error": {"message": WORDS, "type": "odd", "param": None, "code": None}}},
@@ -171,14 +171,14 @@ def by_status():
 def by_shape():
     for status in (400, 403, 404, 429, 500):
         error, retryable, sentence = STATUSES[status]
-        for shape, (answer, tells) in SHAPES.items():
+        for shape, (answer, has_words) in SHAPES.items():
             if (status, shape) == (403, "web page"):
                 continue
             yield Row(
                 name=f"{status} {shape}",
                 fault=Fault(status=status, **answer),
                 error=error,
-                says=sentence + (SAID if tells else _rest(shape)),
+                says=sentence + (SAID if has_words else _rest(shape)),
                 retryable=retryable,
                 status=status,
             )
@@ -267,7 +267,7 @@ ODD = [
             fault=Fault(
                 status=status,
                 body="<!doctype html><title>Just a moment...</title>",
-                headers={"cf-ray": "8f-FRA", **told},
+                headers={"cf-ray": "8f-FRA", **mark},
             ),
             error=SERVER,
             says=f"Cloudflare blocks this connection to ChatGPT (HTTP {status}): "
@@ -276,7 +276,7 @@ ODD = [
             attempts=1,
             status=status,
         )
-        for status, told in ((403, {"cf-mitigated": "challenge"}), (503, {}), (429, {}))
+        for status, mark in ((403, {"cf-mitigated": "challenge"}), (503, {}), (429, {}))
     ),
     Row(
         name="an unknown sign-in, always",
@@ -287,7 +287,7 @@ ODD = [
         status=401,
     ),
     Row(
-        name="an expired sign-in, always, told in a header",
+        name="an expired sign-in, always, said in a header",
         fault=Fault(status=401, headers=hidden({"error": {"code": "token_expired"}})),
         error=AuthenticationError,
         says=SIGN_IN,
@@ -297,33 +297,35 @@ ODD = [
 ]
 
 
-def wait(name, seconds, *, heals=True, status=429, **answer):
+def wait(name, seconds, *, is_retried=True, status=429, **answer):
     return Row(
         name=name,
         fault=Fault(status=status, **answer),
         error=RateLimitError if status == 429 else SERVER,
         says=re.compile(rf".* try again in {seconds}\..*" if status == 429 else ".*"),
         retryable=True,
-        attempts=None if heals else 1,
+        attempts=None if is_retried else 1,
         status=status,
     )
 
 
 WAITS = [
     wait("Retry-After in a moment", "1 s", headers={"Retry-After": "0.01"}),
-    wait("Retry-After of an hour is not waited for", "1 h", heals=False, headers={"Retry-After": "3600"}),
+    wait(
+        "Retry-After of an hour is not waited for", "1 h", is_retried=False, headers={"Retry-After": "3600"}
+    ),
     wait(
         "Retry-After as a far date is not waited for",
         "366 days",
-        heals=False,
+        is_retried=False,
         headers={"Retry-After": formatdate(4_000_000_000, usegmt=True)},
     ),
     wait("Retry-After as a past date", "a moment", headers={"Retry-After": formatdate(1, usegmt=True)}),
     wait("retry-after-ms", "1 s", headers={"retry-after-ms": "5"}),
     wait("words that name milliseconds", "1 s", body={"detail": "Please try again in 9ms."}),
-    wait("words that name hours", "2 h", heals=False, body={"detail": "Please try again in 2 hours."}),
+    wait("words that name hours", "2 h", is_retried=False, body={"detail": "Please try again in 2 hours."}),
     wait("nonsense in Retry-After", "a moment", headers={"Retry-After": "soon"}),
-    wait("Retry-After on 503", "", heals=False, status=503, headers={"Retry-After": "3600"}),
+    wait("Retry-After on 503", "", is_retried=False, status=503, headers={"Retry-After": "3600"}),
 ]
 
 WHEN = r"resets (?:on \d{1,2} [A-Z][a-z]{2}(?: \d{4})? )?at \d\d:\d\d, in"
@@ -383,7 +385,7 @@ LIMITS = [
         error={"message": REACHED["message"]},
     ),
     limit("by its code", rf"{PLUS}: .*", error={"code": "usage_limit_reached"}),
-    limit("beside a passing code", rf"{PLUS}: .*", error={**REACHED, "code": "rate_limit_exceeded"}),
+    limit("next to a transient code", rf"{PLUS}: .*", error={**REACHED, "code": "rate_limit_exceeded"}),
     limit(
         "of one model",
         r"ChatGPT usage limit for GPT-5.3-Codex-Spark reached on the Plus plan \(daily window\): .*",
@@ -431,7 +433,7 @@ EXPIRED = Fault(status=401, body={"error": {"code": "token_expired"}})
 
 
 def later():
-    """The same verdicts when the first attempt has shown text already, or only its token was refused."""
+    """The same rules after a first attempt that showed text, or whose token was refused."""
     for status in (400, 403, 404, 413):
         error, retryable, sentence = STATUSES[status]
         for moment, before in (("after text was shown", CUT), ("after a 401", EXPIRED)):
@@ -469,13 +471,15 @@ TABLE = [*by_status(), *PRODUCT, *ODD, *WAITS, *LIMITS, *later()]
 
 
 @pytest.mark.parametrize("row", **rows(TABLE, long=PRODUCT[len(SHAPES) :]))
-async def test_an_answer_that_is_no_stream_is_told_in_one_sentence(service, settings, row):
+async def test_an_answer_that_is_not_a_stream_is_reported_in_one_sentence(service, settings, row):
     run = await run_to_its_error(service, settings, row)
     if row.before == (CUT,):
         assert run.names()[:3] == ["llm:request", "llm:stream_aborted", "provider:retry"]
 
 
-@pytest.mark.parametrize("row", **rows((row for row in TABLE if row.heals), long=[*PRODUCT, *by_status()]))
-async def test_what_passes_is_asked_again_and_never_seen(service, settings, row):
-    run = await run_healed(service, settings, row)
+@pytest.mark.parametrize(
+    "row", **rows((row for row in TABLE if row.is_retried), long=[*PRODUCT, *by_status()])
+)
+async def test_a_transient_failure_is_retried_and_not_shown(service, settings, row):
+    run = await run_retried(service, settings, row)
     assert run.names() == ["llm:request", "provider:retry", "llm:response"]

@@ -1,4 +1,4 @@
-"""Silence: a backend that says nothing for longer than ``timeout``, or only that it is still there."""
+"""A backend that sends nothing for longer than ``timeout``, or nothing but keep-alives."""
 
 import pytest
 from amplifier_core.llm_errors import LLMTimeoutError, ProviderUnavailableError
@@ -7,7 +7,7 @@ from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
 from tests.event_recorder import ask
 
-from .harness import ANSWER, Row, Run, rows, run_healed, run_to_its_error
+from .harness import ANSWER, Row, Run, rows, run_retried, run_to_its_error
 
 SHORT = {"timeout": 0.2, "max_retries": 0}
 NOTHING = "ChatGPT accepted the request but sent nothing for 1 s: try again, or raise timeout."
@@ -51,7 +51,7 @@ ONCE = {"timeout": 0.6}
 
 
 @pytest.mark.parametrize("row", **rows(TABLE))
-async def test_silence_ends_a_call_and_tells_where_it_began(service, settings, row):
+async def test_silence_ends_the_call_and_the_sentence_says_when_it_began(service, settings, row):
     await run_to_its_error(service, settings, row)
 
 
@@ -69,20 +69,20 @@ async def test_silence_ends_a_call_and_tells_where_it_began(service, settings, r
     ),
 )
 @pytest.mark.long
-async def test_a_backend_that_falls_silent_once_is_asked_again(service, settings, row):
-    run = await run_healed(service, settings, row)
+async def test_a_call_that_met_silence_once_is_retried(service, settings, row):
+    run = await run_retried(service, settings, row)
     assert ("llm:stream_aborted" in run.names()) is (row.name == "after text")
 
 
 @pytest.mark.long
-async def test_a_stream_may_take_far_longer_than_timeout_as_long_as_it_goes_on(service, settings):
+async def test_a_stream_may_take_longer_than_timeout_while_events_keep_arriving(service, settings):
     """Two dozen events 50 ms apart, each in time for a bound of 0.6 s."""
     row = Row(name="slow drip", fault=Fault(pace=0.05), config={"timeout": 0.6, "max_retries": 0})
     run = await run_to_its_error(service, settings, row)
     assert run.recorder.response["duration_ms"] > 1000
 
 
-async def test_the_timeout_of_a_request_counts_before_the_setting(service, settings):
+async def test_the_timeout_of_a_request_takes_precedence_over_the_setting(service, settings):
     service.misbehave("/codex/responses", Fault(stall_before_headers=True))
     run = Run(service, {**settings, "timeout": 300, "max_retries": 0})
     await run.call(ask(timeout=0.05))

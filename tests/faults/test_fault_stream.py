@@ -1,4 +1,4 @@
-"""Streams that fail: every failure code in all its clothes, cuts after each event, garbage."""
+"""Streams that fail: every failure code in each form of event, cuts after each event, garbage."""
 
 import re
 import zlib
@@ -24,7 +24,7 @@ from amplifier_module_provider_openai_chatgpt.simulator import HARMLESS, Fault
 from amplifier_module_provider_openai_chatgpt.simulator.framings import no_deltas
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
 
-from .harness import ANSWER, TEXT, Row, rows, run_healed, run_to_its_error, streamed
+from .harness import ANSWER, TEXT, Row, rows, run_retried, run_to_its_error, streamed
 
 SIGN_IN = "The ChatGPT sign-in is no longer accepted: run `amplifier-openai-chatgpt login` to sign in again."
 OTHERS = "choose another, such as gpt-5.6-sol, gpt-5.6-terra, gpt-5.6-luna, gpt-5.2"
@@ -175,7 +175,7 @@ def flat(error):
     return {**error, "type": "error"}
 
 
-CLOTHES = (failed, nested, flat)
+EVENT_FORMS = (failed, nested, flat)
 
 
 def test_every_known_code_has_its_row_here():
@@ -183,13 +183,13 @@ def test_every_known_code_has_its_row_here():
 
 
 def by_code():
-    """Each code once, in one of the three clothes, by turns before the answer and after its text."""
+    """Each code once, in one of the three forms, alternately before the answer and after its text."""
     for number, (code, (error, retryable, sentence)) in enumerate(CODES.items()):
-        dressed = CLOTHES[number % 3]
+        form = EVENT_FORMS[number % 3]
         shown = ANSWER[:12] if number % 2 else []
         yield Row(
-            name=f"{code} as {dressed.__name__}{' after text' if shown else ''}",
-            fault=streamed(*shown, dressed({"code": code, "message": WORDS})),
+            name=f"{code} as {form.__name__}{' after text' if shown else ''}",
+            fault=streamed(*shown, form({"code": code, "message": WORDS})),
             error=error,
             says=sentence,
             retryable=retryable,
@@ -224,11 +224,11 @@ ODD = [
     odd("an error without anything", {"type": "error"}, said=""),
     odd("all of the wrong type", {"type": "error", "error": {"code": 7, "message": [], "type": {}}}, said=""),
     odd("a proxy's error without a type", {"error": {"message": WORDS}}),
-    odd("a status beside it", nested({"message": WORDS}) | {"status_code": 500}, SERVER_500, 500),
+    odd("a status next to it", nested({"message": WORDS}) | {"status_code": 500}, SERVER_500, 500),
     odd("a status as text", nested({"message": WORDS}) | {"status": "500"}, SERVER_500, 500),
     odd("a status that is none", nested({"message": WORDS}) | {"status_code": [500]}),
     odd(
-        "a passing limit in words",
+        "a transient limit in words",
         nested({"message": "Rate limit reached"}),
         _TOO_MANY,
         said=" The server says: Rate limit reached",
@@ -277,9 +277,9 @@ ODD = [
 
 
 def shown_after(count):
-    """Characters of the answer in its first events, counted here anew."""
-    told = [event for event in ANSWER[:count] if event["type"] == "response.output_text.delta"]
-    return sum(len(event["delta"]) for event in told)
+    """Count the characters of the answer in its first events."""
+    deltas = [event for event in ANSWER[:count] if event["type"] == "response.output_text.delta"]
+    return sum(len(event["delta"]) for event in deltas)
 
 
 def cut_off(count):
@@ -328,16 +328,16 @@ def garbage(name, *pieces, says, **fault):
 
 
 def broken_deltas(frames):
-    """Each delta ends in the middle of a character."""
+    """End each delta in the middle of a character."""
     return [
         frame.replace(b'","obfuscation', b'\xc3","obfuscation') if b".delta" in frame else frame
         for frame in frames
     ]
 
 
-def sprinkled(frames):
-    """Before each event there is something that is none."""
-    junk = [
+def with_garbage(frames):
+    """Put something that is not an event before each event."""
+    garbage_lines = [
         b"data: [1, 2]\n\n",
         b"data: {\n\n",
         b"data: \xff\xfe\n\n",
@@ -345,11 +345,15 @@ def sprinkled(frames):
         b"\0\0\n",
         b"data:\n\n",
     ]
-    return [piece for number, frame in enumerate(frames) for piece in (junk[number % len(junk)], frame)]
+    return [
+        piece
+        for number, frame in enumerate(frames)
+        for piece in (garbage_lines[number % len(garbage_lines)], frame)
+    ]
 
 
 def half_pairs(frames):
-    """One character beyond the BMP comes as two halves in two deltas."""
+    """Send one character beyond the BMP as two halves in two deltas."""
     halves = [
         b'data: {"type":"response.output_text.delta","item_id":"m","output_index":1,"delta":"%s"}\n\n' % half
         for half in (b"\\ud83c", b"\\udf27")
@@ -411,7 +415,7 @@ READING = [
     Row(name="packed", fault=Fault(gzip=True)),
     Row(name="packed, byte by byte", fault=Fault(gzip=True, piece_size=1)),
     Row(name="byte by byte", fault=Fault(piece_size=1)),
-    Row(name="garbage between all events", fault=Fault(framing=sprinkled)),
+    Row(name="garbage between all events", fault=Fault(framing=with_garbage)),
     Row(name="half characters in all deltas", fault=Fault(framing=broken_deltas)),
     Row(name="half a pair in each of two deltas", fault=Fault(framing=half_pairs)),
     Row(name="no deltas", fault=Fault(framing=no_deltas)),
@@ -421,13 +425,13 @@ READING = [
 
 CODED, CUTS = list(by_code()), list(cuts())
 TABLE = [*CODED, *ODD, *CUTS, *READING]
-# Each sentence once is enough for every day.
+# The default run shows each sentence once.
 ONCE = {row.says: row.name for row in CODED}
 AGAIN = [row for row in CODED if row.name not in ONCE.values()]
 
 
 @pytest.mark.parametrize("row", **rows(TABLE, long=[*AGAIN, *CUTS[2::3]]))
-async def test_a_stream_that_fails_is_told_in_one_sentence(service, settings, row):
+async def test_a_stream_that_fails_is_reported_in_one_sentence(service, settings, row):
     run = await run_to_its_error(service, settings, row)
     partial = getattr(run.error, "partial_text", None)
     if type(run.error) is StreamError and "characters" in str(run.error):
@@ -436,10 +440,10 @@ async def test_a_stream_that_fails_is_told_in_one_sentence(service, settings, ro
 
 
 @pytest.mark.parametrize(
-    "row", **rows((row for row in TABLE if row.heals), long=[*CODED, *ODD, *CUTS[::3], *CUTS[1::3]])
+    "row", **rows((row for row in TABLE if row.is_retried), long=[*CODED, *ODD, *CUTS[::3], *CUTS[1::3]])
 )
-async def test_a_stream_that_fails_once_heals_from_its_first_block_on(service, settings, row):
-    run = await run_healed(service, settings, row)
+async def test_a_stream_that_fails_once_is_retried_and_shown_from_its_first_block(service, settings, row):
+    run = await run_retried(service, settings, row)
     names = run.names()
     assert names in (
         ["llm:request", "provider:retry", "llm:response"],

@@ -1,4 +1,4 @@
-"""Connections that cannot be made, break, or speak something else than HTTP."""
+"""Connections that cannot be made, that break, or that do not speak HTTP."""
 
 import json
 import re
@@ -22,9 +22,9 @@ from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.event_recorder import RESPONSES, ask
 
 from ..transport.raw_backend import listening
-from .harness import GOOD, QUESTION, TEXT, Row, Run, rows, run_healed, run_to_its_error
+from .harness import GOOD, QUESTION, TEXT, Row, Run, rows, run_retried, run_to_its_error
 
-HUNG_UP = "The server closed the connection before it answered: try again."
+CLOSED = "The server closed the connection before it answered: try again."
 BROKE = "The connection to ChatGPT broke before an answer arrived: try again."
 UNREACHED = "ChatGPT cannot be reached: check the network, then try again."
 WITHIN = "The connection to ChatGPT broke in the middle of the answer: try again."
@@ -37,14 +37,14 @@ def broken(name, says, *, error=NetworkError, released=False, **fault):
 
 
 TABLE = [
-    broken("hung up before the head", HUNG_UP + NO_ANSWER, drop_connection=True),
+    broken("closed before the head", CLOSED + NO_ANSWER, drop_connection=True),
     broken("reset before the head", BROKE, drop_connection=True, reset=True),
-    broken("hung up after the head", HUNG_UP + CUT, cut_after_event=0),
+    broken("closed after the head", CLOSED + CUT, cut_after_event=0),
     broken("reset after the head", BROKE, cut_after_event=0, reset=True),
-    broken("hung up within the first event", HUNG_UP + CUT, cut_after_bytes=10),
+    broken("closed within the first event", CLOSED + CUT, cut_after_bytes=10),
     *(
         broken(
-            f"hung up {size} bytes into the answer, in pieces of {piece}",
+            f"closed {size} bytes into the answer, in pieces of {piece}",
             WITHIN + CUT,
             error=StreamError,
             cut_after_bytes=size,
@@ -65,7 +65,7 @@ TABLE = [
         for events in (0, 1, 5)
     ),
     broken(
-        "hung up behind an event of a packed answer",
+        "closed behind an event of a packed answer",
         WITHIN + CUT,
         error=StreamError,
         released=True,
@@ -77,13 +77,13 @@ TABLE = [
 
 
 @pytest.mark.parametrize("row", **rows(TABLE))
-async def test_a_connection_that_breaks_is_told_in_one_sentence(service, settings, row):
+async def test_a_connection_that_breaks_is_reported_in_one_sentence(service, settings, row):
     await run_to_its_error(service, settings, row)
 
 
 @pytest.mark.parametrize("row", **rows(TABLE))
-async def test_a_connection_that_breaks_once_heals(service, settings, row):
-    run = await run_healed(service, settings, row)
+async def test_a_connection_that_breaks_once_is_retried(service, settings, row):
+    run = await run_retried(service, settings, row)
     assert ("llm:stream_aborted" in run.names()) is (row.error is StreamError)
 
 
@@ -103,10 +103,10 @@ def answering(*pieces):
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 EVENT = b'data: {"type":"response.created"}\n\n'
-NO_HTTP = {
-    "another protocol": ((b"SSH-2.0-OpenSSH_9.9\r\n",), NetworkError, f"{re.escape(HUNG_UP)} Cause: .+"),
-    "bytes": ((b"\x00\xff" * 40 + b"\r\n\r\n",), NetworkError, f"{re.escape(HUNG_UP)} Cause: .+"),
-    "half a head": ((HEAD,), NetworkError, re.escape(HUNG_UP + NO_ANSWER)),
+NOT_HTTP = {
+    "another protocol": ((b"SSH-2.0-OpenSSH_9.9\r\n",), NetworkError, f"{re.escape(CLOSED)} Cause: .+"),
+    "bytes": ((b"\x00\xff" * 40 + b"\r\n\r\n",), NetworkError, f"{re.escape(CLOSED)} Cause: .+"),
+    "half a head": ((HEAD,), NetworkError, re.escape(CLOSED + NO_ANSWER)),
     "too little for its length": (
         (HEAD + b"content-length: 9999\r\n\r\n", EVENT),
         StreamError,
@@ -115,19 +115,19 @@ NO_HTTP = {
     "a chunk of nonsense length": (
         (HEAD + b"transfer-encoding: chunked\r\n\r\n", b"zz\r\n"),
         NetworkError,
-        f"{re.escape(HUNG_UP)} Cause: illegal chunk header: .+",
+        f"{re.escape(CLOSED)} Cause: illegal chunk header: .+",
     ),
     "a head without end": (
         (HEAD + b"x-long: " + b"x" * 300_000,),
         NetworkError,
-        f"{re.escape(HUNG_UP)} Cause: .+",
+        f"{re.escape(CLOSED)} Cause: .+",
     ),
 }
 
 
-@pytest.mark.parametrize("case", NO_HTTP)
-async def test_what_is_no_http_is_told_as_a_broken_connection(service, settings, case):
-    pieces, error, says = NO_HTTP[case]
+@pytest.mark.parametrize("case", NOT_HTTP)
+async def test_an_answer_that_is_not_http_is_reported_as_a_broken_connection(service, settings, case):
+    pieces, error, says = NOT_HTTP[case]
     async with answering(*pieces) as port:
         run = Run(service, {**settings, "base_url": f"http://127.0.0.1:{port}"})
         await run.call()
@@ -317,7 +317,7 @@ async def test_a_connection_that_is_never_accepted_ends_after_connect_timeout(se
     assert len(run.recorder.of("provider:retry")) == 1
 
 
-async def test_a_request_that_nobody_takes_in_ends_after_timeout(service, settings):
+async def test_a_request_that_is_not_read_ends_after_timeout(service, settings):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         run = Run(service, {**settings, "base_url": base_url, "timeout": 0.1, "max_retries": 0})
@@ -326,7 +326,9 @@ async def test_a_request_that_nobody_takes_in_ends_after_timeout(service, settin
     assert str(run.error) == "ChatGPT stopped reading the request: try again."
 
 
-async def test_a_stored_token_that_fits_no_header_is_renewed_unseen(service, settings, tmp_path):
+async def test_a_stored_token_that_does_not_fit_a_header_is_renewed_without_a_retry(
+    service, settings, tmp_path
+):
     path = tmp_path / "tokens.json"
     tokens = json.loads(path.read_text())
     path.write_text(json.dumps({**tokens, "access_token": tokens["access_token"] + "\u2603"}))
@@ -337,7 +339,7 @@ async def test_a_stored_token_that_fits_no_header_is_renewed_unseen(service, set
     assert len(service.requests_to("/oauth/token")) == 1
 
 
-async def test_a_connection_closed_while_idle_is_replaced_unseen(service, settings):
+async def test_a_connection_closed_while_idle_is_replaced(service, settings):
     service.reply_with(GOOD, GOOD)
     run = Run(service, settings)
     await run.provider.complete(ask(QUESTION))

@@ -1,6 +1,6 @@
-"""A process of its own that reads one answer: ``memory_child.py BASE_URL TOKEN_FILE``.
+"""A separate process that reads one answer: ``memory_child.py BASE_URL TOKEN_FILE``.
 
-Writes the characters of the answer and how far the peak of its memory grew meanwhile, in bytes.
+Writes the number of characters and how much its peak memory grew during the call, in bytes.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 
 
 def peak():
-    """Most memory that this process had: unlike ru_maxrss, not what its parent had."""
+    """Return this process's peak memory; ru_maxrss would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
@@ -25,7 +25,7 @@ async def main(base_url, token_file):
     config = {"base_url": base_url, "token_file_path": token_file, "login_on_mount": False}
     provider = ChatGPTProvider(config, MockCoordinator())
     request = ChatRequest(messages=[{"role": "user", "content": "Hi"}])
-    await provider.complete(request)  # a short answer, for which everything is imported
+    await provider.complete(request)  # a short answer first, so everything is imported
     before = peak()
     response = await provider.complete(request)
     grown = peak() - before

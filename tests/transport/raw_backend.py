@@ -1,4 +1,4 @@
-"""A backend that says exactly what a test writes, in the network reads that the test decides."""
+"""A backend that sends exactly what a test writes, in the reads that the test chooses."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ class Line:
     writer: asyncio.StreamWriter
 
     def send(self, *events):
-        """Write events as one piece, and so as one read."""
+        """Write events as one piece, which arrives in one read."""
         self.send_bytes(b"".join(map(frame, events)))
 
     def send_bytes(self, piece):
@@ -52,7 +52,7 @@ class Line:
     def end(self):
         self.writer.write(END)
 
-    async def hung_up(self):
+    async def closed(self):
         """Wait until the other side has closed the connection."""
         assert await self.reader.read() == b""
 

@@ -1,4 +1,4 @@
-"""A body is taken as it comes: all that is there at once, never more than is bounded, nothing lost."""
+"""A body is read as it arrives: everything available in one piece, within a bound, and nothing is lost."""
 
 import asyncio
 from typing import cast
@@ -50,38 +50,38 @@ def reading(source):
 
 
 async def idle():
-    """Let everything run that can run."""
+    """Let all tasks run until they wait."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
-async def take_all(reader):
+async def read_all(reader):
     taken = []
     while piece := await reader.read_available():
         taken.append(piece)
     return taken
 
 
-async def test_what_came_without_waiting_is_one_piece_and_the_rest_another():
+async def test_chunks_that_arrive_together_are_one_piece():
     reader = reading(Source(b"a", b"b", None, None, None, b"c", b"d"))
 
-    assert await take_all(reader) == [b"ab", b"cd"]
+    assert await read_all(reader) == [b"ab", b"cd"]
 
 
 @given(st.lists(st.none() | st.binary(min_size=1, max_size=5)))
-async def test_the_pieces_are_the_body_in_its_order(script):
+async def test_the_pieces_joined_are_the_body(script):
     reader = reading(Source(*script))
 
-    assert b"".join(await take_all(reader)) == b"".join(filter(None, script))
+    assert b"".join(await read_all(reader)) == b"".join(filter(None, script))
 
 
-async def test_the_end_is_told_again_to_those_who_ask_again():
+async def test_the_end_is_returned_again_on_every_further_read():
     reader = reading(Source(b"a"))
 
     assert [await reader.read_available() for _ in range(3)] == [b"a", b"", b""]
 
 
-async def test_reading_pauses_when_much_waits_and_goes_on_once_it_is_taken():
+async def test_reading_pauses_at_the_bound_and_continues_once_the_data_is_taken():
     source = Source(*[bytes(1000)] * 1000)
     reader = reading(source)
 
@@ -91,10 +91,10 @@ async def test_reading_pauses_when_much_waits_and_goes_on_once_it_is_taken():
     await idle()
 
     assert len(first) < source.given < 2 * MOST_WAITING + 2000
-    assert len(first) + sum(map(len, await take_all(reader))) == 1_000_000
+    assert len(first) + sum(map(len, await read_all(reader))) == 1_000_000
 
 
-async def test_what_came_before_an_error_is_taken_before_it_is_raised():
+async def test_data_before_an_error_is_returned_before_the_error_is_raised():
     reader = reading(Source(b"a", b"b", OSError("gone")))
 
     assert await reader.read_available() == b"ab"
@@ -112,7 +112,7 @@ async def test_what_came_before_an_error_is_taken_before_it_is_raised():
         pytest.param([b"a"], id="ended"),
     ],
 )
-async def test_closing_leaves_the_body_and_no_task_behind(script):
+async def test_closing_closes_the_body_and_ends_the_task(script):
     source, before = Source(*script), asyncio.all_tasks()
     reader = reading(source)
     await idle()
@@ -124,7 +124,7 @@ async def test_closing_leaves_the_body_and_no_task_behind(script):
     assert asyncio.all_tasks() == before
 
 
-async def test_reading_is_left_alone_while_it_cleans_up():
+async def test_closing_does_not_interrupt_the_clean_up_however_often_it_is_cancelled():
     source = Source(b"a", SILENCE)
     reader = reading(source)
     closing = asyncio.create_task(reader.aclose())
@@ -139,8 +139,8 @@ async def test_reading_is_left_alone_while_it_cleans_up():
     assert source.left
 
 
-async def test_a_last_piece_that_comes_once_the_response_is_closed_waits_for_nobody():
-    """As a decoder's, which is flushed after the end of the network's bytes."""
+async def test_a_last_piece_after_the_response_was_closed_does_not_delay_closing():
+    """A decoder returns such a piece, because it is flushed after the network's last byte."""
     source = Source(bytes(MOST_WAITING))
     source.is_closed = True
     reader = reading(source)

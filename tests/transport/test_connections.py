@@ -1,4 +1,4 @@
-"""Connections are kept where that is free, and given up where it would cost a wait."""
+"""Connections are reused where that costs nothing, and closed where it would cost a wait."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ async def whole(line):
     line.end()
 
 
-async def test_calls_one_after_another_share_a_connection(config):
+async def test_consecutive_calls_share_a_connection(config):
     async with raw_backend(whole) as backend, provider_for(backend, config) as provider:
         for _ in range(5):
             response = await provider.complete(question())
@@ -26,7 +26,7 @@ async def test_calls_one_after_another_share_a_connection(config):
     assert backend.connections == 1
 
 
-async def test_the_end_of_a_stream_may_come_a_little_after_the_answer(config):
+async def test_a_connection_is_reused_if_its_stream_ends_soon_after_the_answer(config):
     async def in_two_pieces(line):
         line.send(OPENING, *closing("Hello"))
         await line.writer.drain()
@@ -40,12 +40,12 @@ async def test_the_end_of_a_stream_may_come_a_little_after_the_answer(config):
     assert backend.connections == 1
 
 
-async def test_an_answer_is_not_kept_waiting_by_a_stream_that_stays_open(config):
+async def test_a_stream_that_stays_open_does_not_delay_the_answer(config):
     left = asyncio.Event()
 
     async def holds_on(line):
         line.send(OPENING, *closing("Hello"))
-        await line.hung_up()
+        await line.closed()
         left.set()
 
     async with raw_backend(holds_on) as backend, provider_for(backend, config) as provider:
@@ -56,7 +56,7 @@ async def test_an_answer_is_not_kept_waiting_by_a_stream_that_stays_open(config)
     assert response.text == "Hello"
 
 
-async def test_an_answer_cut_by_a_stop_sequence_is_not_read_on(config):
+async def test_nothing_is_read_after_a_stop_sequence(config):
     left = asyncio.Event()
 
     async def talks_on(line):
@@ -77,7 +77,7 @@ async def test_an_answer_cut_by_a_stop_sequence_is_not_read_on(config):
     assert response.text == "one "
 
 
-async def test_an_answer_stands_even_if_the_connection_breaks_right_after_it(config):
+async def test_an_answer_is_valid_even_if_the_connection_breaks_right_after_it(config):
     async def breaks(line):
         line.send(OPENING, *closing("Hello"))
         line.writer.write(b"no chunk\r\n")
@@ -98,7 +98,10 @@ async def in_pieces(line):
 
 
 async def at_step(step, call, *, times):
-    """Cancel a call after so many steps of the loop, perhaps again two later; True while it still ran."""
+    """Cancel a call after ``step`` turns of the loop and again every two turns, ``times`` times in all.
+
+    Returns whether the call was still running.
+    """
     task = asyncio.create_task(call)
     for time_of_cancel in range(times):
         for _ in range(2 if time_of_cancel else step):
@@ -123,7 +126,7 @@ async def at_step(step, call, *, times):
         pytest.param(b"401", [], id="a sign-in refused"),
     ],
 )
-async def test_no_step_of_a_call_keeps_its_connection_when_cancelled(config, status, stop, times):
+async def test_a_call_cancelled_at_any_step_gives_its_connection_back(config, status, stop, times):
     trouble = False
 
     async def answer(line):

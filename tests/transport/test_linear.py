@@ -1,4 +1,4 @@
-"""Reading an answer costs what its length says: counted work, the same on every machine."""
+"""The work of reading an answer is linear in its length, counted in steps, the same on every machine."""
 
 import asyncio
 import sys
@@ -24,7 +24,7 @@ def packets(wire):
 
 
 def count(work):
-    """Count the calls of Python and of C functions in ``work``, and among these the decodings."""
+    """Count the calls of Python and C functions in ``work``, and the JSON decodings among them."""
     calls = {"all": 0, "from_json": 0}
 
     def note(_frame, event, function):
@@ -41,7 +41,7 @@ def count(work):
 
 
 def bytes_made(parser, pieces):
-    """Add up how far each piece made the memory grow: every copy of what is held shows here."""
+    """Add up how much each piece made the memory grow: every copy of the data held counts."""
     made = 0
     tracemalloc.start()
     try:
@@ -56,13 +56,13 @@ def bytes_made(parser, pieces):
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-def test_one_event_of_8_mb_in_packets_is_copied_a_few_times_and_not_with_every_packet(line_end):
+def test_a_large_event_is_copied_a_few_times_and_not_with_every_packet(line_end):
     wire = frame({"type": "a", "text": "0123456789abcdef" * 2**19}).replace(b"\n", line_end)
 
     assert bytes_made(SSEParser(), packets(wire)) < 8 * len(wire)
 
 
-def test_a_packet_of_a_large_event_costs_a_few_steps():
+def test_each_packet_of_a_large_event_costs_a_few_steps():
     pieces = packets(frame({"type": "a", "text": "0123456789abcdef" * 2**19}))
     parser = SSEParser()
 
@@ -81,7 +81,7 @@ def read(pieces):
         answer.feed(parser.feed(piece))
 
 
-def test_a_delta_is_decoded_once_and_costs_a_few_steps_however_many_there_are():
+def test_each_delta_is_decoded_once_and_costs_a_few_steps_in_a_stream_of_any_length():
     short, long = (count(partial(read, stream(size))) for size in (2_000, 20_000))
 
     assert long["from_json"] - short["from_json"] == 18_000
@@ -89,7 +89,7 @@ def test_a_delta_is_decoded_once_and_costs_a_few_steps_however_many_there_are():
     assert long["all"] < 15 * 20_000
 
 
-async def hear(answer, config, recorder):
+async def deltas_of(answer, config, recorder):
     """Complete a call and return the texts of its deltas."""
     async with (
         raw_backend(answer) as backend,
@@ -100,7 +100,7 @@ async def hear(answer, config, recorder):
 
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one chunk", "each in a chunk of HTTP"])
-async def test_what_arrives_together_is_one_emit_and_nothing_waits_for_what_follows(config, apart):
+async def test_data_of_one_read_is_emitted_as_one_event_without_waiting_for_more(config, apart):
     words = [[f"{read}.{place} " for place in range(EVENTS_PER_READ)] for read in range(50)]
     recorder = EventRecorder()
 
@@ -113,10 +113,10 @@ async def test_what_arrives_together_is_one_emit_and_nothing_waits_for_what_foll
         line.send(*closing("".join(map("".join, words))))
         line.end()
 
-    assert await hear(answer, config, recorder) == ["".join(read_) for read_ in words]
+    assert await deltas_of(answer, config, recorder) == ["".join(read_) for read_ in words]
 
 
-async def test_what_arrives_while_a_listener_is_busy_is_told_at_once_after_it(config):
+async def test_data_that_arrives_while_a_listener_is_busy_is_emitted_together_afterwards(config):
     words = [f"{number} " for number in range(100)]
     recorder, free = EventRecorder(), asyncio.Event()
 
@@ -136,7 +136,7 @@ async def test_what_arrives_while_a_listener_is_busy_is_told_at_once_after_it(co
         line.end()
 
     recorder.coordinator.hooks.register(STREAM_DELTA, be_busy, name="busy")
-    texts = await hear(answer, config, recorder)
+    texts = await deltas_of(answer, config, recorder)
 
     assert "".join(texts) == "first " + "".join(words)
     assert len(texts) <= 4, "the last words may come a moment later"

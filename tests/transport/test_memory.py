@@ -1,4 +1,4 @@
-"""Memory follows the answer and not the stream."""
+"""Memory grows with the answer and not with the stream."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ WORDS_PER_READ = 16
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's own peak")
-async def test_a_stream_of_60_mb_with_an_answer_of_1_mb_takes_three_times_the_answer_and_4_mb(token_file):
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports a process's own peak")
+async def test_a_stream_of_60_mb_with_an_answer_of_1_mb_needs_three_times_the_answer_plus_4_mb(token_file):
     padded = frame({**delta(WORD), "obfuscation": "x" * 64, "logprobs": [], "sequence_number": 123456})
     read = padded * WORDS_PER_READ
     reads = MB // len(WORD) // WORDS_PER_READ
