@@ -72,8 +72,8 @@ class DeviceCode:
             'If the page rejects the code, switch on "Enable device code authorization\n'
             'for Codex" in ChatGPT under Settings, Security (in a workspace, an admin\n'
             "does this), then enter the code again.\n\n"
-            "Didn't start this? Press Ctrl-C. Anyone who sends you a code is after your\n"
-            "account."
+            "Didn't start this? Press Ctrl-C. Anyone who sends you a code\n"
+            "is after your account."
         )
 
 

@@ -163,7 +163,8 @@ class SignInError(Exception):
             "code": f", {refusal.code}" if refusal.code else "",
             "ray": f" (cf-ray {refusal.cf_ray})" if refusal.cf_ray else "",
         }
-        said = f" The server says: {refusal.message}" if rule.quote and refusal.message else ""
+        adds = rule.quote and refusal.message.lower() not in {"", refusal.code}
+        said = f" The server says: {refusal.message}" if adds else ""
         return rule.say.format_map(facts | self._words) + said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from ..http import new_client
@@ -22,12 +23,16 @@ _ANSWER_LIMIT = 30.0
 
 
 async def with_device_code(
-    credentials: Credentials, on_prompt: Callable[[DeviceCode], object], *, connect_timeout: float
+    credentials: Credentials,
+    on_prompt: Callable[[DeviceCode], object],
+    *,
+    connect_timeout: float,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Tokens:
     """Sign in by device code; ``on_prompt`` shows it to the person. Raises kernel errors."""
 
     async def approve(client: httpx.AsyncClient) -> Tokens:
-        return await sign_in_by_device_code(client, credentials.service, on_prompt)
+        return await sign_in_by_device_code(client, credentials.service, on_prompt, sleep=sleep)
 
     return await _sign_in(credentials, approve, connect_timeout)
 

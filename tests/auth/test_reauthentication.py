@@ -1,4 +1,4 @@
-"""A call whose token the backend refuses: adopted or renewed, sent again, and given up in time."""
+"""Calls whose token the backend refuses with a 401: another token, the call sent again, or an error."""
 
 import json
 
@@ -57,7 +57,7 @@ async def test_a_token_from_disk_that_is_refused_too_is_renewed(sim, token_file,
     assert sent[:2] == [first["access_token"], second["access_token"]]
 
 
-async def test_a_401_that_no_refresh_heals_is_told_with_its_reason(sim, token_file, ask):
+async def test_a_401_without_a_possible_refresh_is_an_error_with_the_reason(sim, token_file, ask):
     tokens = json.loads(token_file.read_text())
     sim.revoke_access(tokens["access_token"])
     sim.accounts.revoke(tokens["refresh_token"])
@@ -70,7 +70,7 @@ async def test_a_401_that_no_refresh_heals_is_told_with_its_reason(sim, token_fi
     "fault", [Fault(status=500), Fault(status=429), Fault(status=200, body="<html>"), None]
 )
 @pytest.mark.parametrize("left", [120, -60])
-async def test_a_call_outlives_an_issuer_in_trouble_as_long_as_its_token(
+async def test_calls_work_while_the_token_is_valid_even_if_the_issuer_is_in_trouble(
     sim, in_use, token_file, config, fault, left
 ):
     write_tokens(token_file, sim.sign_in(expires_in=left))
