@@ -83,7 +83,7 @@ class ChatGPTProvider:
 
     def _sign_in(self, tokens: Mapping[str, Any] | None) -> Credentials:
         path = self.settings.token_file_path
-        service = CHATGPT_CODEX.at(self.settings.base_url, self.settings.auth_url)
+        service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
         if tokens is None:
             return shared_credentials(path, service)
         given = Tokens.from_dict(tokens, service.claims)

@@ -6,14 +6,27 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic_core import from_json
 
 from ..errors.refusal import Refusal, read_refusal
+from ..errors.transport import Fault, fault_of, transport_failures
+from ..services import ResponseHeaders
 from .failures import Reason, SignInError
 
 if TYPE_CHECKING:
     import httpx
+
+# An issuer sends none of a backend's own headers.
+_HEADERS = ResponseHeaders()
+_TIMEOUTS = {
+    Fault.CONNECT_TIMEOUT,
+    Fault.WRITE_TIMEOUT,
+    Fault.POOL_TIMEOUT,
+    Fault.TIMEOUT,
+    Fault.NO_ANSWER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +64,11 @@ async def post(client: httpx.AsyncClient, url: str, **content: Any) -> Answer:
 
     Raises SignInError, NO_ANSWER or UNREACHABLE, when there is none.
     """
-    import httpx
-
-    host = httpx.URL(url).host
     try:
         response = await client.post(url, headers={"Accept": "application/json"}, **content)
-    except httpx.TimeoutException as error:
-        raise SignInError(Reason.NO_ANSWER, host=host) from error
-    except (httpx.HTTPError, OSError) as error:
-        raise SignInError(Reason.UNREACHABLE, host=host) from error
+    except transport_failures() as error:
+        reason = Reason.NO_ANSWER if fault_of(error).fault in _TIMEOUTS else Reason.UNREACHABLE
+        raise SignInError(reason, host=urlsplit(url).hostname or url) from error
     return _read(response)
 
 
@@ -88,5 +97,7 @@ def _read(response: httpx.Response) -> Answer:
         data = None
     return Answer(
         data=data if isinstance(data, Mapping) else None,
-        refusal=read_refusal(response.status_code, response.headers, response.content, now=time.time()),
+        refusal=read_refusal(
+            response.status_code, response.headers, response.content, names=_HEADERS, now=time.time()
+        ),
     )

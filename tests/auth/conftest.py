@@ -1,5 +1,7 @@
 """What the sign-in's tests share: the service at a simulator, and a token file."""
 
+import time
+
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
@@ -21,3 +23,13 @@ def path(tmp_path):
 def store(path):
     """The store that keeps the sign-in at ``path``."""
     return TokenFile(path)
+
+
+@pytest.fixture(params=["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+def time_zone(request, monkeypatch):
+    """The local time zone of the test."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield request.param
+    time.tzset()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from amplifier_core.llm_errors import (
@@ -201,6 +202,16 @@ async def test_a_device_code_is_read_in_every_spelling(sim, service, client, bod
     sim.misbehave(START, Fault(status=200, body=body))
     device = await request_device_code(client, service.issuer)
     assert device == DeviceCode(f"{sim.auth_url}/codex/device", "A-B", "d", interval, lifetime)
+
+
+async def test_a_lifetime_without_an_offset_is_utc_whatever_the_local_time_zone(
+    sim, service, client, time_zone
+):
+    ends = (datetime.now(UTC) + timedelta(minutes=5)).replace(tzinfo=None).isoformat()
+    sim.misbehave(
+        START, Fault(status=200, body={"user_code": "A-B", "device_auth_id": "d", "expires_at": ends})
+    )
+    assert 200 < (await request_device_code(client, service.issuer)).lifetime <= 300
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ def test_a_reason_that_names_no_status_needs_no_answer(reason):
             {"status": 403, "cf_ray": "r-1"},
             ProviderUnavailableError,
             (
-                "Cloudflare blocks the sign-in from this network (cf-ray r-1): try without VPN or proxy, or from "
-                "another network."
+                "Cloudflare blocks the sign-in from this network (cf-ray r-1): "
+                "try without VPN or proxy, or from another network."
             ),
         ),
         (

@@ -12,6 +12,8 @@ from tests.conftest import write_tokens
 
 MODELS = "/codex/models"
 TOKEN = "/oauth/token"
+RESPONSES = "/codex/responses"
+OTHER = "6f1c2a10-0000-4000-8000-00000000000f"
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 
 
@@ -93,15 +95,42 @@ async def test_a_calls_token_that_was_revoked_early_is_renewed_and_the_same_call
 ):
     sim.revoke_access(json.loads(token_file.read_text())["access_token"])
     assert (await in_use(config).complete(HELLO)).text
-    first, second = sim.requests_to("/codex/responses")
+    first, second = sim.requests_to(RESPONSES)
     assert first.body == second.body
     assert first.headers["session-id"] == second.headers["session-id"]
     assert len(sim.requests_to(TOKEN)) == 1
 
 
 async def test_a_call_that_is_refused_twice_is_an_error_with_the_command_to_run(sim, in_use, config):
-    sim.misbehave("/codex/responses", Fault(status=401, body={"detail": "Unauthorized"}), times=None)
+    sim.misbehave(RESPONSES, Fault(status=401, body={"detail": "Unauthorized"}), times=None)
     with pytest.raises(AuthenticationError, match="run amplifier-openai-chatgpt login"):
         await in_use(config).complete(HELLO)
-    assert len(sim.requests_to("/codex/responses")) == 2
+    assert len(sim.requests_to(RESPONSES)) == 2
     assert len(sim.requests_to(TOKEN)) == 1
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["after a 401", "before it expires"])
+async def test_after_a_renewal_the_account_header_names_the_account_of_the_new_token(
+    sim, in_use, token_file, config, refused
+):
+    old = sim.sign_in(expires_in=7200 if refused else 120)
+    write_tokens(token_file, old)
+    if refused:
+        sim.revoke_access(old["access_token"])
+    sim.misbehave(TOKEN, Fault(status=200, body=sim.sign_in(account_id=OTHER)))
+    assert (await in_use(config).complete(HELLO)).text
+    sent = [request.headers["chatgpt-account-id"] for request in sim.requests_to(RESPONSES)]
+    assert sent == ([old["account_id"], OTHER] if refused else [OTHER])
+
+
+@pytest.mark.parametrize("fedramp", [True, False])
+async def test_the_fedramp_header_is_sent_for_accounts_with_the_claim_and_no_others(
+    sim, in_use, token_file, config, fedramp
+):
+    write_tokens(token_file, sim.sign_in(fedramp=fedramp))
+    provider = in_use(config)
+    assert (await provider.complete(HELLO)).text
+    assert await provider.list_models()
+    for path in (RESPONSES, MODELS):
+        (request,) = sim.requests_to(path)
+        assert request.headers.get("x-openai-fedramp") == ("true" if fedramp else None)

@@ -114,6 +114,13 @@ def test_a_token_is_valid_until_its_expiry_and_due_five_minutes_before(stored, v
     assert (tokens.is_valid(NOW), tokens.is_due(NOW)) == (valid, due)
 
 
+def test_an_expiry_without_an_offset_is_utc_whatever_the_local_time_zone(time_zone):
+    noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    assert Tokens.from_dict({"expires_at": "2026-11-24T12:00:00"}).expires_at == noon
+    reply = {"access_token": "opaque", "expires_at": "2026-11-24T12:00:00"}
+    assert Tokens.from_reply(reply, now=NOW).expires_at == noon
+
+
 @pytest.mark.parametrize(
     "token",
     [
