@@ -439,7 +439,7 @@ async def test_a_sign_out_by_another_process_is_noticed_immediately(sim, path, c
 
 
 async def test_a_new_sign_in_is_stored_and_clears_old_refusals(sim, credentials, signed_in, store):
-    signed_in(EXPIRED)
+    refused = signed_in(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=401))
     with pytest.raises(AuthenticationError):
         await credentials.current()
@@ -448,6 +448,9 @@ async def test_a_new_sign_in_is_stored_and_clears_old_refusals(sim, credentials,
     assert store.load() == new
     assert await credentials.current() == new
     assert credentials.status() == "authenticated"
+    await credentials.sign_in(refused)
+    assert (await credentials.current()).access_token in sim.secrets
+    assert refreshes(sim) == 2
 
 
 async def test_a_sign_in_that_cannot_be_written_is_an_error_that_says_why(sim, tmp_path, service):
