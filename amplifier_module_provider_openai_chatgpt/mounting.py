@@ -11,13 +11,12 @@ from .settings import LOGIN_COMMAND, PROVIDER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 # Token files for which a sign-in was begun in this process and has not succeeded: hosts mount several times
 # a session, and a person is asked once.
-_asked_for: set[Path] = set()
+_asked_for: set[str] = set()
 
 
 async def mount_provider(coordinator: Any, config: Mapping[str, Any] | None) -> Callable[[], Awaitable[None]]:
@@ -48,7 +47,7 @@ def _may_sign_in(provider: ChatGPTProvider, coordinator: Any) -> bool:
     return (
         provider.settings.login_on_mount
         and provider.auth_status() != "authenticated"
-        and provider.credentials.path not in _asked_for
+        and provider.credentials.location not in _asked_for
         and _is_at_a_terminal()
         and not _is_validator(coordinator)
     )
@@ -72,11 +71,11 @@ def _is_validator(coordinator: Any) -> bool:
 
 async def _sign_in(provider: ChatGPTProvider) -> None:
     """A failed sign-in leaves a signed-out provider, which says so when it is used."""
-    path = provider.credentials.path
-    _asked_for.add(path)
+    place = provider.credentials.location
+    _asked_for.add(place)
     try:
         await provider.login()
     except Exception as error:  # noqa: BLE001 - whatever failed, the session must go on
         logger.warning("Signing in failed: %s To try again, run: %s", error, LOGIN_COMMAND)
     else:
-        _asked_for.discard(path)
+        _asked_for.discard(place)

@@ -14,8 +14,8 @@ from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
 from .auth.credentials import Credentials, shared_credentials
+from .auth.token_file import TokenFile
 from .auth.tokens import Tokens
-from .http import new_client
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
 from .services import CHATGPT_CODEX
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 DISPLAY_NAME = "OpenAI ChatGPT"
 CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
-LOGIN_SILENCE = 30.0
 
 # Learnt once for all sessions of a process: every sub-agent mounts a provider of its own.
 _shapes: dict[str, LearntShapes] = {}
@@ -82,10 +81,12 @@ class ChatGPTProvider:
         self._warned: set[str] = set()
 
     def _sign_in(self, tokens: Mapping[str, Any] | None) -> Credentials:
-        path, auth_url = self.settings.token_file_path, self.settings.auth_url
+        path = self.settings.token_file_path
+        service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
         if tokens is None:
-            return shared_credentials(path, auth_url)
-        return Credentials(path, auth_url, tokens=Tokens.from_dict(tokens))
+            return shared_credentials(path, service)
+        given = Tokens.from_dict(tokens, service.claims)
+        return Credentials(TokenFile(path, service.claims), service, tokens=given)
 
     @cached_property
     def transport(self) -> Transport:
@@ -204,7 +205,7 @@ class ChatGPTProvider:
 
         Returns True once the tokens are stored. Raises a kernel error that says why it failed.
         """
-        from .auth.device import sign_in_by_device_code
+        from .auth.sign_in import with_device_code
 
         self.check()
         on_line = print_fn or _to_stderr
@@ -213,10 +214,7 @@ class ChatGPTProvider:
             for line in device.text().splitlines():
                 on_line(line)
 
-        await self.credentials.make_room()
-        async with new_client(connect=self.settings.connect_timeout, silence=LOGIN_SILENCE) as client:
-            tokens = await sign_in_by_device_code(client, self.settings.auth_url, prompt)
-        await self.credentials.adopt(tokens)
+        await with_device_code(self.credentials, prompt, connect_timeout=self.settings.connect_timeout)
         on_line("Signed in.")
         return True
 

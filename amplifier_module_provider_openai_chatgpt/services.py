@@ -7,7 +7,7 @@ module holds such a literal. A second service is a second ``Service`` value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from amplifier_core.llm_errors import LLMError, QuotaExceededError
@@ -133,6 +133,10 @@ class Service:
     tools: Literal["body", "input"]
     usage_page: str
     rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    def at(self, base_url: str, auth_url: str) -> Service:
+        """Return the same service at other addresses, such as a simulator's."""
+        return replace(self, base_url=base_url, issuer=replace(self.issuer, url=auth_url))
 
 
 CHATGPT_CODEX = Service(

@@ -11,7 +11,7 @@ import pytest
 import amplifier_module_provider_openai_chatgpt as package
 
 ROOT = Path(package.__file__).parent
-BASE = {"services", "settings", "redaction", "tasks", "http", "quota"}
+BASE = {"services", "settings", "redaction", "tasks", "http", "quota", "files"}
 # A package, or a module at the top, and what it may import. The order is that of a call.
 MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"services"},
     "redaction": set(),
     "tasks": set(),
+    "files": set(),
     "services": set(),
     "simulator": set(),
 }

@@ -119,7 +119,7 @@ async def test_at_a_terminal_a_person_who_is_signed_out_is_asked_and_then_signed
     with desk:
         await mounted(signed_out)
         assert desk.shown == ""
-        await provider.credentials.forget()
+        await provider.credentials.sign_out()
         await mounted(signed_out)
     assert desk.shown.startswith("To sign in")
 

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
-from amplifier_core.llm_errors import LLMError
-
 from .callback import Callback, listening
-from .issuer import CLIENT_ID
+from .failures import SignInError, translated
 from .oauth import exchange_code
 
 if TYPE_CHECKING:
@@ -23,9 +21,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from ..services import Issuer, Service
     from .tokens import Tokens
-
-_SCOPE = "openid profile email offline_access api.connectors.read api.connectors.invoke"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +34,28 @@ class Attempt:
 
     @property
     def challenge(self) -> str:
-        """What the verifier will be checked against."""
+        """The hash that the issuer will check the verifier against."""
         return _base64url(hashlib.sha256(self.verifier.encode()).digest())
 
-    def url(self, auth_url: str, redirect_uri: str, originator: str) -> str:
+    def url(self, at: Issuer, redirect_uri: str, originator: str) -> str:
         """Return the page on which a person signs in."""
         query = {
             "response_type": "code",
-            "client_id": CLIENT_ID,
+            "client_id": at.client_id,
             "redirect_uri": redirect_uri,
-            "scope": _SCOPE,
+            "scope": at.scope,
             "code_challenge": self.challenge,
             "code_challenge_method": "S256",
-            "id_token_add_organizations": "true",
-            "codex_cli_simplified_flow": "true",
+            **at.authorize_options,
             "state": self.state,
-            "originator": originator,
+            at.originator_parameter: originator,
         }
-        return f"{auth_url}/oauth/authorize?{urlencode(query, quote_via=quote)}"
+        return f"{at.url}{at.authorize_path}?{urlencode(query, quote_via=quote)}"
 
 
 async def sign_in_by_browser(
     client: httpx.AsyncClient,
-    auth_url: str,
+    service: Service,
     originator: str,
     *,
     open_url: Callable[[str], object],
@@ -73,23 +69,34 @@ async def sign_in_by_browser(
     ``read_line`` answers with a pasted line, or "" when there will be no more. Raises kernel errors.
     """
     attempt = Attempt()
-    async with listening(attempt.state, sleep) as callback:
-        url = attempt.url(auth_url, callback.redirect_uri, originator)
-        show(_instructions(url, callback.port, pasting=read_line is not None))
-        threading.Thread(target=_open, args=(open_url, url), daemon=True).start()
-        async with _pasting(callback, read_line, show):
-            code = await callback.code
-        try:
-            tokens = await exchange_code(client, auth_url, code, attempt.verifier, callback.redirect_uri)
-        except LLMError as error:
-            callback.farewell("Sign-in failed", str(error))
-            raise
-        callback.farewell("Signed in", "You can close this page and return to the terminal.")
-        return tokens
+    with translated():
+        async with listening(attempt.state, service.issuer, sleep) as callback:
+            url = attempt.url(service.issuer, callback.redirect_uri, originator)
+            show(_instructions(url, callback.port, pasting=read_line is not None))
+            threading.Thread(target=_open, args=(open_url, url), daemon=True).start()
+            async with _pasting(callback, read_line, show):
+                code = await callback.code
+            return await _redeem(client, service, callback, code, attempt.verifier)
+
+
+async def _redeem(
+    client: httpx.AsyncClient, service: Service, callback: Callback, code: str, verifier: str
+) -> Tokens:
+    """Exchange the code for tokens, and show the waiting browser how that went."""
+    try:
+        tokens = await exchange_code(client, service, code, verifier, callback.redirect_uri)
+    except SignInError as failure:
+        callback.farewell("Sign-in failed", str(failure))
+        raise
+    callback.farewell("Signed in", "You can close this page and return to the terminal.")
+    return tokens
 
 
 def _instructions(url: str, port: int, *, pasting: bool) -> str:
-    paste = "\n\nOr let the last page fail to load there, and paste its address here (it is not\nshown)."
+    paste = (
+        "\n\nOr: sign in there, copy the address of the final page (it will fail to load),\n"
+        "paste it here and press Enter (input is hidden)."
+    )
     return (
         "To sign in, continue in your browser. If it does not open, open this address\n"
         f"yourself:\n\n{url}\n\n"
@@ -102,7 +109,7 @@ def _instructions(url: str, port: int, *, pasting: bool) -> str:
 async def _pasting(
     callback: Callback, read_line: Callable[[], Awaitable[str]] | None, show: Callable[[str], object]
 ) -> AsyncIterator[None]:
-    """Take pasted addresses beside the callback, as long as the block runs."""
+    """Take pasted addresses as well as the callback, as long as the block runs."""
     if read_line is None:
         yield
         return
@@ -120,7 +127,7 @@ async def _read_pasted(
     while not callback.code.done() and (line := await read_line()):
         address = line.strip()
         if address and (problem := callback.take(urlsplit(address).query)):
-            show(f"\n{problem}\nPaste the whole address of the page that did not load.")
+            show(f"\n{problem}\nPaste the whole address of the page that failed to load.")
 
 
 def _open(open_url: Callable[[str], object], url: str) -> None:

@@ -9,41 +9,44 @@ import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from amplifier_core.llm_errors import AuthenticationError, ConfigurationError
-
-from ..settings import LOGIN_COMMAND, PROVIDER
-from . import issuer
+from ..errors.refusal import clean
+from .failures import Reason, SignInError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from ..services import Issuer
+
+    Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
 HOST = "127.0.0.1"
-# The only registered ports: any other passes the page and is refused at the exchange.
-PORTS = (1455, 1457)
-PATH = "/auth/callback"
+# Not the issuer's: programs that sign in this way end each other's forgotten sign-ins with it.
+CANCEL_PATH = "/cancel"
 _ATTEMPTS = 10
 _PAUSE = 0.2
-_PATIENCE = 10.0
+_REQUEST_LIMIT = 10.0
+_LAST_PAGE_LIMIT = 0.5
 _NO_CODEX = "missing_codex_entitlement"
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found"}
 
 
 class Callback:
-    """One expected callback: ``code`` holds the authorization code, or the error that came instead."""
+    """One expected callback: ``code`` holds the authorization code, or the SignInError that came instead."""
 
-    def __init__(self, state: str) -> None:
-        self.port = PORTS[0]
+    def __init__(self, state: str, at: Issuer) -> None:
+        self.port = at.redirect_ports[0]
         self.code: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._state = state
+        self._issuer = at
         self._farewell: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
 
     @property
     def redirect_uri(self) -> str:
         """The address that the issuer knows, by the literal name."""
-        return f"http://localhost:{self.port}{PATH}"
+        return f"http://{self._issuer.redirect_host}:{self.port}{self._issuer.redirect_path}"
 
     def take(self, query: str) -> str:
-        """Take what a browser brought; returns what is wrong with it where it is not for this sign-in."""
+        """Take what a browser brought; returns what is wrong with it if it is not for this sign-in."""
         fields = dict(parse_qsl(query))
         if not secrets.compare_digest(fields.get("state", "").encode(), self._state.encode()):
             return "This address does not belong to the sign-in under way."
@@ -56,37 +59,38 @@ class Callback:
         return ""
 
     def farewell(self, title: str, text: str) -> None:
-        """Tell the waiting browser how it ended."""
+        """Show the waiting browser how it ended; the first farewell counts."""
         if not self._farewell.done():
             self._farewell.set_result((title, text))
 
     async def page(self, target: str) -> tuple[int, str, str]:
         """Answer one request with status, title and text; a callback waits for the end of the sign-in."""
         asked = urlsplit(target)
-        if asked.path == "/cancel":
-            self._refuse("The sign-in was cancelled.")
+        if asked.path == CANCEL_PATH:
+            self._refuse(SignInError(Reason.CANCELLED))
             return 200, "Login cancelled", "You can close this page."
-        if asked.path != PATH:
+        if asked.path != self._issuer.redirect_path:
             return 404, "Not found", "There is nothing here."
         if problem := self.take(asked.query):
             return 400, "State mismatch", f"{problem} Start again from the terminal."
         return (200, *(await asyncio.shield(self._farewell)))
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, failure: SignInError) -> None:
         if not self.code.done():
-            self.code.set_exception(AuthenticationError(reason, provider=PROVIDER))
-            self.farewell("Sign-in failed", reason)
+            self.code.set_exception(failure)
+            self.farewell("Sign-in failed", str(failure))
 
 
 @contextlib.asynccontextmanager
 async def listening(
-    state: str, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    state: str, at: Issuer, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
 ) -> AsyncIterator[Callback]:
     """Serve the callback on a registered port; on leaving, a page under way is finished and the port closed.
 
-    Raises ConfigurationError when both ports are taken.
+    Raises SignInError when all these ports are in use: the issuer's page accepts any other port, but the
+    exchange that follows does not.
     """
-    callback = Callback(state)
+    callback = Callback(state, at)
     visits: set[asyncio.Task[None]] = set()
 
     async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,7 +100,7 @@ async def listening(
             visit.add_done_callback(visits.discard)
         await _answer(callback, reader, writer)
 
-    server, callback.port = await _bind(visited, sleep)
+    server, callback.port = await _bind(visited, at.redirect_ports, sleep)
     try:
         yield callback
     finally:
@@ -105,35 +109,30 @@ async def listening(
 
 
 async def _bind(
-    visited: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    sleep: Callable[[float], Awaitable[object]],
+    visited: Visit, ports: tuple[int, ...], sleep: Callable[[float], Awaitable[object]]
 ) -> tuple[asyncio.Server, int]:
-    """Listen on the first port; another sign-in that holds it is asked to end. Else on the second."""
-    first, second = PORTS
+    """Listen on the first port, asking another sign-in that holds it to end; else on the next free one."""
+    first, *others = ports
     for attempt in range(_ATTEMPTS):
         with contextlib.suppress(OSError):
             return await asyncio.start_server(visited, HOST, first), first
         if attempt == 0:
             await _ask_to_cancel(first)
         await sleep(_PAUSE)
-    try:
-        return await asyncio.start_server(visited, HOST, second), second
-    except OSError as error:
-        raise ConfigurationError(
-            f"The ports {first} and {second} of this machine are both taken, and a sign-in in the browser "
-            f"needs one of them: end the other program, or run `{LOGIN_COMMAND}` for a device code.",
-            provider=PROVIDER,
-        ) from error
+    for port in others:
+        with contextlib.suppress(OSError):
+            return await asyncio.start_server(visited, HOST, port), port
+    raise SignInError(Reason.PORTS_TAKEN, ports=" and ".join(map(str, ports)))
 
 
 async def _ask_to_cancel(port: int) -> None:
-    """End another program's sign-in that was left waiting; anything else will not mind."""
+    """End another program's sign-in that was left waiting; anything else ignores this."""
     with contextlib.suppress(OSError, TimeoutError):
         async with asyncio.timeout(1):
             reader, writer = await asyncio.open_connection(HOST, port)
             try:
                 writer.write(
-                    f"GET /cancel HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode()
+                    f"GET {CANCEL_PATH} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n\r\n".encode()
                 )
                 await writer.drain()
                 await reader.read(4096)
@@ -144,7 +143,7 @@ async def _ask_to_cancel(port: int) -> None:
 async def _answer(callback: Callback, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serve one request of one connection."""
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_REQUEST_LIMIT):
             head = await reader.readuntil(b"\r\n\r\n")
         method, target, *_ = [*head.split(b"\r\n", 1)[0].decode("latin-1").split(), "", ""]
         status, title, text = await callback.page(target if method == "GET" else "")
@@ -165,20 +164,20 @@ async def _finish(callback: Callback, visits: set[asyncio.Task[None]]) -> None:
     callback.farewell("Sign-in ended", "It was cancelled in the terminal.")
     open_visits = list(visits)
     if open_visits:
-        await asyncio.wait(open_visits, timeout=0.5)
+        await asyncio.wait(open_visits, timeout=_LAST_PAGE_LIMIT)
     for visit in open_visits:
         visit.cancel()
     await asyncio.gather(*open_visits, return_exceptions=True)
 
 
-def _failure(fields: dict[str, str]) -> str:
-    """Say in one sentence why a callback brings no code."""
+def _failure(fields: dict[str, str]) -> SignInError:
+    """Say why a callback brings no code."""
     code, said = fields.get("error", ""), fields.get("error_description", "")
     if not code:
-        return "The sign-in could not be completed: the authorization code is missing."
+        return SignInError(Reason.CODE_MISSING)
     if code == "access_denied" and _NO_CODEX in said:
-        return "Codex is not enabled for your workspace: ask its administrator for access."
-    return f"Sign-in failed: {issuer.clean(said or code)}"
+        return SignInError(Reason.NO_CODEX)
+    return SignInError(Reason.BROWSER_ERROR, said=clean(said or code))
 
 
 def _response(status: int, title: str, text: str) -> bytes:

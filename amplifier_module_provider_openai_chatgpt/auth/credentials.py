@@ -1,46 +1,41 @@
-"""Staying signed in: four steps to a valid token, one refresh at a time, one rescue after a 401.
+"""Staying signed in: a token for every call, one refresh at a time, another token after a 401.
 
-The refresh token works once, so a refresh is a transaction: under a lock that all processes share, the
-file is read again, the token is spent, and its successor is written before anybody uses it. It runs
-in a thread of its own, where neither a cancelled task nor a closing event loop can interrupt it; the
-interpreter waits for it before it exits. Only a process killed between the issuer's answer and the
-end of the write (some milliseconds) needs a new sign-in.
+A refresh token works once, so a refresh is a transaction: under a lock that all processes share, the store
+is read again, the token is sent, and its successor is written before it is used. It runs in a thread of
+its own, where neither a cancelled task nor a closing event loop can interrupt it; the interpreter waits for
+it before it exits. Only a process killed between the issuer's answer and the end of the write (some
+milliseconds) needs a new sign-in.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from amplifier_core.llm_errors import (
-    AuthenticationError,
-    ConfigurationError,
-    LLMError,
-    ProviderUnavailableError,
-)
+from amplifier_core.llm_errors import LLMError
 
-from ..http import new_client
-from ..settings import LOGIN_COMMAND, PROVIDER
-from . import issuer, oauth, token_file
+from .failures import Reason, RefreshRefusedError, SignInError, kernel_error, translated
+from .single_flight import SingleFlight
+from .store import StoreError
+from .token_file import TokenFile
+from .tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Iterator
     from pathlib import Path
 
-    from .tokens import Tokens
+    from ..services import Service
+    from .store import TokenStore
 
 Status = Literal["authenticated", "expired", "unauthenticated"]
 
-CONNECT_LIMIT = 10.0
-REPLY_LIMIT = 30.0
+# Seconds.
 LOCK_LIMIT = 90.0
-REVOKE_LIMIT = 10.0
-# After a refresh, however it ended, a token that still lives is used this long before the next.
 PAUSE = 30.0
 
 logger = logging.getLogger(__name__)
@@ -51,311 +46,303 @@ def _now() -> datetime:
 
 
 class Credentials:
-    """One sign-in, for all providers of a process that share its file.
+    """One sign-in, for everything in this process that uses its store.
 
-    Safe to use from many tasks, event loops and threads at once. The file is the truth: whoever signs in,
-    out or as another is followed at once. Only ``tokens`` given here count before it.
+    Safe to use from many tasks, event loops and threads at a time. The store is the truth: a sign-in, a
+    sign-out or another account is noticed with the next call. Only ``tokens`` given here take precedence,
+    while they are usable.
+
+    A token is *usable* until it expires, and for ``PAUSE`` after it was renewed, in case the clock is wrong.
+    It is *fresh* while a refresh is not due (five minutes before the expiry) or cannot help: there is no
+    refresh token, the issuer has refused it for good, or the last refresh ended less than ``PAUSE`` ago.
+
+    ``current``, for a call:
+
+    * memory or store holds a fresh token: it is used;
+    * else a refresh, with memory's refresh token first, then with the store's;
+    * the refresh fails: the old token is used while it is usable, else the failure is raised.
+
+    ``renew``, after a 401, whatever the expiry of the refused token:
+
+    * memory or store holds a usable token that was not refused in this call: it is used;
+    * the refused token came from refreshing the one refused before it: a person must sign in;
+    * else a refresh, once for all who ask; if it is impossible, the refused tokens are not usable any more.
+
+    A refresh token that was refused for good is not sent again until a new sign-in is stored. If another
+    program has stored a usable token meanwhile, that one is used and the refusal means nothing.
     """
 
     def __init__(
         self,
-        path: Path,
-        auth_url: str,
+        store: TokenStore,
+        service: Service,
         *,
         tokens: Tokens | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        self.path = path.absolute()
-        self._auth_url = auth_url
+        self.service = service
+        self._store = store
         self._clock = clock
-        # What the file does not hold: tokens given, or renewed where they could not be written.
+        # Any thread replaces this pair of a stamp and what was loaded then; an old one shows by its stamp.
+        self._seen: tuple[Hashable, Tokens | None] = (None, None)
+        # These are written under the store's lock, so by one thread at a time. They are read without it: each
+        # read is one step, and what is decided on an old value is decided again under the lock. (A sign-out
+        # that did not get the lock clears the memory all the same.)
+        # Tokens that are not in the store: given, or renewed when it could not be written.
         self._memory = tokens
-        self._seen: tuple[object, Tokens | None] = (None, None)
+        # Refresh tokens refused for good, with the reason.
         self._refused: dict[str, str] = {}
-        self._dead: set[str] = set()
+        # Access tokens that got a 401 and could not be replaced.
+        self._rejected: set[str] = set()
+        # The access token before and after the last refresh.
         self._renewal = ("", "")
+        # Monotonic time. Written when the lock is released or was not to be had; the latest write wins.
         self._paused_until = 0.0
-        self._mutex = threading.Lock()
-        self._flights: dict[tuple[str, ...], Future[Tokens]] = {}
+        # By the access tokens that are to be replaced.
+        self._refreshes = SingleFlight(self._run_refresh, name="token-refresh")
+
+    @property
+    def location(self) -> str:
+        """Where the sign-in is kept, for people; it identifies the sign-in."""
+        return self._store.location
 
     async def current(self) -> Tokens:
-        """Return a token that is expected to be accepted, renewed five minutes before it expires.
+        """Return a token that is expected to be accepted.
 
-        In order: memory, disk, a refresh with memory's refresh token, one with the disk's. When the
-        refresh fails, the old token is used while it lives. Raises AuthenticationError when a person
-        must sign in, a retryable kernel error when only the moment is bad.
+        Raises AuthenticationError when a person must sign in, ConfigurationError when the store cannot be
+        written, and a retryable kernel error when the trouble is transient.
         """
         tokens = self.peek()
         if tokens is None:
-            raise _signed_out()
-        if self._holds(tokens):
+            raise kernel_error(_signed_out())
+        if self._is_fresh(tokens):
             return tokens
         try:
-            return await self._join()
+            return await self._shared_refresh()
         except LLMError as error:
             tokens = self.peek()
-            if tokens is None or not self._lives(tokens):
+            if tokens is None or not self._is_usable(tokens):
                 raise
             level = logging.INFO if error.retryable else logging.WARNING
-            logger.log(level, "The sign-in was not renewed; its token is used while it lives. %s", error)
+            logger.log(level, "The sign-in was not renewed; its token is used until it expires. %s", error)
             return tokens
 
     async def renew(self, *refused: Tokens) -> Tokens:
-        """Return another token than those that got a 401 in this call, the last just now.
+        """Return another token than those that got a 401 in this call, the last of them just now.
 
-        Whatever their expiry says: another one in the file is adopted, else the last is refreshed, once
-        for all who ask, unless it came from refreshing the one before. Raises as ``current`` does.
+        Raises as ``current`` does.
         """
-        return await self._join(*refused)
+        return await self._shared_refresh(*refused)
 
     def peek(self) -> Tokens | None:
-        """Return who is signed in as far as memory and disk know; never uses the network."""
+        """Return who is signed in as far as memory and store know; never uses the network."""
         memory = self._memory
-        if memory is not None and self._lives(memory):
+        if memory is not None and self._is_usable(memory):
             return memory
-        return self._look() or memory
+        return self._stored() or memory
 
     def status(self) -> Status:
-        """Tell offline whether calls can be expected to work, or a person must act."""
+        """Say offline whether calls can be expected to work, or a person must sign in."""
         tokens = self.peek()
         if tokens is None:
             return "unauthenticated"
-        if self._lives(tokens) or (tokens.can_refresh and tokens.refresh_token not in self._refused):
+        if self._is_usable(tokens) or self._can_refresh(tokens):
             return "authenticated"
         return "expired"
 
-    async def make_room(self) -> None:
-        """See that a new sign-in can be stored, before a person takes the trouble.
+    async def ensure_writable(self) -> None:
+        """Check that a sign-in can be stored, before a person takes the trouble to approve one.
 
-        Raises ConfigurationError where it cannot.
+        Raises ConfigurationError if it cannot.
         """
-        await asyncio.to_thread(self._write, token_file.rehearse)
+        with translated():
+            await asyncio.to_thread(self._check_writable)
 
-    async def adopt(self, tokens: Tokens) -> None:
-        """Store a new sign-in and use it. Raises ConfigurationError where the file cannot be written."""
-        await asyncio.to_thread(self._store, tokens)
+    async def sign_in(self, tokens: Tokens) -> None:
+        """Store a new sign-in and use it. Raises ConfigurationError if it cannot be stored."""
+        with translated():
+            await asyncio.to_thread(self._replace, tokens)
 
-    async def forget(self) -> bool:
-        """Sign out: tell the issuer as far as it can be reached, and delete the file whatever it says.
+    async def sign_out(self) -> bool:
+        """Delete the sign-in and revoke it; returns whether the issuer has heard of it.
 
-        Returns whether the issuer heard. Raises ConfigurationError where the file cannot be deleted.
+        The deletion does not depend on the issuer. Raises ConfigurationError if it is impossible.
         """
-        tokens = await asyncio.to_thread(self._delete)
+        from . import oauth
+
+        with translated():
+            tokens = await asyncio.to_thread(self._delete)
         if tokens is None:
             return True
-        try:
-            async with (
-                asyncio.timeout(REVOKE_LIMIT),
-                new_client(connect=REVOKE_LIMIT, silence=REVOKE_LIMIT) as client,
-            ):
-                return await oauth.revoke(client, self._auth_url, tokens)
-        except TimeoutError:
-            return False
+        return await oauth.revoke_alone(self.service.issuer, tokens)
 
-    def _lives(self, tokens: Tokens) -> bool:
-        """True for a token that may be used: a new one even where a wrong clock says that it has expired."""
-        if not tokens.access_token or tokens.access_token in self._dead:
+    # The cases of the class docstring.
+
+    def _is_usable(self, tokens: Tokens) -> bool:
+        if not tokens.access_token or tokens.access_token in self._rejected:
             return False
-        is_new = tokens.access_token == self._renewal[1] and time.monotonic() < self._paused_until
+        is_new = tokens.access_token == self._renewal[1] and self._is_paused()
         return is_new or tokens.is_valid(self._clock())
 
-    def _holds(self, tokens: Tokens) -> bool:
-        """True for a token to be used as it is: far from its end, or a renewal just failed."""
-        if not self._lives(tokens):
+    def _is_fresh(self, tokens: Tokens) -> bool:
+        if not self._is_usable(tokens):
             return False
-        return (
-            time.monotonic() < self._paused_until
-            or not tokens.is_due(self._clock())
-            or not tokens.can_refresh
-            or tokens.refresh_token in self._refused
-        )
+        return not tokens.is_due(self._clock()) or self._is_paused() or not self._can_refresh(tokens)
 
-    def _look(self) -> Tokens | None:
-        """Return the file's credential, read again only when the file changed."""
-        stamp, (seen, stored) = token_file.stamp(self.path), self._seen
+    def _is_paused(self) -> bool:
+        """True shortly after a refresh, however it ended."""
+        return time.monotonic() < self._paused_until
+
+    def _can_refresh(self, tokens: Tokens) -> bool:
+        return tokens.can_refresh and tokens.refresh_token not in self._refused
+
+    def _satisfies(self, tokens: Tokens, refused: tuple[str, ...]) -> bool:
+        """True for a token that makes a refresh unnecessary. ``refused`` are access tokens."""
+        if refused:
+            return tokens.access_token not in refused and self._is_usable(tokens)
+        return self._is_usable(tokens) and not tokens.is_due(self._clock())
+
+    def _stored(self) -> Tokens | None:
+        """Return what the store holds, loaded again only when it changed."""
+        stamp, (seen, stored) = self._store.stamp(), self._seen
         if stamp != seen:
-            stored = token_file.load(self.path) if stamp else None
+            stored = self._store.load() if stamp is not None else None
             self._seen = (stamp, stored)
         return stored
 
-    async def _join(self, *refused: Tokens) -> Tokens:
-        """Wait for the one renewal under way for this purpose; leaving does not interrupt it."""
-        key = tuple(tokens.access_token for tokens in refused)
-        with self._mutex:
-            flight = self._flights.get(key)
-            if flight is None:
-                flight = Future()
-                flight.set_running_or_notify_cancel()
-                threading.Thread(target=self._fly, args=(key, flight), name="token-refresh").start()
-                self._flights[key] = flight
-        return await asyncio.wrap_future(flight)
+    async def _shared_refresh(self, *refused: Tokens) -> Tokens:
+        """Wait for the one refresh under way for this purpose; a waiter that leaves does not interrupt it."""
+        return await self._refreshes.result(tuple(tokens.access_token for tokens in refused))
 
-    def _fly(self, key: tuple[str, ...], flight: Future[Tokens]) -> None:
-        try:
-            tokens = self._renew(key)
-        except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
-            result: Tokens | BaseException = error
-        else:
-            result = tokens
-        with self._mutex:
-            self._flights.pop(key, None)
-        if isinstance(result, BaseException):
-            flight.set_exception(result)
-        else:
-            flight.set_result(result)
+    # The transaction; runs in a thread of its own.
 
-    def _renew(self, refused: tuple[str, ...]) -> Tokens:
-        """The transaction; runs in a thread of its own. ``refused`` are access tokens."""
+    def _run_refresh(self, refused: tuple[str, ...]) -> Tokens:
         try:
-            with token_file.locked(self.path, LOCK_LIMIT):
-                return self._renew_alone(refused)
-        except TimeoutError as error:
-            raise ProviderUnavailableError(
-                f"Another process has been renewing the sign-in for {LOCK_LIMIT:g} seconds: try again.",
-                provider=PROVIDER,
-            ) from error
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+            with translated(), self._locked():
+                return self._renewed(refused)
         finally:
             self._paused_until = time.monotonic() + PAUSE
 
-    def _renew_alone(self, refused: tuple[str, ...]) -> Tokens:
-        stored = token_file.load(self.path)
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._store.lock(LOCK_LIMIT))
+            except TimeoutError as error:
+                raise SignInError(Reason.LOCKED, seconds=f"{LOCK_LIMIT:g}") from error
+            yield
+
+    def _renewed(self, refused: tuple[str, ...]) -> Tokens:
+        """Adopt a token that satisfies, else refresh one. Under the lock."""
+        stored = self._store.load()
         for tokens in (self._memory, stored):
-            if tokens is not None and self._is_answer(tokens, refused):
-                return self._follow(tokens) if tokens is stored else tokens
+            if tokens is not None and self._satisfies(tokens, refused):
+                return self._adopt(tokens) if tokens is stored else tokens
         if refused[-2:] == self._renewal:
             raise _signed_out("The backend refuses even the token that was renewed just now.")
-        for tokens in self._spendable(stored):
+        for tokens in self._refreshable(stored):
             try:
-                return self._spend(tokens, stored)
-            except oauth.RefreshRefusedError as refusal:
+                return self._refresh(tokens, stored)
+            except RefreshRefusedError as refusal:
                 self._refused[tokens.refresh_token] = str(refusal)
-                winner = token_file.load(self.path)
-                if winner is not None and not winner.is_same(tokens) and self._is_answer(winner, refused):
-                    return self._follow(winner)
-        self._dead.update(refused)
+                winner = self._store.load()
+                if winner is not None and not winner.is_same(tokens) and self._satisfies(winner, refused):
+                    return self._adopt(winner)
+        self._rejected.update(refused)
         last = stored or self._memory
         reason = self._refused.get(last.refresh_token) if last is not None else None
         raise _signed_out(f"The stored sign-in cannot be renewed: {reason}." if reason else "")
 
-    def _is_answer(self, tokens: Tokens, refused: tuple[str, ...]) -> bool:
-        if refused:
-            return tokens.access_token not in refused and self._lives(tokens)
-        return self._lives(tokens) and not tokens.is_due(self._clock())
-
-    def _follow(self, stored: Tokens) -> Tokens:
+    def _adopt(self, stored: Tokens) -> Tokens:
+        """Use what is stored, in the place of what memory holds."""
         self._memory = None
         return stored
 
-    def _spendable(self, stored: Tokens | None) -> list[Tokens]:
-        """Credentials worth a refresh, memory's first."""
-        both = (self._memory, stored)
-        found = {tokens.refresh_token: tokens for tokens in both if tokens is not None and tokens.can_refresh}
-        return [tokens for token, tokens in found.items() if token not in self._refused]
+    def _refreshable(self, stored: Tokens | None) -> list[Tokens]:
+        """Return the sign-ins that may be refreshed, memory's first."""
+        both = [tokens for tokens in (self._memory, stored) if tokens is not None]
+        by_token = {tokens.refresh_token: tokens for tokens in both if self._can_refresh(tokens)}
+        return list(by_token.values())
 
-    def _spend(self, tokens: Tokens, stored: Tokens | None) -> Tokens:
+    def _refresh(self, tokens: Tokens, stored: Tokens | None) -> Tokens:
+        """Send the refresh token and keep its successor, which is written before it is used."""
+        from . import oauth
+
         if tokens is stored:
-            token_file.rehearse(self.path)
-        reply = asyncio.run(self._ask(tokens.refresh_token))
-        renewed = type(tokens).from_reply(reply, now=self._clock(), previous=tokens)
-        if stored is not None and token_file.stamp(self.path) is None:
-            raise _signed_out("Somebody signed out meanwhile.")
-        if self._is_taken(tokens, stored):
+            self._store.rehearse()
+        reply = asyncio.run(oauth.refresh_alone(self.service.issuer, tokens.refresh_token))
+        renewed = Tokens.from_reply(reply, now=self._clock(), previous=tokens)
+        if stored is not None and self._store.stamp() is None:
+            raise _signed_out("Another process signed out during the renewal.")
+        if self._was_replaced(tokens, stored):
             self._memory = None if tokens is stored else renewed
         else:
             self._memory = None if self._save(renewed) else renewed
         if renewed.access_token == tokens.access_token:
-            raise issuer.unreadable("the renewed tokens")
+            raise SignInError(Reason.UNREADABLE, what="the renewed tokens")
         self._renewal = (tokens.access_token, renewed.access_token)
         return renewed
 
-    def _is_taken(self, tokens: Tokens, stored: Tokens | None) -> bool:
-        """True where the file is another account's, or was written meanwhile by a program without a lock."""
-        found = token_file.load(self.path)
+    def _was_replaced(self, tokens: Tokens, stored: Tokens | None) -> bool:
+        """True if the store is another account's, or was written meanwhile by a program without a lock."""
+        found = self._store.load()
         if found is None:
             return False
         return not found.is_same(stored) or (tokens is not stored and found.account_id != tokens.account_id)
 
     def _save(self, renewed: Tokens) -> bool:
-        """Write a renewed credential; False where that fails.
+        """Write renewed tokens; False if that fails.
 
-        Its predecessor is spent: an error would sign the person out, so memory keeps it then.
+        Their predecessor is spent: an error would sign the person out, so memory keeps them then.
         """
         try:
-            token_file.save(self.path, renewed)
-        except OSError as error:
-            logger.warning("%s It is kept in memory only.", _unwritable(self.path, error))
+            self._store.save(renewed)
+        except StoreError as error:
+            logger.warning("%s The renewed sign-in is kept in memory only.", error)
             return False
         return True
 
-    async def _ask(self, refresh_token: str) -> dict[str, object]:
-        try:
-            async with (
-                asyncio.timeout(REPLY_LIMIT),
-                new_client(connect=CONNECT_LIMIT, silence=REPLY_LIMIT) as client,
-            ):
-                return dict(await oauth.refresh(client, self._auth_url, refresh_token))
-        except TimeoutError as error:
-            raise ProviderUnavailableError(
-                "The issuer did not renew the sign-in in time. It is still there: try again.",
-                provider=PROVIDER,
-            ) from error
+    # Signing in and out; runs in a thread.
 
-    def _write(self, write: Callable[..., None], *what: Tokens) -> None:
-        try:
-            with token_file.locked(self.path, LOCK_LIMIT):
-                write(self.path, *what)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+    def _check_writable(self) -> None:
+        with self._locked():
+            self._store.rehearse()
 
-    def _store(self, tokens: Tokens) -> None:
-        self._write(token_file.save, tokens)
-        self._memory = None
-        self._refused.clear()
-        self._dead.clear()
+    def _replace(self, tokens: Tokens) -> None:
+        with self._locked():
+            self._store.save(tokens)
+            self._memory = None
+            self._refused.clear()
+            self._rejected.clear()
 
     def _delete(self) -> Tokens | None:
-        """Delete the file and return what was in use; waits for a renewal under way, but not for ever."""
+        """Delete what is stored and return what was in use; waits for a renewal, but not for ever."""
         try:
-            with token_file.locked(self.path, LOCK_LIMIT):
+            with self._locked():
                 return self._drop()
-        except TimeoutError:
+        except SignInError:
             return self._drop()
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
 
     def _drop(self) -> Tokens | None:
-        tokens = self._memory or token_file.load(self.path)
+        tokens = self._memory or self._store.load()
         self._memory = None
-        token_file.delete(self.path)
+        self._store.delete()
         return tokens
 
 
-def _signed_out(because: str = "") -> AuthenticationError:
-    return AuthenticationError(
-        f"No valid OAuth tokens: run {LOGIN_COMMAND}. {because}".rstrip(), provider=PROVIDER, status_code=401
-    )
+def _signed_out(because: str = "") -> SignInError:
+    return SignInError(Reason.SIGNED_OUT, because=because and f" {because}")
 
 
-def _unwritable(path: Path, error: OSError) -> ConfigurationError:
-    reason = error.strerror or str(error)
-    if isinstance(error.filename, str) and error.filename.endswith(".lock"):
-        reason = f"{reason} ({error.filename})"
-    return ConfigurationError(
-        f"The token file {path} cannot be written: {reason}. Mend that, or set token_file_path.",
-        provider=PROVIDER,
-    )
-
-
-_shared: dict[tuple[str, str], Credentials] = {}
+_shared: dict[tuple[str, str, str], Credentials] = {}
 _shared_mutex = threading.Lock()
 
 
-def shared_credentials(path: Path, auth_url: str) -> Credentials:
-    """Return the one object of this process for a token file and an issuer."""
-    key = (str(path.absolute()), auth_url)
+def shared_credentials(path: Path, service: Service) -> Credentials:
+    """Return the one object of this process for a token file and an issuer of a service."""
+    store = TokenFile(path, service.claims)
+    key = (store.location, service.name, service.issuer.url)
     with _shared_mutex:
         if key not in _shared:
-            _shared[key] = Credentials(path, auth_url)
+            _shared[key] = Credentials(store, service)
         return _shared[key]

@@ -1,121 +1,93 @@
-"""Talking to the issuer: one way to ask, and one way to read answers of any shape.
-
-Codes and tokens appear in no message.
-"""
+"""Talking to the issuer: one way to ask, and one way to read answers of any shape. No judgement."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from amplifier_core.llm_errors import (
-    AuthenticationError,
-    LLMError,
-    LLMTimeoutError,
-    NetworkError,
-    ProviderUnavailableError,
-    RateLimitError,
-)
 from pydantic_core import from_json
 
-from ..redaction import without_secrets
-from ..settings import PROVIDER
+from ..errors.refusal import Refusal, read_refusal
+from ..errors.transport import Fault, fault_of, transport_failures
+from ..services import ResponseHeaders
+from .failures import Reason, SignInError
 
 if TYPE_CHECKING:
     import httpx
 
-CLIENT_ID = "app_EMoamEEZ73f0CkXaXp7hrann"
-_CHALLENGES = ("just a moment", "attention required")
+# An issuer sends none of a backend's own headers.
+_HEADERS = ResponseHeaders()
+_TIMEOUTS = {
+    Fault.CONNECT_TIMEOUT,
+    Fault.WRITE_TIMEOUT,
+    Fault.POOL_TIMEOUT,
+    Fault.TIMEOUT,
+    Fault.NO_ANSWER,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the issuer said: ``data`` is empty and ``is_json`` false unless it was a JSON object.
+    """What the issuer said: a JSON object, or None if it was anything else, and the answer read as a refusal.
 
-    ``code`` is the error's, in lower case, and empty without one; ``detail`` is fit for a person's eyes.
+    Whether it is one is for the caller to say, by ``is_success`` and the fields it needs.
     """
 
-    status: int
-    data: Mapping[str, Any] = field(repr=False)
-    code: str
-    detail: str
-    is_json: bool
-    is_page: bool
-    is_challenge: bool
-    ray: str
+    data: Mapping[str, Any] | None = field(repr=False)
+    refusal: Refusal
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.refusal.status or 0
 
     @property
     def is_success(self) -> bool:
         """True for a 2xx that can be read."""
-        return 200 <= self.status < 300 and self.is_json
+        return 200 <= self.status < 300 and self.data is not None
 
     def word(self, *names: str) -> str:
-        """Return the first of these fields that holds text."""
-        found = (self.data.get(name) for name in names)
+        """Return the first of these fields that holds text; empty if none does."""
+        found = (self.get(name) for name in names)
         return next((value for value in found if isinstance(value, str) and value), "")
+
+    def get(self, name: str) -> Any:
+        """Return one field of the object; None if it is missing."""
+        return self.data.get(name) if self.data is not None else None
 
 
 async def post(client: httpx.AsyncClient, url: str, **content: Any) -> Answer:
     """Ask the issuer; an answer of any status is returned.
 
-    Raises LLMTimeoutError and NetworkError when there is none.
+    Raises SignInError, NO_ANSWER or UNREACHABLE, when there is none.
     """
-    import httpx
-
     try:
         response = await client.post(url, headers={"Accept": "application/json"}, **content)
-    except httpx.TimeoutException as error:
-        raise LLMTimeoutError(
-            f"No answer from {httpx.URL(url).host} in time: check the network, then try again.",
-            provider=PROVIDER,
-        ) from error
-    except (httpx.HTTPError, OSError) as error:
-        raise NetworkError(
-            f"{httpx.URL(url).host} cannot be reached: check the network, then try again.", provider=PROVIDER
-        ) from error
+    except transport_failures() as error:
+        reason = Reason.NO_ANSWER if fault_of(error).fault in _TIMEOUTS else Reason.UNREACHABLE
+        raise SignInError(reason, host=urlsplit(url).hostname or url) from error
     return _read(response)
 
 
-def fail(answer: Answer, doing: str) -> NoReturn:
-    """Raise the kernel error for an answer that ends a sign-in."""
-    if answer.is_challenge:
-        ray = f" (cf-ray {answer.ray})" if answer.ray else ""
-        raise ProviderUnavailableError(
-            f"Cloudflare blocks the sign-in from this network{ray}: "
-            "try without VPN or proxy, or from another network.",
-            provider=PROVIDER,
-            status_code=answer.status,
-            retryable=False,
-        )
-    if 200 <= answer.status < 300:
-        raise ProviderUnavailableError(
-            f"Signing in failed while {doing}: the answer cannot be read. Try again in a moment.",
-            provider=PROVIDER,
-        )
-    said = f" The server says: {answer.detail}" if answer.detail else ""
-    code = f", {clean(answer.code)}" if answer.code else ""
-    error = AuthenticationError if answer.status < 500 else ProviderUnavailableError
-    if answer.status == 429:
-        error = RateLimitError
-    raise error(
-        f"Signing in failed while {doing} (HTTP {answer.status}{code}).{said}",
-        provider=PROVIDER,
-        status_code=answer.status,
-    )
+def failure(answer: Answer, doing: str) -> SignInError:
+    """Return the failure that an answer means which ends a sign-in, whatever it was asked for."""
+    if answer.refusal.cloudflare:
+        reason = Reason.CHALLENGED
+    elif answer.status == 429:
+        reason = Reason.BUSY
+    elif answer.status >= 500:
+        reason = Reason.SERVER_TROUBLE
+    else:
+        reason = Reason.REFUSED
+    return SignInError(reason, answer.refusal, doing=doing)
 
 
-def unreadable(what: str) -> LLMError:
-    """Return the error for an answer that lacks what was asked for."""
-    return ProviderUnavailableError(
-        f"The issuer's answer with {what} cannot be read: try again in a moment.", provider=PROVIDER
-    )
-
-
-def clean(value: object) -> str:
-    """Reduce a server's text to a printable, secret-free line."""
-    text = "".join(sign if sign.isprintable() else " " for sign in value) if isinstance(value, str) else ""
-    return without_secrets(" ".join(text.split())[:300])
+def unreadable(what: str) -> SignInError:
+    """Return the failure for an answer that lacks what was asked for."""
+    return SignInError(Reason.UNREADABLE, what=what)
 
 
 def _read(response: httpx.Response) -> Answer:
@@ -123,24 +95,9 @@ def _read(response: httpx.Response) -> Answer:
         data = from_json(response.content)
     except ValueError:
         data = None
-    mapping: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
-    error = mapping.get("error")
-    inner = error if isinstance(error, Mapping) else {}
-    code = inner.get("code") or (error if isinstance(error, str) else None) or mapping.get("code")
-    said = (
-        mapping.get("error_description"),
-        inner.get("message"),
-        mapping.get("message"),
-        mapping.get("detail"),
-    )
-    start = "" if data is not None else response.content[:4096].decode("utf-8", "replace").lstrip().lower()
     return Answer(
-        status=response.status_code,
-        data=mapping,
-        code=code.lower() if isinstance(code, str) else "",
-        detail=next((clean(text) for text in said if isinstance(text, str) and text), ""),
-        is_json=isinstance(data, Mapping),
-        is_page=start.startswith("<"),
-        is_challenge="cf-mitigated" in response.headers or any(mark in start for mark in _CHALLENGES),
-        ray=clean(response.headers.get("cf-ray", ""))[:64],
+        data=data if isinstance(data, Mapping) else None,
+        refusal=read_refusal(
+            response.status_code, response.headers, response.content, names=_HEADERS, now=time.time()
+        ),
     )

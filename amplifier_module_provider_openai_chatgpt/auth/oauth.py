@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from amplifier_core.llm_errors import LLMError, ProviderUnavailableError, RateLimitError
-
-from ..settings import PROVIDER
+from ..http import new_client
 from . import issuer
+from .failures import Reason, RefreshRefusedError, SignInError
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from ..services import Issuer, Service
+
+# Seconds.
+_CONNECT_LIMIT = 10.0
+_REFRESH_LIMIT = 30.0
+_REVOKE_LIMIT = 10.0
 # Codes after which a refresh token is dead, and why, as the end of a sentence.
 _DEAD_TOKEN = {
     "refresh_token_expired": "it has expired",
@@ -27,65 +34,84 @@ _DEAD_TOKEN = {
 }
 
 
-class RefreshRefusedError(Exception):
-    """The refresh token will never work again; the text says why, as the end of a sentence."""
-
-
 async def exchange_code(
-    client: httpx.AsyncClient, auth_url: str, code: str, verifier: str, redirect_uri: str
+    client: httpx.AsyncClient, service: Service, code: str, verifier: str, redirect_uri: str
 ) -> Tokens:
-    """Exchange an authorization code for tokens. Raises kernel errors."""
+    """Exchange an authorization code for tokens. Raises SignInError."""
     form = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": redirect_uri,
-        "client_id": issuer.CLIENT_ID,
+        "client_id": service.issuer.client_id,
         "code_verifier": verifier,
     }
-    answer = await issuer.post(client, f"{auth_url}/oauth/token", data=form)
-    if not answer.is_success:
-        issuer.fail(answer, "exchanging the code for tokens")
-    if not all(answer.word(name) for name in ("access_token", "refresh_token")):
+    answer = await issuer.post(client, service.issuer.url + service.issuer.token_path, data=form)
+    if answer.is_success and answer.word("access_token") and answer.word("refresh_token"):
+        return Tokens.from_reply(answer.data or {}, now=datetime.now(UTC), claims=service.claims)
+    if 200 <= answer.status < 300:
         raise issuer.unreadable("the tokens")
-    return Tokens.from_reply(answer.data, now=datetime.now(UTC))
+    raise issuer.failure(answer, "exchanging the code for tokens")
 
 
-async def refresh(client: httpx.AsyncClient, auth_url: str, refresh_token: str) -> Mapping[str, Any]:
+async def refresh(client: httpx.AsyncClient, at: Issuer, refresh_token: str) -> Mapping[str, Any]:
     """Spend a refresh token, which works once; every field of the answer may be missing, but not all.
 
-    Raises RefreshRefusedError when it is dead, and retryable kernel errors for all that passes.
+    Raises RefreshRefusedError when the token is dead, and SignInError for everything transient.
     """
-    fields = {"client_id": issuer.CLIENT_ID, "grant_type": "refresh_token", "refresh_token": refresh_token}
-    answer = await issuer.post(client, f"{auth_url}/oauth/token", json=fields)
+    fields = {"client_id": at.client_id, "grant_type": "refresh_token", "refresh_token": refresh_token}
+    answer = await issuer.post(client, at.url + at.token_path, json=fields)
+    if answer.is_success and answer.word("access_token", "refresh_token"):
+        return answer.data or {}
     if answer.is_success:
-        if not answer.word("access_token", "refresh_token"):
-            raise issuer.unreadable("the renewed tokens")
-        return answer.data
-    if answer.code in _DEAD_TOKEN:
-        raise RefreshRefusedError(_DEAD_TOKEN[answer.code])
-    if answer.status == 401 or (answer.status == 400 and answer.code == "invalid_grant"):
-        raise RefreshRefusedError("it is no longer accepted")
-    error = RateLimitError if answer.status == 429 else ProviderUnavailableError
-    raise error(
-        f"The sign-in could not be renewed just now (HTTP {answer.status} from {auth_url}). "
-        "It is still there: try again in a moment.",
-        provider=PROVIDER,
-        status_code=answer.status,
-        retryable=True,
-    )
+        raise issuer.unreadable("the renewed tokens")
+    if why := _death(answer):
+        raise RefreshRefusedError(why)
+    reason = Reason.RENEWAL_BUSY if answer.status == 429 else Reason.RENEWAL_FAILED
+    raise SignInError(reason, answer.refusal, host=urlsplit(at.url).hostname or at.url)
 
 
-async def revoke(client: httpx.AsyncClient, auth_url: str, tokens: Tokens) -> bool:
-    """Tell the issuer that a credential is no longer used; returns whether it heard, raises no LLMError."""
+def _death(answer: issuer.Answer) -> str:
+    """Say why the refresh token will never work again; empty while it may."""
+    code = answer.refusal.code
+    if code in _DEAD_TOKEN:
+        return _DEAD_TOKEN[code]
+    refused = answer.status == 401 or (answer.status == 400 and code == "invalid_grant")
+    return "it is no longer accepted" if refused else ""
+
+
+async def refresh_alone(at: Issuer, refresh_token: str) -> Mapping[str, Any]:
+    """Do what ``refresh`` does on a connection of its own, in a bounded time."""
+    try:
+        async with asyncio.timeout(_REFRESH_LIMIT), _client(_REFRESH_LIMIT) as client:
+            return await refresh(client, at, refresh_token)
+    except TimeoutError as error:
+        raise SignInError(Reason.RENEWAL_TIMEOUT) from error
+
+
+async def revoke(client: httpx.AsyncClient, at: Issuer, tokens: Tokens) -> bool:
+    """Report to the issuer that a sign-in is no longer used; returns whether it was reached."""
     if tokens.refresh_token:
         fields = {
             "token": tokens.refresh_token,
             "token_type_hint": "refresh_token",
-            "client_id": issuer.CLIENT_ID,
+            "client_id": at.client_id,
         }
     else:
         fields = {"token": tokens.access_token, "token_type_hint": "access_token"}
     try:
-        return 200 <= (await issuer.post(client, f"{auth_url}/oauth/revoke", json=fields)).status < 300
-    except LLMError:
+        return 200 <= (await issuer.post(client, at.url + at.revoke_path, json=fields)).status < 300
+    except SignInError:
         return False
+
+
+async def revoke_alone(at: Issuer, tokens: Tokens) -> bool:
+    """Do what ``revoke`` does on a connection of its own, in a bounded time."""
+    try:
+        async with asyncio.timeout(_REVOKE_LIMIT), _client(_REVOKE_LIMIT) as client:
+            return await revoke(client, at, tokens)
+    except TimeoutError:
+        return False
+
+
+def _client(limit: float) -> httpx.AsyncClient:
+    return new_client(connect=min(limit, _CONNECT_LIMIT), silence=limit)

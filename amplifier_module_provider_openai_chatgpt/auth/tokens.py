@@ -1,4 +1,4 @@
-"""Tokens of one sign-in: what they say about the person, and how long they hold. No I/O.
+"""The tokens of one sign-in: what they say about the person, and how long they are valid. No I/O.
 
 The shape of ``to_dict`` is the token file's and public: hosts look for its flat keys.
 """
@@ -9,22 +9,29 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json
 
-AUTH_CLAIM = "https://api.openai.com/auth"
-PROFILE_CLAIM = "https://api.openai.com/profile"
-EARLY = timedelta(minutes=5)
+from ..services import CHATGPT_CODEX, Claims
+
+# How long before its expiry a token is renewed.
+RENEW_BEFORE = timedelta(minutes=5)
 _DEFAULT_LIFETIME = timedelta(hours=1)
 _GRAPHIC = re.compile(r"[!-~]+")
+_WORDS = ("auth_mode", "access_token", "refresh_token", "id_token", "account_id", "plan_type")
+_KEYS = {*_WORDS, "expires_at"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One credential. Its repr holds no secret; ``extra`` keeps keys of the file we do not know."""
+    """One sign-in. Its repr holds no secret.
+
+    ``extra`` keeps keys of the token file that we do not know; ``claims`` names what the service puts
+    into its tokens.
+    """
 
     access_token: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
@@ -34,45 +41,58 @@ class Tokens:
     expires_at: datetime | None = None
     auth_mode: str = "oauth"
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    claims: Claims = field(default=CHATGPT_CODEX.claims, repr=False, compare=False)
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Tokens:
-        """Read the shape of the token file; what is missing, of a wrong type or no token counts as empty.
+    def from_dict(cls, stored: Mapping[str, Any], claims: Claims = CHATGPT_CODEX.claims) -> Tokens:
+        """Read the shape of the token file; what is missing, of a wrong type or not a token is empty.
 
-        The access token's own ``exp`` is the expiry, else the stored one; a time without offset is UTC.
+        The expiry is the access token's own ``exp``, else the stored one; a time without offset is UTC.
         """
         words = {name: _word(stored.get(name)) for name in _WORDS}
-        claims, older = decode(words["id_token"]), decode(words["access_token"])
+        identity, access = decode(words["id_token"]), decode(words["access_token"])
         return cls(
             **{
                 **words,
-                "account_id": account_of(claims, older, words["account_id"]),
-                "plan_type": words["plan_type"] or _plan_of(claims) or _plan_of(older),
+                "account_id": _account_of(claims, identity, access, words["account_id"]),
+                "plan_type": words["plan_type"] or _plan_of(claims, identity) or _plan_of(claims, access),
                 "auth_mode": words["auth_mode"] or "oauth",
             },
-            expires_at=_expiry_of(older) or _time(stored.get("expires_at")),
+            expires_at=_expiry_of(access) or _time(stored.get("expires_at")),
             extra={key: value for key, value in stored.items() if key not in _KEYS},
+            claims=claims,
         )
 
     @classmethod
-    def from_reply(cls, reply: Mapping[str, Any], *, now: datetime, previous: Tokens | None = None) -> Tokens:
-        """Merge an answer of the token endpoint over what was stored: each of its fields may be missing."""
-        old = previous or cls()
-        access, identity = _word(reply.get("access_token")), _word(reply.get("id_token"))
-        fresh, claims = decode(access), decode(identity)
-        known = "" if _profiled(claims) else old.account_id
+    def from_reply(
+        cls,
+        reply: Mapping[str, Any],
+        *,
+        now: datetime,
+        previous: Tokens | None = None,
+        claims: Claims = CHATGPT_CODEX.claims,
+    ) -> Tokens:
+        """Merge an answer of the token endpoint over ``previous``: each field of it may be missing.
+
+        ``claims`` counts only without ``previous``.
+        """
+        old = previous or cls(claims=claims)
+        token, id_token = _word(reply.get("access_token")), _word(reply.get("id_token"))
+        access, identity = decode(token), decode(id_token)
+        known = "" if _profiled(old.claims, identity) else old.account_id
         expires_at = (
-            _expiry_of(fresh) or _time(reply.get("expires_at")) or now + _lifetime(reply.get("expires_in"))
+            _expiry_of(access) or _time(reply.get("expires_at")) or now + _lifetime(reply.get("expires_in"))
         )
         return cls(
-            access_token=access or old.access_token,
+            access_token=token or old.access_token,
             refresh_token=_word(reply.get("refresh_token")) or old.refresh_token,
-            id_token=identity or old.id_token,
-            account_id=account_of(claims, fresh if claims or not known else {}, known),
-            plan_type=_plan_of(claims) or old.plan_type or _plan_of(fresh),
-            expires_at=expires_at if access else old.expires_at,
+            id_token=id_token or old.id_token,
+            account_id=_account_of(old.claims, identity, access if identity or not known else {}, known),
+            plan_type=_plan_of(old.claims, identity) or old.plan_type or _plan_of(old.claims, access),
+            expires_at=expires_at if token else old.expires_at,
             auth_mode=old.auth_mode,
             extra=old.extra,
+            claims=old.claims,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,17 +103,15 @@ class Tokens:
 
     @property
     def email(self) -> str:
-        """Address of the account, for display."""
-        claims = decode(self.id_token) or decode(self.access_token)
-        profile = claims.get(PROFILE_CLAIM)
-        nested = profile.get("email") if isinstance(profile, Mapping) else None
-        return _text(claims.get("email")) or _text(nested)
+        """Address of the account, for display; empty if unknown."""
+        found = decode(self.id_token) or decode(self.access_token)
+        return _text(found.get("email")) or _text(_object(found, self.claims.profile).get("email"))
 
     @property
     def is_fedramp(self) -> bool:
         """True for accounts whose requests need a header of their own."""
-        claims = (decode(self.id_token), decode(self.access_token))
-        return any(_auth_of(claim).get("chatgpt_account_is_fedramp") is True for claim in claims)
+        both = (decode(self.id_token), decode(self.access_token))
+        return any(_object(found, self.claims.auth).get(self.claims.fedramp) is True for found in both)
 
     @property
     def can_refresh(self) -> bool:
@@ -101,15 +119,15 @@ class Tokens:
         return bool(self.refresh_token)
 
     def is_valid(self, now: datetime) -> bool:
-        """True with an access token that has not expired; an unknown expiry is none."""
+        """True with an access token that has not expired; one of unknown expiry is not valid."""
         return bool(self.access_token) and self.expires_at is not None and self.expires_at > now
 
     def is_due(self, now: datetime) -> bool:
-        """True once the token is to be renewed: five minutes before it expires."""
-        return not self.is_valid(now + EARLY)
+        """True once the access token should be renewed: ``RENEW_BEFORE`` its expiry, and after it."""
+        return not self.is_valid(now + RENEW_BEFORE)
 
     def is_same(self, other: Tokens | None) -> bool:
-        """True for the very same credential."""
+        """True if both tokens are equal, whatever else was stored with them."""
         return other is not None and (self.access_token, self.refresh_token) == (
             other.access_token,
             other.refresh_token,
@@ -122,51 +140,51 @@ def decode(token: str) -> Mapping[str, Any]:
     if len(parts) != 3 or not all(parts):
         return {}
     try:
-        claims = from_json(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        found = from_json(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except (ValueError, binascii.Error):
         return {}
-    return claims if isinstance(claims, Mapping) else {}
+    return found if isinstance(found, Mapping) else {}
 
 
-def account_of(identity: Mapping[str, Any], access: Mapping[str, Any], stored: str = "") -> str:
-    """Find the ChatGPT account: the auth claim of id then access token, what is stored, the older places."""
+def _account_of(claims: Claims, identity: Mapping[str, Any], access: Mapping[str, Any], stored: str) -> str:
+    """Find the account: the auth claim of id then access token, what is stored, the older places."""
     return (
-        _claimed(identity)
-        or _claimed(access)
+        _claimed(claims, identity)
+        or _claimed(claims, access)
         or stored
-        or _profiled(identity)
-        or _profiled(access)
+        or _profiled(claims, identity)
+        or _profiled(claims, access)
         or _word(identity.get("sub"))
         or _word(access.get("sub"))
     )
 
 
-def _profiled(claims: Mapping[str, Any]) -> str:
-    profile = claims.get(PROFILE_CLAIM)
-    return _word(profile.get("account_id")) if isinstance(profile, Mapping) else ""
+def _claimed(claims: Claims, found: Mapping[str, Any]) -> str:
+    """The account as today's tokens name it."""
+    return _word(_object(found, claims.auth).get(claims.account))
 
 
-def _claimed(claims: Mapping[str, Any]) -> str:
-    """The account as today's tokens name it; it counts before what older versions stored."""
-    return _word(_auth_of(claims).get("chatgpt_account_id"))
+def _profiled(claims: Claims, found: Mapping[str, Any]) -> str:
+    """The account as older tokens named it."""
+    return _word(_object(found, claims.profile).get("account_id"))
 
 
-def _auth_of(claims: Mapping[str, Any]) -> Mapping[str, Any]:
-    auth = claims.get(AUTH_CLAIM)
-    return auth if isinstance(auth, Mapping) else {}
+def _plan_of(claims: Claims, found: Mapping[str, Any]) -> str:
+    return _word(_object(found, claims.auth).get(claims.plan))
 
 
-def _plan_of(claims: Mapping[str, Any]) -> str:
-    return _word(_auth_of(claims).get("chatgpt_plan_type"))
+def _object(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = found.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
-def _expiry_of(claims: Mapping[str, Any]) -> datetime | None:
-    seconds = claims.get("exp")
+def _expiry_of(found: Mapping[str, Any]) -> datetime | None:
+    seconds = found.get("exp")
     return _time(seconds) if isinstance(seconds, int | float) else None
 
 
 def _lifetime(seconds: object) -> timedelta:
-    """Read ``expires_in``; an hour where it is missing or no sound number."""
+    """Read ``expires_in``; an hour where it is missing or not a sensible number."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e9:
         return _DEFAULT_LIFETIME
     return timedelta(seconds=seconds)
@@ -186,13 +204,9 @@ def _time(value: object) -> datetime | None:
 
 
 def _word(value: object) -> str:
-    """Read a token or an id; what no header could carry is none."""
+    """Read a token or an id; empty for what no header could carry."""
     return value if isinstance(value, str) and _GRAPHIC.fullmatch(value) else ""
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-_WORDS = ("auth_mode", "access_token", "refresh_token", "id_token", "account_id", "plan_type")
-_KEYS = {item.name for item in fields(Tokens)} - {"extra"}

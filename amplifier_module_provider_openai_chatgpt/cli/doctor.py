@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, Message
 
-from ..auth import token_file
+from ..auth.token_file import TokenFile
 from ..errors.kernel import ErrorContext, kernel_error
 from ..errors.refusal import Refusal
 from ..errors.transport import as_faults
@@ -138,7 +138,7 @@ async def _settings(visit: Visit) -> str:
 async def _file(visit: Visit) -> str:
     path = visit.provider.settings.token_file_path
     try:
-        token_file.inspect(path)
+        TokenFile(path).inspect()
     except FileNotFoundError:
         raise TroubleError(f"{path} is not there: nobody has signed in", SIGN_IN) from None
     except (OSError, ValueError) as error:
@@ -151,7 +151,7 @@ async def _file(visit: Visit) -> str:
 
 async def _mode(visit: Visit) -> str:
     """Reading the file makes it private, but somebody may have read it before."""
-    mode = token_file.inspect(visit.provider.settings.token_file_path)
+    mode = TokenFile(visit.provider.settings.token_file_path).inspect()
     if os.name == "posix" and mode & 0o077:
         raise TroubleError(
             f"others on this machine could read the token file (mode {mode:04o}); it is made private now",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from .. import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,18 +37,5 @@ def install(target: Path, may_replace: Callable[[Path], bool]) -> Outcome:
         return "unchanged"
     if there is not None and not may_replace(target):
         return "kept"
-    _write(target.resolve(), content)
+    files.replace(target.resolve(), content, mode=0o644)
     return "installed" if there is None else "replaced"
-
-
-def _write(target: Path, content: bytes) -> None:
-    """Replace a file in one step."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=target.name, dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -9,10 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from ..auth.browser import sign_in_by_browser
-from ..auth.device import sign_in_by_device_code
-from ..http import new_client
-from ..provider import LOGIN_SILENCE
+from ..auth.sign_in import with_browser, with_device_code
 from .terminal import printable
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ _TEXT_BROWSERS = frozenset({"www-browser", "links", "elinks", "lynx", "w3m"})
 
 async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
     """Sign in by device code; at a terminal the time that is left counts down."""
-    settings = provider.settings
     countdown: list[asyncio.Task[None]] = []
 
     def prompt(device: DeviceCode) -> None:
@@ -37,32 +33,30 @@ async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
         if notes.is_terminal:
             countdown.append(asyncio.create_task(_count_down(notes, device.lifetime)))
 
-    await provider.credentials.make_room()
     try:
-        async with new_client(connect=settings.connect_timeout, silence=LOGIN_SILENCE) as client:
-            tokens = await sign_in_by_device_code(client, settings.auth_url, prompt)
+        tokens = await with_device_code(
+            provider.credentials, prompt, connect_timeout=provider.settings.connect_timeout
+        )
     finally:
         for task in countdown:
             task.cancel()
         await asyncio.gather(*countdown, return_exceptions=True)
-    await _keep(provider, tokens, notes)
+    _confirm(provider, tokens, notes)
 
 
 async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
     """Sign in through a browser; where none reaches this machine, the redirect address can be pasted."""
     settings = provider.settings
-    await provider.credentials.make_room()
     with _unseen():
-        async with new_client(connect=settings.connect_timeout, silence=LOGIN_SILENCE) as client:
-            tokens = await sign_in_by_browser(
-                client,
-                settings.auth_url,
-                settings.originator,
-                open_url=_open_window,
-                show=lambda text: notes.print(text, markup=False, highlight=False, soft_wrap=True),
-                read_line=_read_line if _can_paste() else None,
-            )
-    await _keep(provider, tokens, notes)
+        tokens = await with_browser(
+            provider.credentials,
+            settings.originator,
+            open_url=_open_window,
+            show=lambda text: notes.print(text, markup=False, highlight=False, soft_wrap=True),
+            read_line=_read_line if _can_paste() else None,
+            connect_timeout=settings.connect_timeout,
+        )
+    _confirm(provider, tokens, notes)
 
 
 def _open_window(url: str) -> None:
@@ -78,13 +72,12 @@ async def sign_out(provider: ChatGPTProvider) -> str:
     """Forget the sign-in here and revoke it at the issuer as far as it can be reached; tells how it went."""
     if provider.credentials.peek() is None:
         return "Nobody was signed in."
-    if await provider.credentials.forget():
+    if await provider.credentials.sign_out():
         return "Signed out."
     return "Signed out here. OpenAI could not be told; the token expires by itself."
 
 
-async def _keep(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:
-    await provider.credentials.adopt(tokens)
+def _confirm(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:
     who = f" as {printable(tokens.email)}" if tokens.email else ""
     notes.print(f"Signed in{who}.", markup=False, soft_wrap=True)
     path = provider.settings.token_file_path

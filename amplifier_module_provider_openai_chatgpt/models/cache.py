@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic_core import from_json, to_json
 
+from .. import files
 from .model import BUILT_IN, Model, parse_models, to_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from amplifier_core.llm_errors import LLMError
 
@@ -94,15 +93,7 @@ def store(path: Path, listing: CachedCatalogue) -> None:
         "models": [to_entry(model) for model in listing.models],
     }
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # mkstemp creates the file with mode 0600.
-        descriptor, name = tempfile.mkstemp(prefix=path.stem, suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(to_json(document))
-            Path(name).replace(path)
-        finally:
-            remove(Path(name))
+        files.replace(path, to_json(document))
     except OSError as error:
         logger.debug("The list of models cannot be stored: %s", error)
 

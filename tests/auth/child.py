@@ -1,11 +1,11 @@
 """A process that uses a sign-in, or forks others that do: ``child.py AUTH_URL BASE_URL [FILE]``.
 
-With a file it gets one token from it. Without one it takes orders, one a line, and answers each in one
-line: ``eight FILE`` forks eight processes, of which each makes eight calls at once; ``kill SECONDS FILE``
-forks one that gets a token and kills it after that time; ``MOMENT FILE`` forks one that kills itself when
-Python tells of this event for the first time: ``socket.connect`` to the issuer, ``open`` of the new
-file when all of it is to be written, ``os.rename``; at the moment ``done`` it has its token. Forking saves
-the imports, which take far longer than what is tried here.
+With a file it gets one token from it. Without one it reads orders, one a line, and answers each with one
+line: ``eight FILE`` forks eight processes, each of which makes eight calls in parallel; ``kill SECONDS FILE``
+forks one that gets a token and kills it after that time; ``MOMENT FILE`` forks one that kills itself at the
+first audit event of this name: ``socket.connect`` to the issuer, ``open`` of the new file when the renewed
+tokens are about to be written, ``os.rename``; at the moment ``done`` it has its token. Forking saves the
+imports, which take far longer than what is tested here.
 """
 
 import asyncio
@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 
 from amplifier_module_provider_openai_chatgpt.auth.credentials import shared_credentials
 from amplifier_module_provider_openai_chatgpt.http import new_client
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 
 
 async def token(path, auth_url):
-    return await shared_credentials(Path(path), auth_url).current()
+    return await shared_credentials(Path(path), CHATGPT_CODEX.at(auth_url, auth_url)).current()
 
 
 async def call(path, auth_url, base_url):
@@ -39,20 +40,20 @@ async def eight_calls(*where):
 
 
 async def warm_up(auth_url):
-    """Import all that a first request and a first lock import."""
+    """Import everything that a first request and a first lock import."""
     async with new_client(connect=10, silence=30) as client:
         await client.get(f"{auth_url}/codex/device")
     import_module("filelock")
 
 
 def fork(work):
-    """Do something in a process of its own; returns its id."""
+    """Do something in a process of its own; returns the id of the process."""
     child = os.fork()
     if child:
         return child
     try:
         work()
-    except BaseException:  # noqa: BLE001 - nothing of it may go on in the parent's place
+    except BaseException:  # noqa: BLE001 - it must not continue as a copy of the parent
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
@@ -63,7 +64,7 @@ def ending(child):
 
 
 def eight_processes(*where):
-    """Let eight processes begin at the same moment; returns their status codes."""
+    """Let eight processes start at the same moment; returns their status codes."""
     gate, opener = os.pipe()
     results, report = os.pipe()
 
@@ -91,7 +92,7 @@ def kill_later(seconds, path, auth_url):
 
 
 def die_at(moment, path, auth_url):
-    """Get a token, and kill this process where Python itself tells of the event."""
+    """Get a token, and kill this process at an audit event of Python."""
     port, opened = urlsplit(auth_url).port, iter((False, True))
     is_it = {
         "socket.connect": lambda _, address: address[1] == port,

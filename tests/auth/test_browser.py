@@ -1,4 +1,4 @@
-"""Signing in through a browser, at the simulator: callback, paste, ports, and all that can go wrong."""
+"""Signing in through a browser, at the simulator: callback, paste, ports, everything that can fail."""
 
 import asyncio
 import base64
@@ -12,10 +12,12 @@ import pytest
 from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, ProviderUnavailableError
 
 from amplifier_module_provider_openai_chatgpt.auth.browser import Attempt, sign_in_by_browser
-from amplifier_module_provider_openai_chatgpt.auth.callback import PORTS
 from amplifier_module_provider_openai_chatgpt.http import new_client
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.browser import Page, browse, callback_ports
+
+PORTS = CHATGPT_CODEX.issuer.redirect_ports
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +40,8 @@ def taken(port):
 class Person:
     """Signs in with ``browse`` as the browser, and notes what is shown."""
 
-    def __init__(self, sim, client):
-        self.sim, self.client = sim, client
+    def __init__(self, service, client):
+        self.service, self.client = service, client
         self.shown: list[str] = []
         self.naps: list[float] = []
         self.url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -54,7 +56,7 @@ class Person:
 
         return await sign_in_by_browser(
             self.client,
-            self.sim.auth_url,
+            self.service,
             "amplifier",
             open_url=open_url,
             show=self.shown.append,
@@ -76,9 +78,9 @@ class Person:
 
 
 @pytest.fixture
-async def person(sim):
+async def person(service):
     async with new_client(connect=5, silence=5) as client:
-        yield Person(sim, client)
+        yield Person(service, client)
 
 
 class Browser:
@@ -103,7 +105,7 @@ async def running(coroutine):
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_browser_on_this_machine_signs_in_and_is_told_so(sim, person):
+async def test_a_browser_on_this_machine_signs_in_and_shows_it(sim, person):
     browser = Browser()
     tokens = await person.sign_in(browser)
     assert tokens.access_token in sim.secrets
@@ -115,7 +117,7 @@ async def test_a_browser_on_this_machine_signs_in_and_is_told_so(sim, person):
     assert urlsplit(page.url).port == PORTS[0]
 
 
-async def test_the_authorize_address_has_every_field_in_order(sim, person):
+async def test_the_authorize_url_has_every_parameter_in_order(sim, person):
     async with running(person.sign_in()):
         url = urlsplit(await person.url)
     fields = parse_qs(url.query)
@@ -149,7 +151,7 @@ def test_every_attempt_has_secrets_of_its_own_that_no_repr_shows():
     assert first.state not in repr(first)
 
 
-async def test_a_wrong_state_is_turned_away_and_the_right_one_still_works(sim, person):
+async def test_a_wrong_state_is_rejected_and_the_right_one_still_works(sim, person):
     async with running(person.sign_in()) as task:
         for state in ("wrong", ""):
             page = await person.visit(state=state, code="ac_stolen")
@@ -165,15 +167,15 @@ async def test_a_wrong_state_is_turned_away_and_the_right_one_still_works(sim, p
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"error": "access_denied"}, "Sign-in failed: access_denied"),
-        ({"error": "access_denied", "error_description": "No <b>way</b>"}, "Sign-in failed: No <b>way</b>"),
+        ({"error": "access_denied"}, "failed in the browser: access_denied"),
+        ({"error": "access_denied", "error_description": "No <b>way</b>"}, "failed in the browser: No way"),
         (
             {"error": "access_denied", "error_description": "x missing_codex_entitlement"},
             "Codex is not enabled for your workspace",
         ),
-        ({"error": "server_error", "code": "ac_1"}, "Sign-in failed: server_error"),
-        ({}, "authorization code is missing"),
-        ({"code": ""}, "authorization code is missing"),
+        ({"error": "server_error", "code": "ac_1"}, "failed in the browser: server_error"),
+        ({}, "brought no authorization code"),
+        ({"code": ""}, "brought no authorization code"),
     ],
 )
 async def test_an_error_is_shown_on_the_page_and_raised(sim, person, fields, text):
@@ -206,7 +208,7 @@ async def test_other_addresses_are_not_found_and_cancel_ends_the_sign_in(person)
             await task
 
 
-async def test_garbage_and_silent_visitors_harm_nobody(sim, person):
+async def test_garbage_and_silent_connections_do_no_harm(sim, person):
     async with running(person.sign_in()) as task:
         await person.url
         silent = socket.create_connection(("127.0.0.1", 1455))
@@ -225,8 +227,8 @@ async def test_garbage_and_silent_visitors_harm_nobody(sim, person):
         silent.close()
 
 
-async def test_another_sign_in_that_holds_the_port_is_asked_to_end(sim, person):
-    other = Person(sim, person.client)
+async def test_another_sign_in_on_the_port_is_cancelled(sim, person):
+    other = Person(person.service, person.client)
     async with running(other.sign_in()) as task:
         await other.url
         assert (await person.sign_in(Browser())).access_token in sim.secrets
@@ -236,7 +238,7 @@ async def test_another_sign_in_that_holds_the_port_is_asked_to_end(sim, person):
 
 
 @pytest.mark.long
-async def test_a_port_that_stays_taken_is_given_up_for_the_second(sim, person):
+async def test_the_second_port_is_used_when_the_first_stays_in_use(sim, person):
     with taken(PORTS[0]) as listener:
         tokens = await person.sign_in(Browser())
         listener.settimeout(1)
@@ -248,7 +250,7 @@ async def test_a_port_that_stays_taken_is_given_up_for_the_second(sim, person):
     assert person.naps == [0.2] * 10
 
 
-async def test_with_both_ports_taken_the_device_code_is_recommended(person):
+async def test_with_both_ports_in_use_the_error_recommends_the_device_code(person):
     with taken(PORTS[0]), taken(PORTS[1]), pytest.raises(ConfigurationError, match="1455 and 1457"):
         await person.sign_in()
 
@@ -267,14 +269,14 @@ async def test_a_pasted_address_signs_in_where_no_browser_reaches_this_machine(s
     assert ["does not belong" in text for text in person.shown[1:]] == [True, True]
 
 
-async def test_the_end_of_input_leaves_the_callback_waiting(sim, person):
+async def test_the_callback_still_works_after_the_end_of_input(sim, person):
     async def no_more():
         return ""
 
     assert (await person.sign_in(Browser(), read_line=no_more)).access_token in sim.secrets
 
 
-async def test_a_browser_that_cannot_be_opened_is_no_error(sim, person):
+async def test_a_browser_that_cannot_be_opened_is_not_an_error(sim, person):
     def broken(url):
         raise OSError("no display")
 
@@ -283,7 +285,7 @@ async def test_a_browser_that_cannot_be_opened_is_no_error(sim, person):
         assert (await task).access_token in sim.secrets
 
 
-async def test_cancelling_closes_the_port_at_once_and_stops_reading(person):
+async def test_cancelling_closes_the_port_immediately_and_stops_reading(person):
     stopped = asyncio.Event()
 
     async def read_line():
@@ -302,7 +304,7 @@ async def test_cancelling_closes_the_port_at_once_and_stops_reading(person):
     taken(PORTS[0]).close()
 
 
-async def test_cancelling_in_the_exchange_tells_the_browser(sim, person):
+async def test_cancelling_during_the_exchange_is_shown_in_the_browser(sim, person):
     sim.misbehave("/oauth/token", Fault(stall_before_headers=True))
     browser = Browser()
     async with running(person.sign_in(browser)) as task:

@@ -1,4 +1,4 @@
-"""Staying signed in, at the simulator: four steps, one refresh, rescues, sign-out, loops and threads."""
+"""Staying signed in, at the simulator: which token is used, one refresh, 401s, sign-out, loops, threads."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ from amplifier_core.llm_errors import (
     RateLimitError,
 )
 
-from amplifier_module_provider_openai_chatgpt.auth import token_file
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials, shared_credentials
+from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
@@ -38,25 +38,20 @@ TROUBLE = {
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "tokens.json"
-
-
-@pytest.fixture
-def signed_in(sim, path):
-    """Sign in at the simulator with so many seconds left; returns what the file now holds."""
+def signed_in(sim, store):
+    """Sign in at the simulator with so many seconds left; returns what is now in the file."""
 
     def run(expires_in, **options):
         tokens = Tokens.from_dict(sim.sign_in(expires_in=expires_in, **options))
-        token_file.save(path, tokens)
+        store.save(tokens)
         return tokens
 
     return run
 
 
 @pytest.fixture
-def credentials(sim, path):
-    return Credentials(path, sim.auth_url)
+def credentials(store, service):
+    return Credentials(store, service)
 
 
 def refreshes(sim):
@@ -70,74 +65,74 @@ async def test_a_fresh_token_needs_no_request(sim, credentials, signed_in):
 
 
 async def test_five_minutes_before_it_expires_a_token_is_renewed_and_stored_first(
-    sim, path, credentials, signed_in
+    sim, credentials, signed_in, store
 ):
     old = signed_in(DUE)
     new = await credentials.current()
     assert new.access_token != old.access_token
     assert new.refresh_token != old.refresh_token
-    assert token_file.load(path) == new
+    assert store.load() == new
     assert await credentials.current() == new
     assert refreshes(sim) == 1
 
 
-async def test_keys_that_others_put_into_the_file_survive_a_refresh(path, credentials, signed_in):
+async def test_keys_added_by_other_programs_survive_a_refresh(path, credentials, signed_in):
     stored = signed_in(EXPIRED).to_dict() | {"note": {"theirs": True}}
     path.write_text(json.dumps(stored))
     await credentials.current()
     assert json.loads(path.read_text())["note"] == {"theirs": True}
 
 
-async def test_memory_counts_before_disk_and_disk_before_a_refresh(sim, path, signed_in):
+async def test_memory_takes_precedence_over_disk_and_disk_over_a_refresh(sim, signed_in, store, service):
     given = Tokens.from_dict(sim.sign_in(expires_in=FRESH))
     stored = signed_in(FRESH)
-    assert await Credentials(path, sim.auth_url, tokens=given).current() == given
+    assert await Credentials(store, service, tokens=given).current() == given
     expired = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
-    assert await Credentials(path, sim.auth_url, tokens=expired).current() == stored
+    assert await Credentials(store, service, tokens=expired).current() == stored
     assert not sim.requests
 
 
-async def test_memorys_refresh_token_is_tried_first_and_then_the_disks(sim, path, signed_in):
+async def test_memorys_refresh_token_is_tried_first_and_then_the_disks(sim, signed_in, store, service):
     given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
     stored = signed_in(EXPIRED)
     sim.accounts.revoke(given.refresh_token)
-    await Credentials(path, sim.auth_url, tokens=given).current()
+    await Credentials(store, service, tokens=given).current()
     tried = [request.json["refresh_token"] for request in sim.requests_to(TOKEN)]
     assert tried == [given.refresh_token, stored.refresh_token]
 
 
-async def test_what_was_given_is_renewed_and_stored_where_there_is_no_file(sim, path):
+async def test_given_tokens_are_renewed_and_stored_if_there_is_no_file(sim, store, service):
     given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
-    credentials = Credentials(path, sim.auth_url, tokens=given)
+    credentials = Credentials(store, service, tokens=given)
     assert credentials.status() == "authenticated"
-    assert await credentials.current() == token_file.load(path)
+    assert await credentials.current() == store.load()
 
 
-async def test_another_accounts_file_is_never_overwritten(sim, path, signed_in):
+async def test_another_accounts_file_is_never_overwritten(sim, signed_in, store, service):
     given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
     theirs = signed_in(EXPIRED, account_id=OTHER)
-    credentials = Credentials(path, sim.auth_url, tokens=given)
+    credentials = Credentials(store, service, tokens=given)
     assert (await credentials.current()).account_id == given.account_id
-    assert token_file.load(path) == theirs
+    assert store.load() == theirs
 
 
-async def test_an_account_switch_by_another_process_is_followed_at_once(sim, credentials, signed_in):
+async def test_an_account_switch_by_another_process_is_used_immediately(sim, credentials, signed_in):
     for account_id in (None, OTHER):
         stored = signed_in(FRESH, account_id=account_id)
         assert await credentials.current() == stored
     assert not sim.requests
 
 
-async def test_an_account_that_is_named_better_by_a_refresh_is_still_stored(path, credentials, signed_in):
+async def test_a_refresh_that_names_the_account_differently_is_stored(path, credentials, signed_in, store):
     stored = signed_in(EXPIRED).to_dict() | {"account_id": "user-old", "id_token": "", "access_token": "old"}
     path.write_text(json.dumps(stored))
     renewed = await credentials.current()
     assert renewed.account_id != "user-old"
-    assert token_file.load(path) == renewed
+    assert store.load() == renewed
 
 
 @pytest.mark.parametrize("row", TROUBLE)
-async def test_trouble_at_the_issuer_signs_nobody_out(sim, path, credentials, signed_in, row):
+async def test_trouble_at_the_issuer_does_not_sign_out(sim, credentials, signed_in, row, store):
     old = signed_in(DUE)
     sim.misbehave(TOKEN, TROUBLE[row], times=None)
     assert await credentials.current() == old
@@ -145,11 +140,11 @@ async def test_trouble_at_the_issuer_signs_nobody_out(sim, path, credentials, si
     tried = refreshes(sim)
     assert await credentials.current() == old
     assert refreshes(sim) == tried == 1
-    assert token_file.load(path) == old
+    assert store.load() == old
 
 
 @pytest.mark.parametrize("row", TROUBLE)
-async def test_trouble_after_the_expiry_is_an_error_to_try_again(sim, credentials, signed_in, row):
+async def test_trouble_after_the_expiry_is_a_retryable_error(sim, credentials, signed_in, row):
     signed_in(EXPIRED)
     sim.misbehave(TOKEN, TROUBLE[row])
     with pytest.raises(LLMError) as raised:
@@ -161,14 +156,16 @@ async def test_trouble_after_the_expiry_is_an_error_to_try_again(sim, credential
     assert (await credentials.current()).access_token in sim.secrets
 
 
-async def test_a_429_is_told_as_one(sim, credentials, signed_in):
+async def test_a_429_of_the_issuer_is_a_rate_limit_error(sim, credentials, signed_in):
     signed_in(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=429))
     with pytest.raises(RateLimitError):
         await credentials.current()
 
 
-async def test_a_refusal_is_remembered_until_the_file_changes(sim, path, credentials, signed_in):
+async def test_a_refused_refresh_token_is_not_sent_again_until_the_file_changes(
+    sim, path, credentials, signed_in
+):
     signed_in(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=401, body={"error": {"code": "refresh_token_expired"}}))
     for _ in range(3):
@@ -183,7 +180,9 @@ async def test_a_refusal_is_remembered_until_the_file_changes(sim, path, credent
     assert refreshes(sim) == 2
 
 
-async def test_a_refused_refresh_leaves_the_token_in_use_while_it_lives(sim, credentials, signed_in, caplog):
+async def test_after_a_refused_refresh_the_token_is_used_until_it_expires(
+    sim, credentials, signed_in, caplog
+):
     old = signed_in(DUE)
     sim.accounts.revoke(old.refresh_token)
     for _ in range(3):
@@ -193,7 +192,7 @@ async def test_a_refused_refresh_leaves_the_token_in_use_while_it_lives(sim, cre
 
 
 @pytest.mark.parametrize("after_a_401", [False, True])
-async def test_refresh_token_reused_means_nothing_when_another_program_has_stored_the_successor(
+async def test_refresh_token_reused_is_ignored_when_another_program_has_stored_the_successor(
     sim, credentials, signed_in, caplog, after_a_401
 ):
     old = signed_in(FRESH if after_a_401 else EXPIRED)
@@ -207,25 +206,27 @@ async def test_refresh_token_reused_means_nothing_when_another_program_has_store
     assert not caplog.records
 
 
-async def test_a_new_refresh_token_that_comes_alone_is_kept(sim, path, credentials, signed_in):
+async def test_a_new_refresh_token_without_an_access_token_is_kept(sim, credentials, signed_in, store):
     old = signed_in(EXPIRED)
     successor = sim.sign_in()["refresh_token"]
     sim.misbehave(TOKEN, Fault(status=200, body={"refresh_token": successor}))
     with pytest.raises(ProviderUnavailableError):
         await credentials.current()
-    stored = token_file.load(path)
+    stored = store.load()
     assert stored is not None
     assert (stored.access_token, stored.refresh_token) == (old.access_token, successor)
     await credentials.current()
     assert [request.json["refresh_token"] for request in sim.requests_to(TOKEN)][-1] == successor
 
 
-async def test_a_token_without_a_refresh_token_is_used_to_its_end_and_nothing_is_sent(sim, path):
+async def test_without_a_refresh_token_the_token_is_used_until_it_expires_and_nothing_is_sent(
+    sim, store, service
+):
     now = datetime.now(UTC)
     lone = Tokens(access_token="opaque", expires_at=now + timedelta(seconds=60))
-    token_file.save(path, lone)
+    store.save(lone)
     time = [now]
-    credentials = Credentials(path, sim.auth_url, clock=lambda: time[0])
+    credentials = Credentials(store, service, clock=lambda: time[0])
     assert await credentials.current() == lone
     time[0] += timedelta(seconds=61)
     with pytest.raises(AuthenticationError):
@@ -234,7 +235,7 @@ async def test_a_token_without_a_refresh_token_is_used_to_its_end_and_nothing_is
     assert not sim.requests
 
 
-async def test_nobody_signed_in_is_an_error_with_the_command(sim, tmp_path, credentials):
+async def test_being_signed_out_is_an_error_with_the_command(sim, tmp_path, credentials):
     assert credentials.peek() is None
     assert credentials.status() == "unauthenticated"
     with pytest.raises(
@@ -282,7 +283,7 @@ async def test_a_token_that_was_renewed_for_this_call_is_not_renewed_again(sim, 
     assert refreshes(sim) == 2
 
 
-async def test_a_401_that_cannot_be_healed_is_not_sent_again(sim, credentials, signed_in):
+async def test_a_refused_token_that_cannot_be_replaced_is_not_used_again(sim, credentials, signed_in):
     refused = signed_in(FRESH)
     sim.accounts.revoke(refused.refresh_token)
     with pytest.raises(AuthenticationError, match="revoked"):
@@ -293,7 +294,7 @@ async def test_a_401_that_cannot_be_healed_is_not_sent_again(sim, credentials, s
     assert refreshes(sim) == 1
 
 
-async def test_trouble_while_healing_a_401_is_no_sign_out(sim, credentials, signed_in):
+async def test_trouble_while_replacing_a_refused_token_does_not_sign_out(sim, credentials, signed_in):
     refused = signed_in(FRESH)
     sim.misbehave(TOKEN, Fault(status=503))
     with pytest.raises(ProviderUnavailableError):
@@ -309,10 +310,10 @@ async def test_many_tasks_share_one_refresh(sim, credentials, signed_in):
     assert refreshes(sim) == 1
 
 
-def test_two_threads_with_a_loop_each_share_one_refresh(sim, path, signed_in):
+def test_two_threads_with_a_loop_each_share_one_refresh(sim, path, signed_in, service):
     signed_in(EXPIRED)
-    shared = shared_credentials(path, sim.auth_url)
-    assert shared_credentials(path, sim.auth_url) is shared
+    shared = shared_credentials(path, service)
+    assert shared_credentials(path, service) is shared
     sim.misbehave(TOKEN, Fault(stall_before_headers=True))
     found: list[Tokens] = []
     threads = [threading.Thread(target=lambda: found.append(asyncio.run(shared.current()))) for _ in range(2)]
@@ -326,7 +327,7 @@ def test_two_threads_with_a_loop_each_share_one_refresh(sim, path, signed_in):
     assert refreshes(sim) == 1
 
 
-def test_two_loops_in_turn_use_one_credential(sim, credentials, signed_in):
+def test_two_event_loops_in_turn_use_one_object(sim, credentials, signed_in):
     signed_in(EXPIRED)
     first = asyncio.run(credentials.current())
     second = asyncio.run(credentials.renew(first))
@@ -334,7 +335,7 @@ def test_two_loops_in_turn_use_one_credential(sim, credentials, signed_in):
     assert refreshes(sim) == 2
 
 
-def test_a_cancelled_call_and_its_closed_loop_do_not_lose_the_refresh(sim, path, credentials, signed_in):
+def test_a_cancelled_call_and_its_closed_loop_do_not_lose_the_refresh(sim, credentials, signed_in, store):
     signed_in(EXPIRED)
     sim.misbehave(TOKEN, Fault(stall_before_headers=True))
 
@@ -347,11 +348,11 @@ def test_a_cancelled_call_and_its_closed_loop_do_not_lose_the_refresh(sim, path,
 
     asyncio.run(cancelled())
     sim.release()
-    assert asyncio.run(credentials.current()) == token_file.load(path)
+    assert asyncio.run(credentials.current()) == store.load()
     assert refreshes(sim) == 1
 
 
-async def test_one_of_many_may_leave_without_harming_the_others(sim, credentials, signed_in):
+async def test_a_cancelled_waiter_does_not_affect_the_others(sim, credentials, signed_in):
     signed_in(EXPIRED)
     sim.misbehave(TOKEN, Fault(stall_before_headers=True))
     first, second = (asyncio.create_task(credentials.current()) for _ in range(2))
@@ -365,27 +366,27 @@ async def test_one_of_many_may_leave_without_harming_the_others(sim, credentials
 async def test_signing_out_revokes_and_deletes(sim, path, credentials, signed_in):
     stored = signed_in(FRESH)
     await credentials.current()
-    assert await credentials.forget()
+    assert await credentials.sign_out()
     assert not path.exists()
     assert credentials.status() == "unauthenticated"
     assert sim.requests_to(REVOKE)[0].json["token"] == stored.refresh_token
 
 
-async def test_signing_out_works_whatever_the_issuer_says(sim, path, credentials, signed_in):
+async def test_signing_out_works_whatever_the_issuer_answers(sim, path, credentials, signed_in):
     for fault in (Fault(status=500), Fault(drop_connection=True)):
         signed_in(FRESH)
         sim.misbehave(REVOKE, fault)
-        assert not await credentials.forget()
+        assert not await credentials.sign_out()
         assert not path.exists()
-    assert await credentials.forget()
+    assert await credentials.sign_out()
 
 
-async def test_signing_out_during_a_refresh_ends_its_fruit_too(sim, path, credentials, signed_in):
+async def test_signing_out_during_a_refresh_revokes_its_result(sim, path, credentials, signed_in):
     signed_in(EXPIRED)
     sim.misbehave(TOKEN, Fault(stall_before_headers=True))
     call = asyncio.create_task(credentials.current())
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
-    sign_out = asyncio.create_task(credentials.forget())
+    sign_out = asyncio.create_task(credentials.sign_out())
     await asyncio.sleep(0)
     sim.release()
     new = await call
@@ -409,12 +410,12 @@ async def test_a_file_removed_by_hand_during_a_refresh_stays_removed(sim, path, 
 
 
 @pytest.mark.parametrize("is_given", [False, True])
-async def test_a_sign_in_that_a_program_without_a_lock_writes_during_a_refresh_stays(
-    sim, path, signed_in, is_given
+async def test_a_sign_in_stored_without_the_lock_during_a_refresh_is_kept(
+    sim, signed_in, is_given, store, service
 ):
     given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED)) if is_given else None
     signed_in(EXPIRED)
-    credentials = Credentials(path, sim.auth_url, tokens=given)
+    credentials = Credentials(store, service, tokens=given)
     sim.misbehave(TOKEN, Fault(stall_before_headers=True))
     call = asyncio.create_task(credentials.current())
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
@@ -422,12 +423,12 @@ async def test_a_sign_in_that_a_program_without_a_lock_writes_during_a_refresh_s
     sim.release()
     renewed = await call
     assert renewed != theirs
-    assert token_file.load(path) == theirs
+    assert store.load() == theirs
     assert await credentials.current() == (renewed if is_given else theirs)
     assert refreshes(sim) == 1
 
 
-async def test_another_process_signing_out_is_noticed_at_once(sim, path, credentials, signed_in):
+async def test_a_sign_out_by_another_process_is_noticed_immediately(sim, path, credentials, signed_in):
     signed_in(EXPIRED)
     await credentials.current()
     path.unlink()
@@ -437,30 +438,33 @@ async def test_another_process_signing_out_is_noticed_at_once(sim, path, credent
     assert refreshes(sim) == 1
 
 
-async def test_a_new_sign_in_is_stored_and_forgives_old_refusals(sim, path, credentials, signed_in):
-    signed_in(EXPIRED)
+async def test_a_new_sign_in_is_stored_and_clears_old_refusals(sim, credentials, signed_in, store):
+    refused = signed_in(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=401))
     with pytest.raises(AuthenticationError):
         await credentials.current()
     new = Tokens.from_dict(sim.sign_in())
-    await credentials.adopt(new)
-    assert token_file.load(path) == new
+    await credentials.sign_in(new)
+    assert store.load() == new
     assert await credentials.current() == new
     assert credentials.status() == "authenticated"
+    await credentials.sign_in(refused)
+    assert (await credentials.current()).access_token in sim.secrets
+    assert refreshes(sim) == 2
 
 
-async def test_where_the_file_cannot_be_written_a_sign_in_says_so(sim, tmp_path):
+async def test_a_sign_in_that_cannot_be_written_is_an_error_that_says_why(sim, tmp_path, service):
     (tmp_path / "link.json").symlink_to(tmp_path / "elsewhere.json")
     (tmp_path / "file").touch()
     tokens = Tokens.from_dict(sim.sign_in())
     for bad, reason in ((tmp_path / "link.json", "symbolic link"), (tmp_path / "file" / "x.json", "")):
         with pytest.raises(ConfigurationError, match=f"cannot be written.*{reason}"):
-            await Credentials(bad, sim.auth_url).adopt(tokens)
+            await Credentials(TokenFile(bad), service).sign_in(tokens)
     assert not (tmp_path / "elsewhere.json").exists()
 
 
 @pytest.mark.parametrize("expires_in", [DUE, EXPIRED])
-async def test_where_the_new_token_could_not_be_written_the_old_one_is_not_spent(
+async def test_if_the_new_token_could_not_be_written_the_refresh_token_is_not_sent(
     sim, tmp_path, signed_in, credentials, expires_in
 ):
     old = signed_in(expires_in)
@@ -476,7 +480,7 @@ async def test_where_the_new_token_could_not_be_written_the_old_one_is_not_spent
     assert (await credentials.renew(old)).access_token != old.access_token
 
 
-async def test_a_lock_that_cannot_be_had_is_named(sim, tmp_path, signed_in, credentials):
+async def test_a_lock_file_that_cannot_be_used_is_named(sim, tmp_path, signed_in, credentials):
     signed_in(EXPIRED)
     (tmp_path / "tokens.json.lock").mkdir()
     with pytest.raises(ConfigurationError, match=r"tokens\.json\.lock"):
@@ -484,17 +488,15 @@ async def test_a_lock_that_cannot_be_had_is_named(sim, tmp_path, signed_in, cred
     assert not sim.requests
 
 
-async def test_room_is_made_sure_of_before_a_sign_in_and_nothing_is_left_behind(
-    sim, tmp_path, path, credentials
-):
-    await credentials.make_room()
+async def test_ensure_writable_leaves_nothing_behind_and_says_what_is_wrong(tmp_path, path, credentials):
+    await credentials.ensure_writable()
     assert [name.name for name in tmp_path.iterdir()] == ["tokens.json.lock"]
     path.mkdir()
-    with pytest.raises(ConfigurationError, match="no regular file"):
-        await credentials.make_room()
+    with pytest.raises(ConfigurationError, match="not a regular file"):
+        await credentials.ensure_writable()
 
 
-async def test_a_token_that_never_lives_five_minutes_is_not_renewed_with_every_call(
+async def test_a_token_valid_for_less_than_five_minutes_is_not_renewed_with_every_call(
     sim, credentials, signed_in
 ):
     signed_in(EXPIRED)
@@ -504,29 +506,35 @@ async def test_a_token_that_never_lives_five_minutes_is_not_renewed_with_every_c
     assert refreshes(sim) == 1
 
 
-async def test_a_lone_refresh_token_is_never_taken_for_a_token(sim, credentials, signed_in, path):
+async def test_a_refresh_token_alone_is_not_taken_for_a_sign_in_that_works(
+    sim, credentials, signed_in, store
+):
     stored = signed_in(FRESH)
-    token_file.save(path, replace(stored, access_token="", expires_at=None))
+    store.save(replace(stored, access_token="", expires_at=None))
     sim.misbehave(TOKEN, Fault(status=500))
     with pytest.raises(ProviderUnavailableError):
         await credentials.current()
     assert (await credentials.current()).access_token in sim.secrets
 
 
-async def test_a_clock_that_is_weeks_ahead_does_not_renew_with_every_call(sim, path, signed_in):
+async def test_a_clock_that_is_weeks_ahead_does_not_cause_a_renewal_with_every_call(
+    sim, signed_in, store, service
+):
     signed_in(FRESH)
-    credentials = Credentials(path, sim.auth_url, clock=lambda: datetime.now(UTC) + timedelta(weeks=3))
+    credentials = Credentials(store, service, clock=lambda: datetime.now(UTC) + timedelta(weeks=3))
     found = [await credentials.current() for _ in range(3)]
     assert found[0] == found[1] == found[2]
     assert refreshes(sim) == 1
     assert credentials.status() == "authenticated"
 
 
-async def test_one_file_under_two_names_is_refreshed_once(sim, tmp_path, path, signed_in, monkeypatch):
+async def test_one_file_under_two_names_is_refreshed_once(
+    sim, tmp_path, path, signed_in, monkeypatch, service
+):
     (tmp_path / "alias").symlink_to(tmp_path, target_is_directory=True)
     monkeypatch.chdir(tmp_path)
     names = (path, Path("tokens.json"), Path("alias") / "tokens.json", tmp_path / "alias" / "tokens.json")
-    everyone = [Credentials(name, sim.auth_url) for name in names]
+    everyone = [Credentials(TokenFile(name), service) for name in names]
     signed_in(EXPIRED)
     monkeypatch.chdir("/")
     found = await asyncio.gather(*(credentials.current() for credentials in everyone))
@@ -534,8 +542,10 @@ async def test_one_file_under_two_names_is_refreshed_once(sim, tmp_path, path, s
     assert refreshes(sim) == 1
 
 
-async def test_a_renewed_token_that_cannot_be_stored_is_kept_in_memory(sim, path, signed_in, caplog):
-    credentials = Credentials(path, sim.auth_url, tokens=Tokens.from_dict(sim.sign_in(expires_in=EXPIRED)))
+async def test_a_renewed_token_that_cannot_be_stored_is_kept_in_memory(
+    sim, path, signed_in, caplog, store, service
+):
+    credentials = Credentials(store, service, tokens=Tokens.from_dict(sim.sign_in(expires_in=EXPIRED)))
     path.mkdir()
     renewed = await credentials.current()
     assert "kept in memory only" in caplog.text
@@ -562,6 +572,6 @@ async def test_no_log_line_error_or_repr_holds_a_secret(sim, credentials, signed
     sim.accounts.revoke(new.refresh_token)
     with pytest.raises(AuthenticationError) as raised:
         await credentials.renew(new)
-    await credentials.forget()
+    await credentials.sign_out()
     text = caplog.text + repr(raised.value) + repr(vars(raised.value)) + repr(new) + repr(credentials)
     assert not [secret for secret in sim.secrets if secret in text]

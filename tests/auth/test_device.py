@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from amplifier_core.llm_errors import (
@@ -53,9 +54,9 @@ async def client():
 
 
 @pytest.fixture
-def sign_in(sim, client, clock):
+def sign_in(service, client, clock):
     async def run(on_prompt=lambda device: None):
-        return await sign_in_by_device_code(client, sim.auth_url, on_prompt, sleep=clock.sleep, clock=clock)
+        return await sign_in_by_device_code(client, service, on_prompt, sleep=clock.sleep, clock=clock)
 
     return run
 
@@ -98,8 +99,8 @@ OVER = {
     "challenge": (403, CHALLENGE, ProviderUnavailableError, "Cloudflare"),
     "challenge as 503": (503, CHALLENGE, ProviderUnavailableError, "Cloudflare"),
     "challenge as 429": (429, CHALLENGE, ProviderUnavailableError, "Cloudflare"),
-    "a proxy's page": (403, "<html>Blocked by ACME</html>", AuthenticationError, r"HTTP 403\)"),
-    "400": (400, coded("bad_thing"), AuthenticationError, r"HTTP 400, bad_thing.*said by the server"),
+    "a proxy's page": (403, "<html>Blocked by ACME</html>", AuthenticationError, r"HTTP 403\): start"),
+    "400": (400, coded("bad_thing"), AuthenticationError, r"HTTP 400, bad_thing\).*said by the server"),
     "success without a code": (200, {"status": "success"}, ProviderUnavailableError, "cannot be read"),
     "success, unreadable": (200, "{", ProviderUnavailableError, "cannot be read"),
     "a redirect": (302, "", AuthenticationError, "HTTP 302"),
@@ -107,7 +108,7 @@ OVER = {
 
 
 @pytest.mark.parametrize("row", GO_ON)
-async def test_a_pending_answer_goes_on_at_the_same_pace(sim, sign_in, clock, row):
+async def test_after_a_pending_answer_polling_goes_on_at_the_same_pace(sim, sign_in, clock, row):
     sim.device.pending, sim.device.interval = 0, "7"
     sim.device.outcome(*GO_ON[row])
     assert (await sign_in()).access_token in sim.secrets
@@ -115,7 +116,7 @@ async def test_a_pending_answer_goes_on_at_the_same_pace(sim, sign_in, clock, ro
 
 
 @pytest.mark.parametrize("row", SLOWER)
-async def test_slow_down_adds_five_seconds_for_good(sim, sign_in, clock, row):
+async def test_slow_down_adds_five_seconds_to_every_later_wait(sim, sign_in, clock, row):
     sim.device.pending, sim.device.interval = 1, "7"
     sim.device.outcome(*SLOWER[row])
     await sign_in()
@@ -133,26 +134,28 @@ async def test_a_final_answer_ends_the_sign_in_and_says_why(sim, sign_in, row):
     assert len(sim.requests_to(POLL)) == 1
 
 
-async def test_lost_connections_and_silence_are_waited_out(sim, clock):
+async def test_lost_connections_and_timeouts_are_ignored(sim, service, clock):
     sim.device.pending = 0
     sim.misbehave(POLL, Fault(drop_connection=True), times=3)
     sim.misbehave(POLL, Fault(stall_before_headers=True))
     async with new_client(connect=5, silence=0.05) as client:
         tokens = await sign_in_by_device_code(
-            client, sim.auth_url, lambda device: None, sleep=clock.sleep, clock=clock
+            client, service, lambda device: None, sleep=clock.sleep, clock=clock
         )
     assert tokens.access_token in sim.secrets
     assert len(clock.naps) == 5
 
 
-async def test_after_fifteen_minutes_it_is_over(sim, sign_in, clock):
+async def test_after_fifteen_minutes_the_code_was_not_approved_in_time(sim, sign_in, clock):
     sim.device.approve_manually, sim.device.interval = True, "60"
     with pytest.raises(AuthenticationError, match=r"not approved in time.*security settings"):
         await sign_in()
     assert clock.naps == pytest.approx([60] * 15, abs=1)
 
 
-async def test_a_shorter_word_of_the_server_counts_and_the_last_sleep_ends_on_time(sim, sign_in, clock):
+async def test_a_shorter_lifetime_given_by_the_server_is_kept_and_the_last_wait_ends_on_time(
+    sim, sign_in, clock
+):
     sim.device.approve_manually = True
     sim.misbehave(
         START,
@@ -195,16 +198,26 @@ async def test_an_approval_without_its_verifier_cannot_be_read(sim, sign_in):
         ({"user_code": "A-B", "device_auth_id": "d", "expires_at": "later"}, 5, 900),
     ],
 )
-async def test_a_start_is_read_in_every_spelling(sim, client, body, interval, lifetime):
+async def test_a_device_code_is_read_in_every_spelling(sim, service, client, body, interval, lifetime):
     sim.misbehave(START, Fault(status=200, body=body))
-    device = await request_device_code(client, sim.auth_url)
+    device = await request_device_code(client, service.issuer)
     assert device == DeviceCode(f"{sim.auth_url}/codex/device", "A-B", "d", interval, lifetime)
+
+
+async def test_a_lifetime_without_an_offset_is_utc_whatever_the_local_time_zone(
+    sim, service, client, time_zone
+):
+    ends = (datetime.now(UTC) + timedelta(minutes=5)).replace(tzinfo=None).isoformat()
+    sim.misbehave(
+        START, Fault(status=200, body={"user_code": "A-B", "device_auth_id": "d", "expires_at": ends})
+    )
+    assert 200 < (await request_device_code(client, service.issuer)).lifetime <= 300
 
 
 @pytest.mark.parametrize(
     ("fault", "error", "text"),
     [
-        (Fault(status=404), AuthenticationError, "no sign-in by device code.*--browser"),
+        (Fault(status=404), AuthenticationError, "does not offer device codes.*--browser"),
         (Fault(status=429), RateLimitError, "HTTP 429"),
         (Fault(status=500, body="oops"), ProviderUnavailableError, "HTTP 500"),
         (Fault(status=400, body={"detail": [{"loc": ["body"]}]}), AuthenticationError, "HTTP 400"),
@@ -221,35 +234,33 @@ async def test_a_start_is_read_in_every_spelling(sim, client, body, interval, li
     ],
     ids=range(10),
 )
-async def test_a_start_that_fails_says_why(sim, client, fault, error, text):
+async def test_a_device_code_that_is_refused_is_an_error_that_says_why(sim, sign_in, fault, error, text):
     sim.misbehave(START, fault)
     with pytest.raises(error, match=text):
-        await request_device_code(client, sim.auth_url)
+        await sign_in()
 
 
-async def test_the_prompt_says_what_a_person_needs_and_the_code_stands_nowhere_else(sim, sign_in, caplog):
+async def test_the_prompt_has_what_a_person_needs_and_the_code_appears_nowhere_else(sim, sign_in, caplog):
     caplog.set_level("DEBUG")
     shown: list = []
     await sign_in(shown.append)
     text = shown[0].text()
     (code,) = sim.user_codes
-    for part in (code, f"{sim.auth_url}/codex/device", "15 minutes", "Enable device code", "cancel"):
+    for part in (code, f"{sim.auth_url}/codex/device", "15 minutes", "Enable device code", "Ctrl-C"):
         assert text.count(part) == 1
     assert "[" not in text
     assert max(map(len, text.splitlines())) < 80
     assert code not in repr(shown[0]) + caplog.text
 
 
-async def test_cancelling_ends_a_sign_in_at_any_moment(sim, client):
+async def test_cancelling_ends_a_sign_in_at_any_moment(sim, service, client):
     sim.misbehave(POLL, Fault(stall_before_headers=True))
     sim.device.interval = "1"
 
     async def no_sleep(seconds):
         await asyncio.sleep(0)
 
-    task = asyncio.create_task(
-        sign_in_by_device_code(client, sim.auth_url, lambda device: None, sleep=no_sleep)
-    )
+    task = asyncio.create_task(sign_in_by_device_code(client, service, lambda device: None, sleep=no_sleep))
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
     started = time.monotonic()
     task.cancel()

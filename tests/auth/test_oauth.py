@@ -3,7 +3,6 @@
 import pytest
 from amplifier_core.llm_errors import (
     AuthenticationError,
-    LLMError,
     LLMTimeoutError,
     NetworkError,
     ProviderUnavailableError,
@@ -11,9 +10,10 @@ from amplifier_core.llm_errors import (
 )
 
 from amplifier_module_provider_openai_chatgpt.auth import oauth
-from amplifier_module_provider_openai_chatgpt.auth.issuer import clean
+from amplifier_module_provider_openai_chatgpt.auth.failures import RefreshRefusedError, translated
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.http import new_client
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 TOKEN = "/oauth/token"
@@ -29,7 +29,7 @@ def coded(code):
     return {"error": {"message": "m", "code": code}}
 
 
-FOR_GOOD = {
+PERMANENT = {
     "expired": (401, coded("refresh_token_expired"), "expired"),
     "reused": (401, coded("refresh_token_reused"), "already used"),
     "revoked": (401, coded("refresh_token_invalidated"), "revoked"),
@@ -45,7 +45,7 @@ FOR_GOOD = {
     "deactivated": (403, coded("account_deactivated"), "deactivated"),
     "suspended": (403, coded("account_suspended"), "suspended"),
 }
-IN_PASSING = {
+TRANSIENT = {
     "500": (Fault(status=500, body="oops"), ProviderUnavailableError),
     "429": (Fault(status=429, body={"detail": "slow"}), RateLimitError),
     "403 with a page": (Fault(status=403, body="<title>Just a moment</title>"), ProviderUnavailableError),
@@ -61,33 +61,33 @@ IN_PASSING = {
 }
 
 
-@pytest.mark.parametrize("row", FOR_GOOD)
-async def test_a_dead_refresh_token_is_known_by_its_code(sim, client, row):
-    status, body, why = FOR_GOOD[row]
+@pytest.mark.parametrize("row", PERMANENT)
+async def test_a_permanent_refusal_is_known_by_its_code(sim, service, client, row):
+    status, body, why = PERMANENT[row]
     sim.misbehave(TOKEN, Fault(status=status, body=body))
-    with pytest.raises(oauth.RefreshRefusedError, match=why):
-        await oauth.refresh(client, sim.auth_url, "rt_x")
+    with pytest.raises(RefreshRefusedError, match=why):
+        await oauth.refresh(client, service.issuer, "rt_x")
 
 
-@pytest.mark.parametrize("row", IN_PASSING)
-async def test_everything_else_passes_and_may_be_tried_again(sim, client, row):
-    fault, error = IN_PASSING[row]
+@pytest.mark.parametrize("row", TRANSIENT)
+async def test_everything_else_is_transient_and_retryable(sim, service, client, row):
+    fault, error = TRANSIENT[row]
     sim.misbehave(TOKEN, fault)
-    with pytest.raises(error) as raised:
-        await oauth.refresh(client, sim.auth_url, "rt_x")
+    with pytest.raises(error) as raised, translated():
+        await oauth.refresh(client, service.issuer, "rt_x")
     assert raised.value.retryable
     assert "login" not in str(raised.value)
 
 
-async def test_a_refresh_is_json_with_three_fields_and_under_our_own_name(sim, client):
+async def test_a_refresh_is_json_with_three_fields_and_our_own_user_agent(sim, service, client):
     token = sim.sign_in()["refresh_token"]
-    reply = await oauth.refresh(client, sim.auth_url, token)
+    reply = await oauth.refresh(client, service.issuer, token)
     (request,) = sim.requests_to(TOKEN)
     assert set(reply) == {"id_token", "access_token", "refresh_token"}
     assert request.json.keys() == {"client_id", "grant_type", "refresh_token"}
     assert request.headers["user-agent"].startswith("amplifier-module-provider-openai-chatgpt/")
-    with pytest.raises(oauth.RefreshRefusedError, match="already used"):
-        await oauth.refresh(client, sim.auth_url, token)
+    with pytest.raises(RefreshRefusedError, match="already used"):
+        await oauth.refresh(client, service.issuer, token)
 
 
 @pytest.mark.parametrize(
@@ -99,24 +99,28 @@ async def test_a_refresh_is_json_with_three_fields_and_under_our_own_name(sim, c
             r"HTTP 400, invalid_grant\).*Unknown",
         ),
         (Fault(status=403, body=coded("forbidden")), AuthenticationError, "HTTP 403, forbidden"),
-        (Fault(status=502, body="<html>"), ProviderUnavailableError, r"HTTP 502\)\.$"),
+        (
+            Fault(status=502, body="<html>"),
+            ProviderUnavailableError,
+            r"HTTP 502\): start the sign-in again in a few minutes\.$",
+        ),
         (Fault(status=429), RateLimitError, "HTTP 429"),
         (Fault(status=200, body={"access_token": "a"}), ProviderUnavailableError, "cannot be read"),
     ],
     ids=range(5),
 )
-async def test_an_exchange_that_fails_says_status_and_reason(sim, client, fault, error, text):
+async def test_an_exchange_that_fails_says_status_and_reason(sim, service, client, fault, error, text):
     sim.misbehave(TOKEN, fault)
-    with pytest.raises(error, match=text) as raised:
-        await oauth.exchange_code(client, sim.auth_url, "ac_code", "verifier", "redirect")
+    with pytest.raises(error, match=text) as raised, translated():
+        await oauth.exchange_code(client, service, "ac_code", "verifier", "redirect")
     assert str(raised.value).isprintable()
     assert "ac_code" not in str(raised.value)
     assert "verifier" not in str(raised.value)
 
 
-async def test_an_exchange_is_a_form(sim, client):
-    with pytest.raises(AuthenticationError):
-        await oauth.exchange_code(client, sim.auth_url, "ac", "v", "http://localhost:1455/auth/callback")
+async def test_an_exchange_is_a_form(sim, service, client):
+    with pytest.raises(AuthenticationError), translated():
+        await oauth.exchange_code(client, service, "ac", "v", "http://localhost:1455/auth/callback")
     form = sim.requests_to(TOKEN)[0].form
     assert list(form) == ["grant_type", "code", "redirect_uri", "client_id", "code_verifier"]
 
@@ -128,28 +132,20 @@ async def test_an_exchange_is_a_form(sim, client):
         (Tokens(access_token="a"), {"token": "a", "token_type_hint": "access_token"}),
     ],
 )
-async def test_revoking_prefers_the_refresh_token(sim, client, tokens, fields):
-    assert await oauth.revoke(client, sim.auth_url, tokens)
+async def test_revoking_prefers_the_refresh_token(sim, service, client, tokens, fields):
+    assert await oauth.revoke(client, service.issuer, tokens)
     sent = sim.requests_to("/oauth/revoke")[0].json
     assert {name: sent[name] for name in fields} == fields
     assert ("client_id" in sent) == tokens.can_refresh
 
 
 @pytest.mark.parametrize("fault", [Fault(status=500), Fault(drop_connection=True)], ids=["500", "hung up"])
-async def test_a_revocation_that_fails_is_told_and_not_raised(sim, client, fault):
+async def test_a_revocation_that_fails_is_reported_and_not_raised(sim, service, client, fault):
     sim.misbehave("/oauth/revoke", fault)
-    assert not await oauth.revoke(client, sim.auth_url, Tokens(access_token="a"))
+    assert not await oauth.revoke(client, service.issuer, Tokens(access_token="a"))
 
 
-async def test_a_dead_host_is_a_network_error_that_names_it(client):
-    with pytest.raises(LLMError, match=r"127\.0\.0\.1 cannot be reached"):
-        await oauth.refresh(client, "http://127.0.0.1:9", "rt_x")
-
-
-def test_server_text_is_one_short_printable_line_without_secrets():
-    said = clean("a\n\x1b[31mb\u202e " + "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln " + "x" * 999)
-    assert said.startswith("a [31mb")
-    assert said.isprintable()
-    assert "eyJ" not in said
-    assert len(said) <= 310
-    assert clean(None) == clean({}) == ""
+async def test_a_host_that_is_down_is_a_network_error_that_names_it(client):
+    nowhere = CHATGPT_CODEX.at("http://127.0.0.1:9", "http://127.0.0.1:9")
+    with pytest.raises(NetworkError, match=r"127\.0\.0\.1 cannot be reached"), translated():
+        await oauth.refresh(client, nowhere.issuer, "rt_x")

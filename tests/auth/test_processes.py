@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from amplifier_core.llm_errors import AuthenticationError
 
-from amplifier_module_provider_openai_chatgpt.auth import token_file
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
+from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 CHILD = Path(__file__).with_name("child.py")
@@ -51,13 +52,12 @@ def order(sim):
     assert not errors
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "tokens.json"
+def service_of(sim):
+    return CHATGPT_CODEX.at(sim.base_url, sim.auth_url)
 
 
 def sign_in(sim, path, expires_in=-10.0):
-    token_file.save(path, Tokens.from_dict(sim.sign_in(expires_in=expires_in)))
+    TokenFile(path).save(Tokens.from_dict(sim.sign_in(expires_in=expires_in)))
 
 
 def test_eight_processes_with_eight_tasks_each_refresh_once_and_all_calls_succeed(sim, path, order):
@@ -69,13 +69,13 @@ def test_eight_processes_with_eight_tasks_each_refresh_once_and_all_calls_succee
 def kill_round(sim, path, order, *how):
     """Let a process die; then the file loads, and the sign-in is lost only where its token was spent."""
     sign_in(sim, path)
-    before, spent = token_file.load(path), len(sim.requests_to("/oauth/token"))
+    before, spent = TokenFile(path).load(), len(sim.requests_to("/oauth/token"))
     ending = order(*how, path)
-    found = token_file.load(path)
+    found = TokenFile(path).load()
     assert found is not None
     was_spent = len(sim.requests_to("/oauth/token")) > spent and found == before
     try:
-        asyncio.run(Credentials(path, sim.auth_url).current())
+        asyncio.run(Credentials(TokenFile(path), service_of(sim)).current())
     except AuthenticationError:
         assert was_spent
         return ending, "lost"
@@ -96,7 +96,7 @@ def test_a_sign_out_leaves_nothing_of_what_a_killed_process_wrote(sim, path, ord
         "tokens.json.lock",
         ".tokens.json.new",
     }
-    asyncio.run(Credentials(path, sim.auth_url).forget())
+    asyncio.run(Credentials(TokenFile(path), service_of(sim)).sign_out())
     assert {name.name for name in path.parent.iterdir()} == {"tokens.json.lock"}
 
 
@@ -112,7 +112,7 @@ def test_over_150_kills_at_any_time_the_file_loads_and_a_loss_means_a_spent_toke
 
 def test_ctrl_c_in_the_middle_of_a_refresh_lets_it_finish(sim, path):
     sign_in(sim, path)
-    before = token_file.load(path)
+    before = TokenFile(path).load()
     sim.misbehave("/oauth/token", Fault(stall_before_headers=True))
     process = child(sim, str(path))
     sim.wait_until(lambda: sim.stalled, timeout=30)
@@ -121,6 +121,6 @@ def test_ctrl_c_in_the_middle_of_a_refresh_lets_it_finish(sim, path):
     assert any(line.startswith("KeyboardInterrupt") for line in process.stderr)
     sim.release()
     process.communicate(timeout=60)
-    assert token_file.load(path) != before
-    asyncio.run(Credentials(path, sim.auth_url).current())
+    assert TokenFile(path).load() != before
+    asyncio.run(Credentials(TokenFile(path), service_of(sim)).current())
     assert len(sim.requests_to("/oauth/token")) == 1

@@ -1,4 +1,4 @@
-"""The token file: private, whole at every moment, and never an exception for what it holds."""
+"""The token file: private, whole at every moment, and never an exception for what is in it."""
 
 import logging
 import os
@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.auth import token_file
+from amplifier_module_provider_openai_chatgpt.auth.store import StoreError
+from amplifier_module_provider_openai_chatgpt.auth.token_file import LARGEST, TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 
 TOKENS = Tokens(access_token="access", refresh_token="refresh", account_id="acc", extra={"theirs": [1]})
@@ -34,15 +35,15 @@ def mode(path):
 
 def test_what_is_saved_is_loaded_again(tmp_path):
     path = tmp_path / "new" / "folder" / "tokens.json"
-    token_file.save(path, TOKENS)
-    assert token_file.load(path) == TOKENS
+    TokenFile(path).save(TOKENS)
+    assert TokenFile(path).load() == TOKENS
     assert mode(path) == 0o600
     assert mode(path.parent) == 0o700
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_no_file_is_signed_out_without_a_word(tmp_path, caplog):
-    assert token_file.load(tmp_path / "none.json") is None
+def test_a_missing_file_means_signed_out_and_nothing_is_logged(tmp_path, caplog):
+    assert TokenFile(tmp_path / "none.json").load() is None
     assert not caplog.records
 
 
@@ -58,58 +59,64 @@ def test_no_file_is_signed_out_without_a_word(tmp_path, caplog):
         (b"\xff\xfe\x00", "JSON object"),
         (b'{"access_token": "\\ud800"}', "JSON object"),
         (b"[" * 100_000, "JSON object"),
-        (b" " * (token_file.LARGEST + 1), "too large"),
+        (b" " * (LARGEST + 1), "too large"),
     ],
     ids=range(10),
 )
-def test_unusable_content_is_signed_out_with_one_line_for_each_change(tmp_path, caplog, content, reason):
+def test_unusable_content_means_signed_out_and_is_logged_once_for_each_change(
+    tmp_path, caplog, content, reason
+):
     path = tmp_path / "tokens.json"
     path.write_bytes(content)
     path.chmod(0o600)
     for _ in range(3):
-        assert token_file.load(path) is None
+        assert TokenFile(path).load() is None
     assert len(caplog.records) == 1
     assert reason in caplog.text
     path.unlink()
     (tmp_path / "other").write_bytes(content)
     (tmp_path / "other").chmod(0o600)
     (tmp_path / "other").rename(path)
-    assert token_file.load(path) is None
+    assert TokenFile(path).load() is None
     assert len(caplog.records) == 2
 
 
 def test_a_directory_a_pipe_and_a_link_are_refused(tmp_path, caplog):
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    token_file.save(tmp_path / "real.json", TOKENS)
+    TokenFile(tmp_path / "real.json").save(TOKENS)
     (tmp_path / "link").symlink_to(tmp_path / "real.json")
-    for name, reason in (("directory", "no regular"), ("pipe", "no regular"), ("link", "symbolic link")):
+    for name, reason in (
+        ("directory", "not a regular"),
+        ("pipe", "not a regular"),
+        ("link", "symbolic link"),
+    ):
         caplog.clear()
-        assert token_file.load(tmp_path / name) is None
+        assert TokenFile(tmp_path / name).load() is None
         assert reason in caplog.text
-        with pytest.raises(token_file.RefusedFileError, match=reason):
-            token_file.save(tmp_path / name, TOKENS)
+        with pytest.raises(StoreError, match=reason):
+            TokenFile(tmp_path / name).save(TOKENS)
     assert (tmp_path / "link").is_symlink()
-    assert token_file.load(tmp_path / "real.json") == TOKENS
+    assert TokenFile(tmp_path / "real.json").load() == TOKENS
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_somebody_elses_file_is_neither_read_nor_replaced(tmp_path, caplog):
+def test_another_users_file_is_neither_read_nor_replaced(tmp_path, caplog):
     path = tmp_path / "tokens.json"
-    token_file.save(path, TOKENS)
+    TokenFile(path).save(TOKENS)
     os.chown(path, 12345, -1)
-    assert token_file.load(path) is None
-    assert "somebody else" in caplog.text
-    with pytest.raises(token_file.RefusedFileError):
-        token_file.save(path, TOKENS)
+    assert TokenFile(path).load() is None
+    assert "another user" in caplog.text
+    with pytest.raises(StoreError):
+        TokenFile(path).save(TOKENS)
     assert path.stat().st_uid == 12345
 
 
-def test_a_file_open_to_others_is_mended_with_a_warning(tmp_path, caplog):
+def test_the_mode_of_a_file_that_others_can_read_is_corrected_with_a_warning(tmp_path, caplog):
     path = tmp_path / "tokens.json"
-    token_file.save(path, TOKENS)
+    TokenFile(path).save(TOKENS)
     path.chmod(0o664)
-    assert token_file.load(path) == TOKENS
+    assert TokenFile(path).load() == TOKENS
     assert mode(path) == 0o600
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
@@ -125,58 +132,58 @@ def test_the_mode_is_never_wider_than_private_while_the_file_is_written(tmp_path
     before = os.umask(0)
     try:
         for _ in range(200):
-            with token_file.locked(folder / "tokens.json", 1):
-                token_file.save(folder / "tokens.json", TOKENS)
+            with TokenFile(folder / "tokens.json").lock(1):
+                TokenFile(folder / "tokens.json").save(TOKENS)
     finally:
         os.umask(before)
     seen, _ = watcher.communicate("stop")
     assert eval(seen) == [(False, 0o600), (True, 0o600)]
 
 
-def test_what_a_killed_process_left_beside_the_file_is_replaced_and_deleted(tmp_path):
+def test_what_a_killed_process_left_next_to_the_file_is_replaced_and_deleted(tmp_path):
     path, left = tmp_path / "tokens.json", tmp_path / ".tokens.json.new"
     left.symlink_to(tmp_path / "elsewhere")
-    token_file.save(path, TOKENS)
+    TokenFile(path).save(TOKENS)
     assert list(tmp_path.iterdir()) == [path]
     left.write_text("half a cred")
-    token_file.delete(path)
+    TokenFile(path).delete()
     assert not list(tmp_path.iterdir())
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_next_to_it(tmp_path):
     path = tmp_path / "tokens.json"
-    token_file.save(path, TOKENS)
+    TokenFile(path).save(TOKENS)
     unwritable = Tokens(access_token="new", extra={"odd": object()})
     with pytest.raises(Exception, match="serialize"):
-        token_file.save(path, unwritable)
-    assert token_file.load(path) == TOKENS
+        TokenFile(path).save(unwritable)
+    assert TokenFile(path).load() == TOKENS
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_the_stamp_changes_with_content_and_mode(tmp_path):
     path = tmp_path / "tokens.json"
-    assert token_file.stamp(path) is None
-    token_file.save(path, TOKENS)
-    first = token_file.stamp(path)
-    assert token_file.stamp(path) == first
+    assert TokenFile(path).stamp() is None
+    TokenFile(path).save(TOKENS)
+    first = TokenFile(path).stamp()
+    assert TokenFile(path).stamp() == first
     path.chmod(0o400)
-    second = token_file.stamp(path)
-    token_file.save(path, TOKENS)
-    assert len({first, second, token_file.stamp(path)}) == 3
+    second = TokenFile(path).stamp()
+    TokenFile(path).save(TOKENS)
+    assert len({first, second, TokenFile(path).stamp()}) == 3
 
 
-def test_the_lock_keeps_other_threads_out_and_gives_up_in_time(tmp_path):
+def test_the_lock_excludes_other_threads_which_give_up_after_their_timeout(tmp_path):
     path = tmp_path / "tokens.json"
     refused = []
 
     def knock():
         try:
-            with token_file.locked(path, 0.05):
+            with TokenFile(path).lock(0.05):
                 refused.append(False)
         except TimeoutError:
             refused.append(True)
 
-    with token_file.locked(path, 1):
+    with TokenFile(path).lock(1):
         thread = threading.Thread(target=knock)
         thread.start()
         thread.join()

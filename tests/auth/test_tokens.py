@@ -29,7 +29,7 @@ def account(name):
         ({"auth": {"chatgpt_account_id": None}}, {}, "file", "file"),
     ],
 )
-def test_the_account_is_looked_for_in_one_order(identity, access, stored, expected):
+def test_the_account_is_looked_for_in_a_fixed_order(identity, access, stored, expected):
     found = Tokens.from_dict(
         {"id_token": jwt(**identity), "access_token": jwt(**access), "account_id": stored}
     )
@@ -52,7 +52,7 @@ def test_only_a_new_id_token_changes_the_account_of_a_renewed_sign_in(reply, exp
     assert Tokens.from_reply(reply, now=NOW, previous=old).account_id == expected
 
 
-def test_what_a_reply_does_not_bring_stays_as_it_was():
+def test_what_a_reply_lacks_is_kept_from_before():
     old = Tokens(
         access_token="a",
         refresh_token="r",
@@ -114,6 +114,13 @@ def test_a_token_is_valid_until_its_expiry_and_due_five_minutes_before(stored, v
     assert (tokens.is_valid(NOW), tokens.is_due(NOW)) == (valid, due)
 
 
+def test_an_expiry_without_an_offset_is_utc_whatever_the_local_time_zone(time_zone):
+    noon = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    assert Tokens.from_dict({"expires_at": "2026-11-24T12:00:00"}).expires_at == noon
+    reply = {"access_token": "opaque", "expires_at": "2026-11-24T12:00:00"}
+    assert Tokens.from_reply(reply, now=NOW).expires_at == noon
+
+
 @pytest.mark.parametrize(
     "token",
     [
@@ -131,11 +138,11 @@ def test_a_token_is_valid_until_its_expiry_and_due_five_minutes_before(stored, v
         "a." + base64.urlsafe_b64encode(b"\xff\xfe{}").decode() + ".c",
     ],
 )
-def test_what_is_no_token_has_no_claims(token):
+def test_what_is_not_a_jwt_has_no_claims(token):
     assert decode(token) == {}
 
 
-def test_plan_address_and_fedramp_are_read_from_the_claims():
+def test_plan_email_and_fedramp_are_read_from_the_claims():
     auth = {"chatgpt_plan_type": "pro", "chatgpt_account_is_fedramp": True}
     tokens = Tokens.from_dict({"id_token": jwt(auth=auth, profile={"email": "ada@example.com"})})
     assert (tokens.plan_type, tokens.email, tokens.is_fedramp) == ("pro", "ada@example.com", True)
@@ -152,7 +159,7 @@ def test_unknown_keys_and_odd_values_survive_the_round_trip():
     assert Tokens.from_dict(written).to_dict() == written
 
 
-def test_no_secret_stands_in_the_repr():
+def test_the_repr_contains_no_secret():
     tokens = Tokens("SECRET-a", "SECRET-r", "SECRET-i", "SECRET-account", "plus", NOW, extra={"k": "SECRET"})
     assert "SECRET" not in repr(tokens)
     assert "SECRET" not in str(tokens)

@@ -136,7 +136,7 @@ def test_a_pasted_address_signs_in_and_no_browser_takes_over_the_terminal(sim, p
     (folder / "w3m").chmod(0o700)
     unseen = {"PATH": str(folder), "BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
     with callback_ports(), terminal("login", "--browser", **unseen) as login:
-        login.show("paste its address here (it is not\nshown).")
+        login.show("paste it here and press Enter")
         (url,) = re.findall(r"http://127\.0\.0\.1:\d+/oauth/authorize\?\S+", login.raw)
         login.press("what?\n")
         login.show("does not belong to the sign-in under way")
@@ -151,7 +151,7 @@ def test_a_pasted_address_signs_in_and_no_browser_takes_over_the_terminal(sim, p
 @pytest.mark.long
 def test_the_end_of_input_and_ctrl_c_are_understood_while_a_browser_is_waited_for(terminal):
     with callback_ports(), terminal("login", "--browser", BROWSER="true") as login:
-        login.show("paste its address here (it is not\nshown).")
+        login.show("paste it here and press Enter")
         login.press(CTRL_D)
         login.press(CTRL_C)
         assert login.end() == 1
@@ -201,5 +201,5 @@ def test_a_sign_in_that_could_not_be_stored_is_not_begun(sim, path, run):
     out = run("login")
     assert out.exit_code == 1
     assert out.stderr.startswith("Error: The token file ")
-    assert "no regular file" in out.stderr
+    assert "not a regular file" in out.stderr
     assert not sim.requests

@@ -22,7 +22,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def provider(sim, config, path):
-    """A provider of somebody who has never signed in; a simulated person approves at the first poll."""
+    """A provider that is signed out; a simulated person approves at the first poll."""
     sim.device.pending = 0
     return ChatGPTProvider({**config, "token_file_path": str(path)})
 
@@ -34,7 +34,7 @@ async def answer(provider):
         await provider.close()
 
 
-def test_a_host_signs_in_lists_models_and_closes_on_a_loop_each(sim, config, provider, path):
+def test_a_host_signs_in_lists_models_and_closes_each_on_its_own_event_loop(sim, config, provider, path):
     other = ChatGPTProvider({**config, "token_file_path": str(path)})
     for signed_out in (provider, other):
         assert signed_out.auth_status() == "unauthenticated"
@@ -72,7 +72,7 @@ async def test_the_print_function_gets_one_plain_line_at_a_time(sim, provider):
 
 
 @pytest.mark.parametrize("moment", ["/deviceauth/usercode", "/deviceauth/token"])
-async def test_it_can_be_stopped_at_any_moment(sim, provider, moment):
+async def test_it_can_be_cancelled_at_any_moment(sim, provider, moment):
     sim.misbehave(moment, Fault(stall_before_headers=True))
     task = asyncio.create_task(provider.login(lambda line: None))
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
@@ -82,7 +82,7 @@ async def test_it_can_be_stopped_at_any_moment(sim, provider, moment):
     assert provider.auth_status() == "unauthenticated"
 
 
-def test_a_keyboard_interrupt_passes(provider):
+def test_a_keyboard_interrupt_passes_through(provider):
     def interrupt(line):
         raise KeyboardInterrupt
 
@@ -99,7 +99,7 @@ async def test_a_failure_is_a_sentence(sim, provider):
     assert provider.auth_status() == "unauthenticated"
 
 
-async def test_where_it_could_not_be_stored_a_sign_in_does_not_begin(sim, provider, path):
+async def test_a_sign_in_that_could_not_be_stored_does_not_start(sim, provider, path):
     path.with_name("real.json").touch()
     path.symlink_to(path.with_name("real.json"))
     with pytest.raises(ConfigurationError, match="symbolic link"):
@@ -108,7 +108,7 @@ async def test_where_it_could_not_be_stored_a_sign_in_does_not_begin(sim, provid
 
 
 @pytest.mark.long
-async def test_a_new_sign_in_takes_the_place_of_the_old_one(sim, config, in_use, token_file):
+async def test_a_new_sign_in_replaces_the_old_one(sim, config, in_use, token_file):
     sim.device.pending = 0
     provider = in_use(config)
     old = json.loads(token_file.read_text())

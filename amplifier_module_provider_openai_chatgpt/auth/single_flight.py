@@ -1,0 +1,58 @@
+"""Blocking work that many ask for at the same time and that is done once, whoever leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    Key = TypeVar("Key", bound=Hashable)
+else:
+    Key = TypeVar("Key")
+Result = TypeVar("Result")
+
+
+class SingleFlight(Generic[Key, Result]):
+    """Runs ``work(key)`` in a thread, once for all who ask for that key until it is done.
+
+    Serves many tasks, event loops and threads at a time. Neither a cancelled task nor a closing event
+    loop interrupts the work, and the interpreter waits for it before it exits.
+    """
+
+    def __init__(self, work: Callable[[Key], Result], *, name: str) -> None:
+        """``name`` is the thread's."""
+        self._work = work
+        self._name = name
+        # Under the mutex.
+        self._running: dict[Key, Future[Result]] = {}
+        self._mutex = threading.Lock()
+
+    async def result(self, key: Key) -> Result:
+        """Return what the work returns, or raise what it raises."""
+        with self._mutex:
+            future = self._running.get(key)
+            if future is None:
+                future = Future()
+                future.set_running_or_notify_cancel()
+                threading.Thread(target=self._run, args=(key, future), name=self._name).start()
+                self._running[key] = future
+        return await asyncio.wrap_future(future)
+
+    def _run(self, key: Key, future: Future[Result]) -> None:
+        try:
+            result = self._work(key)
+        except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
+            self._land(key)
+            future.set_exception(error)
+        else:
+            self._land(key)
+            future.set_result(result)
+
+    def _land(self, key: Key) -> None:
+        """Let whoever asks from now on start the work again, before those who wait hear of the result."""
+        with self._mutex:
+            del self._running[key]
