@@ -9,6 +9,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from .services import CHATGPT_CODEX
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -28,7 +30,7 @@ _HIDDEN_KEYS = frozenset(
         "cookie",
         "set_cookie",
         "account_id",
-        "chatgpt_account_id",
+        CHATGPT_CODEX.claims.account,
         "code_verifier",
         "authorization_code",
         "user_code",
