@@ -135,7 +135,7 @@ def build_call(
 
 
 def _tools(asked: Asked, model: Model, names: ToolNames, warn: Callable[[str], None]) -> dict[str, Any]:
-    tools = clean_json(wire_tools(asked.request.tools, names, warn))
+    tools = wire_tools(asked.request.tools, names, warn)
     choice, parallel = asked["tool_choice"], asked["parallel_tool_calls"]
     return {
         "tools": tuple(tools),
