@@ -51,6 +51,7 @@ BASE64_STARTS = (
     "ZkxhQw",
     "GkXfo",
 )
+BINARY_STARTS = ("data:", "DATA:", *BASE64_STARTS)
 _DATA_URL = re.compile(r"\s*data:([^;,\s]*)((?:;[^;,]*)*?);\s*base64\s*,", re.IGNORECASE)
 _URLSAFE = str.maketrans("-_", "+/")
 
@@ -105,10 +106,12 @@ def _standard(text: str) -> str:
 
 def found_in_text(text: str) -> Encoded | None:
     """Return the binary data that a whole text consists of: a data URL, or base64 of a known kind."""
-    if text.startswith(BASE64_STARTS) and len(text) >= SHORTEST_BINARY:
-        encoded = decoded(text)
-        return encoded if encoded and kind_of(encoded.data) else None
-    return decoded(text) if text[:5].lower() == "data:" and _DATA_URL.match(text) else None
+    if text[:5].lower() == "data:":
+        return decoded(text) if _DATA_URL.match(text) else None
+    if len(text) < SHORTEST_BINARY or not text.startswith(BASE64_STARTS) or " " in text:
+        return None
+    encoded = decoded(text)
+    return encoded if encoded and kind_of(encoded.data) else None
 
 
 def is_complete(data: bytes, media_type: str) -> bool:

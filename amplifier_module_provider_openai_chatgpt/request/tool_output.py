@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from ..protocol import items
 from ..protocol.text import DEEPEST, clean_text, json_text
-from .binary import BASE64_STARTS, SHORTEST_BINARY, Encoded, decoded, found_in_text, kind_of
+from .binary import BASE64_STARTS, BINARY_STARTS, SHORTEST_BINARY, Encoded, decoded, found_in_text, kind_of
 from .images import declared_type, described, image_source
 from .lengths import shortened
 
@@ -35,19 +35,29 @@ _MEDIA_MARKS = ('"data"', '"blob"', '"image', "base64,", *BASE64_STARTS)
 
 def read_output(value: object, images: Images) -> Output:
     """Return text unchanged, blocks as text or parts, any other value as JSON; images become parts."""
-    if isinstance(value, str) and _media_in(value) is None:
-        return shortened(clean_text(value))
+    if isinstance(value, str):
+        return (
+            _joined(_Reader(images).content(value))
+            if _may_have_media(value)
+            else shortened(clean_text(value))
+        )
     reader, value = _Reader(images), _plain(value)
     blocks = isinstance(value, list) and bool(value) and all(_known(block) is not None for block in value)
     parts = reader.content(value)
     return _joined(parts) if reader.found or blocks else shortened(json_text(value))
 
 
+def _may_have_media(text: str) -> bool:
+    if text.startswith(BINARY_STARTS):
+        return True
+    return bool(_JSON.match(text)) and any(mark in text for mark in _MEDIA_MARKS)
+
+
 def _media_in(text: str) -> object:
     """Return what to read instead of a text that may contain binary data: itself, or its JSON; else None."""
     if found_in_text(text):
         return text
-    if not _JSON.match(text) or not any(mark in text for mark in _MEDIA_MARKS):
+    if not _may_have_media(text):
         return None
     try:
         parsed: object = from_json(text)
@@ -140,6 +150,7 @@ class _Reader:
             return value if encoded is None else self._replaced(encoded)
         if depth > DEEPEST:
             return value
+        value = _plain(value)
         if isinstance(value, Mapping):
             return self._object(value, depth)
         if isinstance(value, list | tuple):

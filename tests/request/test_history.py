@@ -242,6 +242,68 @@ SHAPES = {
             output("call_2", "b"),
         ],
     ),
+    "a result with an unknown id does not take a call of the same name": (
+        [user(), assistant(calls("c1")), tool("c9", "lost", name="look"), tool("c1", "found")],
+        [
+            said("user", "hi"),
+            called("c1"),
+            said("user", f"{ORPHAN[:-1]} (look)]\nlost"),
+            output("c1", "found"),
+        ],
+    ),
+    "a result with an unknown id leaves the call without a result": (
+        [user(), assistant(calls("c1")), tool("c9", "lost", name="look")],
+        [
+            said("user", "hi"),
+            *(called("c1"), output("c1", MISSING)),
+            said("user", f"{ORPHAN[:-1]} (look)]\nlost"),
+        ],
+    ),
+    "results without ids are paired by name": (
+        [
+            user(),
+            assistant(calls(""), calls("", "add")),
+            tool("", "4", name="add"),
+            tool("", "a", name="look"),
+        ],
+        [
+            said("user", "hi"),
+            *(called("call"), called("call_2", "add")),
+            *(output("call_2", "4"), output("call", "a")),
+        ],
+    ),
+    "a result without an id for an unknown name is a note": (
+        [user(), assistant(calls("")), tool("", "4", name="add")],
+        [
+            said("user", "hi"),
+            *(called("call"), output("call", MISSING)),
+            said("user", f"{ORPHAN[:-1]} (add)]\n4"),
+        ],
+    ),
+    "a result without id and name belongs to the oldest call without an id": (
+        [user(), assistant(calls("c1"), calls("")), tool("", "a")],
+        [said("user", "hi"), *(called("c1"), output("c1", MISSING)), called("call"), output("call", "a")],
+    ),
+    "private citation marks are sent as they are": (
+        [user(), assistant(text("5 \ue200cite\ue202turn0search0\ue201.")), user("\ue200x\ue201")],
+        [
+            said("user", "hi"),
+            answered("5 \ue200cite\ue202turn0search0\ue201."),
+            said("user", "\ue200x\ue201"),
+        ],
+    ),
+    "blank developer messages are left out": (
+        [user(), {"role": "system", "content": " \n"}, {"role": "developer", "content": [text("\t")]}],
+        [said("user", "hi")],
+    ),
+    "reasoning is sent even if the text after it is empty": (
+        [user(), assistant(thinking("AAA"), text("")), user("so?")],
+        [said("user", "hi"), reasoned("AAA"), said("user", "so?")],
+    ),
+    "reasoning before a repeated call is sent": (
+        [user(), assistant(calls("c1"), thinking("AAA"), calls("c1")), tool("c1")],
+        [said("user", "hi"), called("c1"), reasoned("AAA"), output("c1")],
+    ),
     "a late result is paired with its call": (
         [user(), assistant(calls("c1")), user("hurry"), tool("c1")],
         [said("user", "hi"), called("c1"), said("user", "hurry"), output("c1")],
@@ -291,6 +353,10 @@ def test_a_tool_output_keeps_its_content(kind):
     [
         ([], DEFAULT_INSTRUCTIONS),
         ([""], DEFAULT_INSTRUCTIONS),
+        ([" \n\t"], DEFAULT_INSTRUCTIONS),
+        ([[text("  "), text("")], "\n"], DEFAULT_INSTRUCTIONS),
+        (["  ", "one", "\n"], "one"),
+        ([" one "], " one "),
         (["one"], "one"),
         (["one", "two"], "one\ntwo"),
         ([[text("one"), text(""), text("two")], "three"], "one\ntwo\nthree"),
