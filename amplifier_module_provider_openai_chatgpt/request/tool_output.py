@@ -29,7 +29,7 @@ _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 _TEXT_KEYS = frozenset({"type", "text", "annotations", "visibility", "cache_control", "citations", "_meta"})
 _BINARY_TYPES = frozenset({"audio", "input_audio", "video", "file", "document", "blob", "resource", "image"})
 _READABLE = re.compile(r"text/|application/(?:[\w.+-]*\+)?(?:json|xml)|application/(?:javascript|yaml)")
-_JSON = re.compile(r"\s*[\[{]")
+_JSON = re.compile(r'\s*[\[{"]')
 _MEDIA_MARKS = ('"data"', '"blob"', '"image', "base64,", *BASE64_STARTS)
 
 

@@ -106,7 +106,7 @@ def test_any_conversation_is_answered_over_the_socket(sim, config, token_file):
         @given(conversations, tools)
         def answers(conversation, specs):
             asked = ChatRequest(messages=[user(), thought, *conversation], tools=specs)
-            response = runner.run(provider.complete(asked))
+            response = runner.run(provider.complete(asked, model="gpt-5.5"))
             assert response.text or response.tool_calls
 
         answers()

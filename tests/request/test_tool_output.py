@@ -56,6 +56,8 @@ PICTURES = {
     "a list of blocks as JSON text": (json.dumps([text("a"), MCP], indent=2), [words("a"), PICTURE]),
     "JSON text with white space around": (f"\n {json.dumps(MCP)}\n", [PICTURE]),
     "JSON text in a text block": ([text(json.dumps({"content": [MCP]}))], [PICTURE]),
+    "a data URL as JSON text": (json.dumps(URL), [PICTURE]),
+    "JSON text in JSON text": (json.dumps(json.dumps({"content": [MCP]})), [PICTURE]),
     "an image in a field": (
         {"ok": True, "screenshot": MCP},
         [words('{"ok":true,"screenshot":"[image 1, see below]"}'), PICTURE],

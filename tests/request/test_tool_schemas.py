@@ -343,16 +343,12 @@ def schemas(inner):
 
 
 schema_like = st.recursive(schemas(anything) | spoilt, schemas, max_leaves=12)
-parameters = (
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "type": st.just("object"),
-            "properties": st.dictionaries(st.sampled_from("ab"), schema_like),
-        },
-    )
-    | schema_like
+properties = st.dictionaries(st.sampled_from("ab"), schema_like)
+objects = st.one_of(
+    st.fixed_dictionaries({}, optional={"type": st.just("object"), "properties": properties}),
+    schemas(schema_like),
 )
+parameters = objects | schema_like
 quick = settings(max_examples=150)
 
 
