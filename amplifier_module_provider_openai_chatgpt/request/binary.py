@@ -51,7 +51,6 @@ BASE64_STARTS = (
     "ZkxhQw",
     "GkXfo",
 )
-BINARY_STARTS = ("data:", "DATA:", *BASE64_STARTS)
 _DATA_URL = re.compile(r"\s*data:([^;,\s]*)((?:;[^;,]*)*?);\s*base64\s*,", re.IGNORECASE)
 _URLSAFE = str.maketrans("-_", "+/")
 

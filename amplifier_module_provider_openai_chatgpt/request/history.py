@@ -69,7 +69,8 @@ def read_history(messages: list[Message], reader: Reader) -> History:
     raises InvalidRequestError and a too long text ContextLengthError.
     """
     leading = _count_leading(messages)
-    writer = _Writer(reader, _newest_question(messages))
+    question = _newest_question(messages)
+    writer = _Writer(reader, question)
     for message in messages[:leading]:
         writer.pictures(message)
     refusals = refusals_in(messages)
@@ -79,9 +80,16 @@ def read_history(messages: list[Message], reader: Reader) -> History:
         writer.messages(messages, start, place)
         writer.remove_images(keep_newest=refused == "older")
         start = max(start, place)
+    if question is not None:
+        for text in _texts_of(messages[question]):
+            check_length(text, "The newest message")
+        writer.messages(messages, start, question)
+        writer.mark_question()
+        start = max(start, question)
     writer.messages(messages, start, len(messages))
-    texts = (check_length(text, "The system prompt") for text in map(_text_of, messages[:leading]))
+    texts = ("\n".join(map(clean_text, _texts_of(message))) for message in messages[:leading])
     instructions = "\n".join(text for text in texts if text and not text.isspace())
+    check_length(instructions, "The system prompt")
     return History(instructions, writer.finish(), tuple(writer.pairing.repairs))
 
 
@@ -101,13 +109,11 @@ def _count_leading(messages: list[Message]) -> int:
     return count
 
 
-def _text_of(message: Message) -> str:
+def _texts_of(message: Message) -> list[str]:
+    """Return the texts of a message that are not empty."""
     content = message.content
-    if isinstance(content, str):
-        return clean_text(content)
-    return "\n".join(
-        clean_text(block.text) for block in content if isinstance(block, TextBlock) and block.text
-    )
+    texts = [content] if isinstance(content, str) else [b.text for b in content if isinstance(b, TextBlock)]
+    return [text for text in texts if text]
 
 
 class _Writer:
@@ -128,6 +134,10 @@ class _Writer:
         for place in range(start, end):
             self._place = place
             roles[messages[place].role](self, messages[place])
+
+    def mark_question(self) -> None:
+        """Note that the next message is the one to be answered."""
+        self._question_item = len(self.items)
 
     def remove_images(self, *, keep_newest: bool) -> None:
         """Replace the images so far with the notes that were sent after the backend refused one."""
@@ -153,32 +163,32 @@ class _Writer:
         return written
 
     def _user(self, message: Message) -> None:
-        newest = self._place == self._question
-        if newest:
-            self._question_item = len(self.items)
-        self._said(message, "user", newest=newest)
+        self._said(message, "user")
 
     def _developer(self, message: Message) -> None:
         self._said(message, "developer")
 
-    def _said(self, message: Message, role: str, *, newest: bool = False) -> None:
+    def _said(self, message: Message, role: str) -> None:
         self.pairing.next_epoch()
         content = message.content
         if isinstance(content, str):
             if content and not (role == "developer" and content.isspace()):
-                self.items.append(items.message(role, [_text_part(content, newest=newest)]))
+                self.items.append(items.message(role, [items.text_part(shortened(content))]))
             return
         parts: list[Part] = []
         for block in content:
             if isinstance(block, TextBlock):
                 if block.text and not (role == "developer" and block.text.isspace()):
-                    parts.append(_text_part(block.text, newest=newest))
+                    parts.append(items.text_part(shortened(block.text)))
             elif isinstance(block, ImageBlock) and role == "user":
-                parts.append(self._reader.images.part(block.source, newest=newest))
+                parts.append(self._image_part(block))
             else:
                 self._flush(role, parts)
                 self._block(block)
         self._flush(role, parts)
+
+    def _image_part(self, block: ImageBlock) -> Part:
+        return self._reader.images.part(block.source, newest=self._place == self._question)
 
     def _flush(self, role: str, parts: list[Part]) -> None:
         if parts:
@@ -292,10 +302,6 @@ class _Writer:
 
 def _skip(_: _Writer, block: object) -> None:
     logger.debug("A block of type %s cannot be part of the input", getattr(block, "type", "?"))
-
-
-def _text_part(text: str, *, newest: bool) -> Part:
-    return items.text_part(check_length(text, "The newest message") if newest else shortened(text))
 
 
 def _any(blocks: Iterable[object], kind: type) -> bool:

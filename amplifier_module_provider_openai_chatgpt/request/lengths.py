@@ -49,11 +49,10 @@ def _with_short_strings(value: object, depth: int) -> object:
     return value
 
 
-def check_length(text: str, what: str) -> str:
-    """Return a text of the message to be answered; raises ContextLengthError if it is too long."""
+def check_length(text: str, what: str) -> None:
+    """Raise ContextLengthError if a text that must not be shortened is too long."""
     if len(text) > LONGEST_TEXT:
         raise ContextLengthError(
             f"{what} has {len(text):,} characters; ChatGPT accepts at most {LONGEST_TEXT:,} in one text.",
             provider=PROVIDER,
         )
-    return text

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from ..protocol import items
 from ..protocol.text import DEEPEST, clean_text, json_text
-from .binary import BASE64_STARTS, BINARY_STARTS, SHORTEST_BINARY, Encoded, decoded, found_in_text, kind_of
+from .binary import BASE64_STARTS, SHORTEST_BINARY, Encoded, decoded, found_in_text, kind_of
 from .images import declared_type, described, image_source
 from .lengths import shortened
 
@@ -29,28 +29,26 @@ _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 _TEXT_KEYS = frozenset({"type", "text", "annotations", "visibility", "cache_control", "citations", "_meta"})
 _BINARY_TYPES = frozenset({"audio", "input_audio", "video", "file", "document", "blob", "resource", "image"})
 _READABLE = re.compile(r"text/|application/(?:[\w.+-]*\+)?(?:json|xml)|application/(?:javascript|yaml)")
-_JSON = re.compile(r'\s*[\[{"]')
+# How a text starts that can be, or as JSON (group 1) can contain, binary data.
+_START = re.compile(rf"""\s*([\[{{"])|data:|{"|".join(map(re.escape, BASE64_STARTS))}""", re.IGNORECASE)
 _MEDIA_MARKS = ('"data"', '"blob"', '"image', "base64,", *BASE64_STARTS)
 
 
 def read_output(value: object, images: Images) -> Output:
     """Return text unchanged, blocks as text or parts, any other value as JSON; images become parts."""
-    if isinstance(value, str):
-        return (
-            _joined(_Reader(images).content(value))
-            if _may_have_media(value)
-            else shortened(clean_text(value))
-        )
+    if isinstance(value, str) and not _may_have_media(value):
+        return shortened(clean_text(value))
     reader, value = _Reader(images), _plain(value)
     blocks = isinstance(value, list) and bool(value) and all(_known(block) is not None for block in value)
     parts = reader.content(value)
-    return _joined(parts) if reader.found or blocks else shortened(json_text(value))
+    if reader.found or blocks or isinstance(value, str):
+        return _joined(parts)
+    return shortened(json_text(value))
 
 
 def _may_have_media(text: str) -> bool:
-    if text.startswith(BINARY_STARTS):
-        return True
-    return bool(_JSON.match(text)) and any(mark in text for mark in _MEDIA_MARKS)
+    start = _START.match(text)
+    return start is not None and (start[1] is None or any(mark in text for mark in _MEDIA_MARKS))
 
 
 def _media_in(text: str) -> object:

@@ -50,8 +50,8 @@ def own_fault(schema: dict, root: dict) -> str | None:
         return "array schema missing items"
     if "object" in types and not isinstance(schema.get("properties"), dict):
         return "object schema missing properties"
-    if not isinstance(schema.get("properties", {}), dict):
-        return "properties is not an object"
+    if not all(isinstance(schema.get(key, {}), dict) for key in NAMED):
+        return "not an object of schemas"
     if not all(isinstance(name, str) for name in schema.get("required", ())):
         return "required is not a list of names"
     if any(not isinstance(schema.get(key, [0]), list) or not schema.get(key, [0]) for key in (*MANY, "enum")):
