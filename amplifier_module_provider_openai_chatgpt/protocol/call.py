@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models.model import Model
-    from .conversation import Conversation
+    from .conversation import Conversation, RefusedImages
     from .items import Item
 
 
@@ -66,6 +66,7 @@ class Call:
     streaming: bool = True
     has_instructions: bool = False
     reasoning_refused: bool = False
+    images_refused: RefusedImages | None = None
 
     @property
     def slug(self) -> str:
@@ -89,7 +90,9 @@ class Call:
 
     def metadata(self) -> dict[str, dict[str, str]]:
         """Return what the response carries for the next request of the conversation."""
-        return self.conversation.metadata(reasoning_refused=self.reasoning_refused)
+        return self.conversation.metadata(
+            reasoning_refused=self.reasoning_refused, images_refused=self.images_refused
+        )
 
     def payload(self) -> dict[str, Any]:
         """Return the body as a dictionary, exactly as sent."""
@@ -129,7 +132,7 @@ class Call:
         tools = items.additional_tools([space] if functions else [])
         instructions = items.message("developer", [items.text_part(self.instructions)])
         return {
-            "input": (tools, instructions, *self.items),
+            "input": (tools, instructions, *items.without_links(self.items)),
             "tool_choice": _lite_choice(self.tool_choice) if functions else None,
             "parallel_tool_calls": False,
             "reasoning": _given({"effort": self.effort, "summary": self.summary}) | {"context": "all_turns"},
@@ -144,6 +147,19 @@ class Call:
         """Remove all reasoning of earlier answers, which the backend could not read."""
         kept = tuple(item for item in self.items if item["type"] != "reasoning")
         return replace(self, items=kept, reasoning_refused=True)
+
+    @property
+    def has_images(self) -> bool:
+        """True if the input contains an image."""
+        return any(items.image_parts(item) for item in self.items)
+
+    def without_images(self, *, keep_newest: bool) -> Call:
+        """Replace images with text notes, except those of the newest item that has any if ``keep_newest``.
+
+        The response's metadata records it, so later turns send the same notes.
+        """
+        kept = items.without_images(self.items, keep_newest=keep_newest)
+        return replace(self, items=kept, images_refused="older" if keep_newest else "all")
 
     def without_tier(self) -> Call:
         """Use the default service tier."""

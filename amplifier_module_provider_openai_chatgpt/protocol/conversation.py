@@ -12,12 +12,15 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
     from amplifier_core.message_models import ChatRequest, Message
+
+# "older" means that the images of the newest item that had any were kept.
+RefusedImages: TypeAlias = Literal["all", "older"]
 
 METADATA_KEY = "openai-chatgpt:conversation"
 MOST_REMEMBERED = 1000
@@ -34,13 +37,30 @@ class Conversation:
     id: str
     of: str
 
-    def metadata(self, *, reasoning_refused: bool = False) -> dict[str, dict[str, str]]:
+    def metadata(
+        self, *, reasoning_refused: bool = False, images_refused: RefusedImages | None = None
+    ) -> dict[str, dict[str, str]]:
         """Return what a response carries to let the next request find its conversation.
 
-        ``reasoning_refused`` records that the backend could not read the reasoning before it.
+        ``reasoning_refused`` and ``images_refused`` record what the backend could not read before it.
         """
-        note = {"reasoning": "refused"} if reasoning_refused else {}
-        return {METADATA_KEY: {"id": self.id, "of": self.of, **note}}
+        state = {"id": self.id, "of": self.of}
+        if reasoning_refused:
+            state["reasoning"] = "refused"
+        if images_refused:
+            state["images"] = images_refused
+        return {METADATA_KEY: state}
+
+
+class Refusals(NamedTuple):
+    """What the backend refused to read in the history, by the index of the answer that records it.
+
+    ``reasoning_before`` is the index of the newest answer that required removing all reasoning before
+    it, else 0. ``images_before`` has the answers that required removing images before them, in order.
+    """
+
+    reasoning_before: int
+    images_before: tuple[tuple[int, RefusedImages], ...]
 
 
 def find_conversation(
@@ -69,10 +89,15 @@ def uuid7() -> str:
     return str(uuid.UUID(int=value))
 
 
-def reasoning_refused_before(messages: list[Message]) -> int:
-    """Return the index of the newest answer that required removing all reasoning before it; else 0."""
-    refused = (place for place, state in _newest_states(messages) if state.get("reasoning") == "refused")
-    return next(refused, 0)
+def refusals_in(messages: list[Message]) -> Refusals:
+    """Return the refusals that earlier answers recorded in their metadata."""
+    reasoning, images = 0, []
+    for place, state in _newest_states(messages):
+        if not reasoning and state.get("reasoning") == "refused":
+            reasoning = place
+        if state.get("images") in ("all", "older"):
+            images.append((place, state["images"]))
+    return Refusals(reasoning, tuple(reversed(images)))
 
 
 def _in_history(messages: list[Message], of: str) -> str | None:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .text import clean_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 Item: TypeAlias = dict[str, Any]
 Part: TypeAlias = dict[str, str]
 Output: TypeAlias = str | list[Part]
 
+REFUSED_IMAGE = "[image left out: the backend could not read an image of this conversation]"
+LINKED_IMAGE = "[image left out: it is a link, which this model does not accept]"
 PHASES = frozenset({"commentary", "final_answer"})
 
 
@@ -26,7 +28,7 @@ def text_part(text: str) -> Part:
 
 
 def image_part(url: str) -> Part:
-    """An image, given as a data URL."""
+    """An image, given as a data URL or, in the classic shape, as an https link."""
     return {"type": "input_image", "image_url": url}
 
 
@@ -62,3 +64,44 @@ def reasoning(ciphertext: str, summary: Iterable[str]) -> Item:
 def additional_tools(tools: list[Any]) -> Item:
     """The tools of the Lite shape, which are part of the input."""
     return {"type": "additional_tools", "role": "developer", "tools": tools}
+
+
+def image_parts(item: Item) -> list[Part]:
+    """Return the images of a message or of a tool's output."""
+    parts = item.get("content" if item["type"] == "message" else "output")
+    return [part for part in parts if part["type"] == "input_image"] if isinstance(parts, list) else []
+
+
+def with_notes(item: Item, note: str, applies: Callable[[Part], bool] | None = None) -> Item:
+    """Return a copy of an item with a text in place of its images, or of those that ``applies`` selects."""
+    key = "content" if item["type"] == "message" else "output"
+    replaced = text_part(note)
+    parts = [
+        replaced if part["type"] == "input_image" and (applies is None or applies(part)) else part
+        for part in item[key]
+    ]
+    return {**item, key: parts}
+
+
+def without_images(given: Sequence[Item], *, keep_newest: bool) -> tuple[Item, ...]:
+    """Return the items with a note in place of each image, except those of the newest item that has any."""
+    last = len(given) - 1
+    newest = next((last - back for back in range(len(given)) if image_parts(given[last - back])), None)
+    kept = newest if keep_newest else None
+    return tuple(
+        with_notes(item, REFUSED_IMAGE) if place != kept and image_parts(item) else item
+        for place, item in enumerate(given)
+    )
+
+
+def without_links(given: Sequence[Item]) -> tuple[Item, ...]:
+    """Return the items with a note in place of each image that is a link."""
+    return tuple(
+        with_notes(item, LINKED_IMAGE, is_link) if any(map(is_link, image_parts(item))) else item
+        for item in given
+    )
+
+
+def is_link(part: Part) -> bool:
+    """Return whether an image part has a link instead of data."""
+    return not part["image_url"].startswith("data:")

@@ -64,13 +64,18 @@ class Asked:
 
 
 def is_model_named(request: ChatRequest, kwargs: Mapping[str, Any]) -> bool:
-    """Return whether this very call names a model, or the default one is meant."""
-    return Asked(request, kwargs)["model"] not in (None, "")
+    """Return whether this call names a model; if not, the default one is used."""
+    return _named_model(request, kwargs) is not None
+
+
+def _named_model(request: ChatRequest, kwargs: Mapping[str, Any]) -> object:
+    return next((name for name in (kwargs.get("model"), request.model) if name not in (None, "")), None)
 
 
 def requested_model(request: ChatRequest, kwargs: Mapping[str, Any], default_model: str) -> str:
     """Return the requested model id as written: it may end in ``-fast`` or be ``latest``."""
-    model = Asked(request, kwargs)["model"] if is_model_named(request, kwargs) else default_model
+    named = _named_model(request, kwargs)
+    model = default_model if named is None else named
     if not isinstance(model, str) or not model.strip():
         raise invalid("The model must be text, for example gpt-5.5.")
     return clean_text(model.strip())
@@ -130,7 +135,7 @@ def build_call(
 
 
 def _tools(asked: Asked, model: Model, names: ToolNames, warn: Callable[[str], None]) -> dict[str, Any]:
-    tools = clean_json(wire_tools(asked.request.tools, names, warn))
+    tools = wire_tools(asked.request.tools, names, warn)
     choice, parallel = asked["tool_choice"], asked["parallel_tool_calls"]
     return {
         "tools": tuple(tools),

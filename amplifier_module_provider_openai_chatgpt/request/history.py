@@ -22,9 +22,10 @@ from amplifier_core.message_models import (
 
 from ..protocol import items, reasoning
 from ..protocol.blocks import arguments_text, call_arguments
-from ..protocol.conversation import reasoning_refused_before
-from ..protocol.text import clean_text, json_text
-from .images import Images, image_source
+from ..protocol.conversation import refusals_in
+from ..protocol.text import clean_text
+from .lengths import check_length, shortened, shortened_arguments
+from .tool_output import read_output
 from .tool_pairing import MISSING, Pairing
 
 if TYPE_CHECKING:
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
 
     from ..protocol.call import Repair
     from ..protocol.items import Item, Output, Part
+    from .images import Images
     from .tools import ToolNames
 
 _INSTRUCTING = frozenset({"system", "developer"})
-_TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
-_TEXT_KEYS = frozenset({"type", "text", "annotations", "visibility", "cache_control", "citations", "_meta"})
 
 logger = logging.getLogger(__name__)
 
@@ -61,20 +61,45 @@ class History:
 
 
 def read_history(messages: list[Message], reader: Reader) -> History:
-    """Translate messages without changing them; raises InvalidRequestError for an unreadable image.
+    """Translate messages without changing them.
 
     System and developer messages at the start become the instructions, later ones keep their place
-    with role developer. The last message is never an instruction: it is the one to be answered.
+    with role developer. The last message is never an instruction: it is the one to be answered. What
+    cannot be sent becomes a note; only in the newest user message, if not answered yet, an image
+    raises InvalidRequestError and a too long text ContextLengthError.
     """
     leading = _count_leading(messages)
-    writer = _Writer(reader)
+    question = _newest_question(messages)
+    writer = _Writer(reader, question)
     for message in messages[:leading]:
         writer.pictures(message)
-    writer.forget_before = reasoning_refused_before(messages)
-    for place in range(leading, len(messages)):
-        writer.message(place, messages[place])
-    instructions = "\n".join(filter(None, map(_text_of, messages[:leading])))
+    refusals = refusals_in(messages)
+    writer.forget_before = refusals.reasoning_before
+    start = leading
+    for place, refused in refusals.images_before:
+        writer.messages(messages, start, place)
+        writer.remove_images(keep_newest=refused == "older")
+        start = max(start, place)
+    if question is not None:
+        for text in _texts_of(messages[question]):
+            check_length(text, "The newest message")
+        writer.messages(messages, start, question)
+        writer.mark_question()
+        start = max(start, question)
+    writer.messages(messages, start, len(messages))
+    texts = ("\n".join(map(clean_text, _texts_of(message))) for message in messages[:leading])
+    instructions = "\n".join(text for text in texts if text and not text.isspace())
+    check_length(instructions, "The system prompt")
     return History(instructions, writer.finish(), tuple(writer.pairing.repairs))
+
+
+def _newest_question(messages: list[Message]) -> int | None:
+    """Return the index of the newest user message; None if the model has answered after it."""
+    for place in range(len(messages) - 1, -1, -1):
+        role = messages[place].role
+        if role in {"user", "assistant"}:
+            return place if role == "user" else None
+    return None
 
 
 def _count_leading(messages: list[Message]) -> int:
@@ -84,29 +109,39 @@ def _count_leading(messages: list[Message]) -> int:
     return count
 
 
-def _text_of(message: Message) -> str:
+def _texts_of(message: Message) -> list[str]:
+    """Return the texts of a message that are not empty."""
     content = message.content
-    if isinstance(content, str):
-        return clean_text(content)
-    return "\n".join(
-        clean_text(block.text) for block in content if isinstance(block, TextBlock) and block.text
-    )
+    texts = [content] if isinstance(content, str) else [b.text for b in content if isinstance(b, TextBlock)]
+    return [text for text in texts if text]
 
 
 class _Writer:
     """Writes items in one pass over the messages."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, question: int | None) -> None:
         self.items: list[Item] = []
         self.pairing = Pairing()
         self.forget_before = 0
+        self._question = question
+        self._question_item: int | None = None
         self._reader = reader
         self._account = reasoning.account_stamp(reader.account_id)
         self._place = 0
 
-    def message(self, place: int, message: Message) -> None:
-        self._place = place
-        self._ROLES[message.role](self, message)
+    def messages(self, messages: list[Message], start: int, end: int) -> None:
+        roles = self._ROLES
+        for place in range(start, end):
+            self._place = place
+            roles[messages[place].role](self, messages[place])
+
+    def mark_question(self) -> None:
+        """Note that the next message is the one to be answered."""
+        self._question_item = len(self.items)
+
+    def remove_images(self, *, keep_newest: bool) -> None:
+        """Replace the images so far with the notes that were sent after the backend refused one."""
+        self.items = list(items.without_images(self.items, keep_newest=keep_newest))
 
     def pictures(self, message: Message) -> None:
         """Send the images of an instruction as the user's: instructions are text."""
@@ -115,7 +150,8 @@ class _Writer:
                 self._image(block)
 
     def finish(self) -> list[Item]:
-        """Return the items, each call without a result followed by a fixed one."""
+        """Return the items within the limits, each call without a result followed by a fixed one."""
+        self._reader.images.within_budget(self.items, self._question_item)
         unanswered = self.pairing.unanswered()
         if not unanswered:
             return self.items
@@ -136,20 +172,23 @@ class _Writer:
         self.pairing.next_epoch()
         content = message.content
         if isinstance(content, str):
-            if content:
-                self.items.append(items.message(role, [items.text_part(content)]))
+            if content and not (role == "developer" and content.isspace()):
+                self.items.append(items.message(role, [items.text_part(shortened(content))]))
             return
         parts: list[Part] = []
         for block in content:
             if isinstance(block, TextBlock):
-                if block.text:
-                    parts.append(items.text_part(block.text))
+                if block.text and not (role == "developer" and block.text.isspace()):
+                    parts.append(items.text_part(shortened(block.text)))
             elif isinstance(block, ImageBlock) and role == "user":
-                parts.append(self._reader.images.part(block.source))
+                parts.append(self._image_part(block))
             else:
                 self._flush(role, parts)
                 self._block(block)
         self._flush(role, parts)
+
+    def _image_part(self, block: ImageBlock) -> Part:
+        return self._reader.images.part(block.source, newest=self._place == self._question)
 
     def _flush(self, role: str, parts: list[Part]) -> None:
         if parts:
@@ -162,7 +201,7 @@ class _Writer:
         if extra:
             self._thinking_in_extra(extra, blocks)
         if isinstance(content, str) and content:
-            self.items.append(items.answer(content))
+            self.items.append(items.answer(shortened(content)))
         writers = self._BLOCKS
         for block in blocks:
             writers.get(type(block), _skip)(self, block)
@@ -200,9 +239,9 @@ class _Writer:
         self.pairing.next_epoch()
         call_id, name, content = message.tool_call_id or "", message.name or "", message.content
         if isinstance(content, str):
-            self._result(call_id, name, clean_text(content))
+            self._result(call_id, name, read_output(content, self._reader.images))
         elif not _any(content, ToolResultBlock):
-            self._result(call_id, name, self._output(content or ""))
+            self._result(call_id, name, read_output(content or "", self._reader.images))
         else:
             self._said(message, "user")
 
@@ -213,7 +252,7 @@ class _Writer:
     def _text(self, block: TextBlock) -> None:
         if block.text:
             extra = block.__pydantic_extra__
-            self.items.append(items.answer(block.text, extra.get("phase") if extra else None))
+            self.items.append(items.answer(shortened(block.text), extra.get("phase") if extra else None))
 
     def _image(self, block: ImageBlock) -> None:
         """Send an image as the user's: no other role can have one."""
@@ -229,13 +268,13 @@ class _Writer:
                 self.items.append(item)
 
     def _call(self, block: ToolCallBlock) -> None:
-        arguments = arguments_text(block.input)
+        arguments = shortened_arguments(arguments_text(block.input))
         call_id = self.pairing.call(clean_text(block.id), block.name, arguments, len(self.items))
         if call_id is not None:
             self.items.append(items.call(call_id, self._reader.names.to_wire(block.name), arguments))
 
     def _tool_result(self, block: ToolResultBlock) -> None:
-        self._result(block.tool_call_id, "", self._output(block.output))
+        self._result(block.tool_call_id, "", read_output(block.output, self._reader.images))
 
     def _result(self, call_id: str, name: str, output: Output) -> None:
         paired, note = self.pairing.result(clean_text(call_id), name, output)
@@ -243,32 +282,6 @@ class _Writer:
             self.items.append(items.output(paired, output))
         elif note:
             self.items.append(_orphan(name, output))
-
-    def _output(self, value: object) -> Output:
-        """Return text unchanged, a list of blocks as text or parts, any other value as JSON."""
-        if isinstance(value, str):
-            return clean_text(value)
-        parts = [self._part(block) for block in value] if isinstance(value, list) else []
-        known = [part for part in parts if part is not None]
-        if not known or len(known) < len(parts):
-            return json_text(value)
-        if any("text" not in part for part in known):
-            return known
-        return "\n".join(part["text"] for part in known)
-
-    def _part(self, block: object) -> Part | None:
-        """Translate a text or image block of a tool's output; None if it is neither."""
-        if isinstance(block, TextBlock):
-            return items.text_part(block.text)
-        if isinstance(block, ImageBlock):
-            return self._reader.images.part(block.source)
-        if not isinstance(block, Mapping):
-            return None
-        text = block.get("text")
-        if isinstance(text, str) and block.get("type") in _TEXT_TYPES and _TEXT_KEYS.issuperset(block):
-            return items.text_part(text)
-        source = image_source(block)
-        return None if source is None else self._reader.images.part(source)
 
     _ROLES: ClassVar[Mapping[str, Callable[[_Writer, Message], None]]] = {
         "system": _developer,
@@ -299,5 +312,5 @@ def _orphan(name: str, output: Output) -> Item:
     """A result without its call, as a user message: the backend would refuse it as a result."""
     lead = f"[Result of a tool call that is not in this conversation{f' ({name})' if name else ''}]"
     if isinstance(output, str):
-        return items.message("user", [items.text_part(f"{lead}\n{output}")])
+        return items.message("user", [items.text_part(shortened(f"{lead}\n{output}"))])
     return items.message("user", [items.text_part(lead), *output])

@@ -63,9 +63,9 @@ class Pairing:
         """Return the id to send for a result, or None and whether the model gets it as a note.
 
         A result belongs to the oldest unanswered call with its id; without an id, to the oldest with
-        its name.
+        its name, or the oldest without an id if it has no name either.
         """
-        waiting = self._waiting.get(call_id) or self._named(call_id, name)
+        waiting = self._waiting.get(call_id) if call_id or not name else self._named(name)
         if waiting:
             call = waiting.pop(0)
             del self._unanswered[call.place]
@@ -83,10 +83,8 @@ class Pairing:
         )
         return {place: call.wire_id for place, call in self._unanswered.items()}
 
-    def _named(self, call_id: str, name: str) -> list[_Call] | None:
+    def _named(self, name: str) -> list[_Call] | None:
         """Find the oldest unanswered call with this name, for a result without an id."""
-        if call_id or not name:
-            return None
         for call in self._unanswered.values():
             if call.name == name and call in self._waiting[call.id]:
                 self._waiting[call.id].remove(call)

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..protocol.text import clean_json, clean_text
 from .invalid import invalid
+from .lengths import shortened
+from .tool_schemas import sanitised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,16 +64,21 @@ class ToolNames:
 def wire_tools(
     specs: Sequence[ToolSpec] | None, names: ToolNames, warn: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """Translate tool specs in their order; of two with the same name the first is sent.
+    """Translate tool specs in their order; of two with the same name the first is sent, with a warning.
 
     A spec with ``type: web_search`` becomes the hosted search; other hosted tools are left out with a
-    warning.
+    warning, and so is a tool whose schema cannot be made acceptable.
     """
     tools: dict[str, dict[str, Any]] = {}
     for spec in specs or ():
         tool = _tool(spec, names, warn)
-        if tool is not None:
-            tools.setdefault(tool.get("name", ""), tool)
+        if tool is None:
+            continue
+        name = tool.get("name", "")
+        if name in tools:
+            warn(f"Tool {_quoted(spec.name)} is offered more than once; the first is sent.")
+        else:
+            tools[name] = tool
     return list(tools.values())
 
 
@@ -78,20 +86,24 @@ def _tool(spec: ToolSpec, names: ToolNames, warn: Callable[[str], None]) -> dict
     extra = spec.__pydantic_extra__ or {}
     kind = extra.get("type") or "function"
     if kind == "function":
-        return _function(spec, names)
+        return _function(spec, names, warn)
     if str(kind).startswith(HOSTED_SEARCH):
         chosen = {key: extra[key] for key in _SEARCH_FIELDS if extra.get(key) is not None}
-        return {"type": HOSTED_SEARCH, **chosen}
+        return {"type": HOSTED_SEARCH, **clean_json(chosen)}
     warn(f"Tool {_quoted(spec.name)} is left out: the backend does not offer tools of type {_quoted(kind)}.")
     return None
 
 
-def _function(spec: ToolSpec, names: ToolNames) -> dict[str, Any]:
+def _function(spec: ToolSpec, names: ToolNames, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    parameters = sanitised(spec.parameters)
+    if parameters is None:
+        warn(f"Tool {_quoted(spec.name)} is left out: its parameters are not the schema of an object.")
+        return None
     tool: dict[str, Any] = {"type": "function", "name": names.to_wire(spec.name)}
     if spec.description:
-        tool["description"] = spec.description
+        tool["description"] = shortened(clean_text(spec.description))
     tool["strict"] = False
-    tool["parameters"] = {"type": "object", "properties": {}, **spec.parameters}
+    tool["parameters"] = parameters
     return tool
 
 

@@ -10,7 +10,9 @@ from amplifier_module_provider_openai_chatgpt.protocol.reasoning import to_block
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
-PNG = "iVBORw0KGgo="
+from .pictures import b64, png
+
+PNG = b64(png())
 BLIND = Model("blind", input_modalities=("text",))
 TERSE = Model("terse", verbosity=False, parallel_tool_calls=False, summaries=False)
 CATALOGUE = {model.slug: model for model in (*BUILT_IN, BLIND, TERSE)}

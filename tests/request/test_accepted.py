@@ -13,6 +13,7 @@ from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_202
 from tests.conftest import write_tokens
 
 from .conversations import assistant, call_for, calls, image, request, text, thinking, tool, user
+from .pictures import WEBP, b64
 
 MODELS = {
     entry["slug"]: entry for entry in AUGUST_2026.catalogue() if entry["slug"] in {"gpt-5.5", "gpt-5.6-sol"}
@@ -33,7 +34,7 @@ images = st.sampled_from(
     [
         image(),
         {"type": "image", "source": {"type": "url", "url": "https://x.test/a.png"}},
-        {"type": "image", "source": {"image_url": {"url": "data:image/webp;base64,UklGRg=="}}},
+        {"type": "image", "source": {"image_url": {"url": f"data:image/webp;base64,{b64(WEBP)}"}}},
     ]
 )
 foreign = st.sampled_from(
@@ -105,7 +106,7 @@ def test_any_conversation_is_answered_over_the_socket(sim, config, token_file):
         @given(conversations, tools)
         def answers(conversation, specs):
             asked = ChatRequest(messages=[user(), thought, *conversation], tools=specs)
-            response = runner.run(provider.complete(asked))
+            response = runner.run(provider.complete(asked, model="gpt-5.5"))
             assert response.text or response.tool_calls
 
         answers()

@@ -318,7 +318,14 @@ def test_fast_is_a_service_tier_and_not_a_model(model, slug, tier, warnings, cap
 
 @pytest.mark.parametrize(
     ("kwargs", "field", "expected"),
-    [({}, None, "default"), ({}, " a ", "a"), ({"model": "b"}, "a", "b"), ({"model": ""}, "a", "default")],
+    [
+        ({}, None, "default"),
+        ({}, " a ", "a"),
+        ({"model": "b"}, "a", "b"),
+        ({"model": ""}, "a", "a"),
+        ({"model": None}, "a", "a"),
+        ({"model": ""}, "", "default"),
+    ],
 )
 def test_model_precedence_is_kwargs_then_request_then_default(kwargs, field, expected):
     assert requested_model(asked(model=field), kwargs, "default") == expected

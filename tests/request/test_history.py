@@ -3,10 +3,8 @@
 import json
 
 import pytest
-from amplifier_core.llm_errors import InvalidRequestError
 
 from amplifier_module_provider_openai_chatgpt.request.build import DEFAULT_INSTRUCTIONS
-from amplifier_module_provider_openai_chatgpt.request.images import REMOTE, UNSEEN
 from amplifier_module_provider_openai_chatgpt.request.tool_pairing import MISSING
 
 from .conversations import (
@@ -244,6 +242,68 @@ SHAPES = {
             output("call_2", "b"),
         ],
     ),
+    "a result with an unknown id does not take a call of the same name": (
+        [user(), assistant(calls("c1")), tool("c9", "lost", name="look"), tool("c1", "found")],
+        [
+            said("user", "hi"),
+            called("c1"),
+            said("user", f"{ORPHAN[:-1]} (look)]\nlost"),
+            output("c1", "found"),
+        ],
+    ),
+    "a result with an unknown id leaves the call without a result": (
+        [user(), assistant(calls("c1")), tool("c9", "lost", name="look")],
+        [
+            said("user", "hi"),
+            *(called("c1"), output("c1", MISSING)),
+            said("user", f"{ORPHAN[:-1]} (look)]\nlost"),
+        ],
+    ),
+    "results without ids are paired by name": (
+        [
+            user(),
+            assistant(calls(""), calls("", "add")),
+            tool("", "4", name="add"),
+            tool("", "a", name="look"),
+        ],
+        [
+            said("user", "hi"),
+            *(called("call"), called("call_2", "add")),
+            *(output("call_2", "4"), output("call", "a")),
+        ],
+    ),
+    "a result without an id for an unknown name is a note": (
+        [user(), assistant(calls("")), tool("", "4", name="add")],
+        [
+            said("user", "hi"),
+            *(called("call"), output("call", MISSING)),
+            said("user", f"{ORPHAN[:-1]} (add)]\n4"),
+        ],
+    ),
+    "a result without id and name belongs to the oldest call without an id": (
+        [user(), assistant(calls("c1"), calls("")), tool("", "a")],
+        [said("user", "hi"), *(called("c1"), output("c1", MISSING)), called("call"), output("call", "a")],
+    ),
+    "private citation marks are sent as they are": (
+        [user(), assistant(text("5 \ue200cite\ue202turn0search0\ue201.")), user("\ue200x\ue201")],
+        [
+            said("user", "hi"),
+            answered("5 \ue200cite\ue202turn0search0\ue201."),
+            said("user", "\ue200x\ue201"),
+        ],
+    ),
+    "blank developer messages are left out": (
+        [user(), {"role": "system", "content": " \n"}, {"role": "developer", "content": [text("\t")]}],
+        [said("user", "hi")],
+    ),
+    "reasoning is sent even if the text after it is empty": (
+        [user(), assistant(thinking("AAA"), text("")), user("so?")],
+        [said("user", "hi"), reasoned("AAA"), said("user", "so?")],
+    ),
+    "reasoning before a repeated call is sent": (
+        [user(), assistant(calls("c1"), thinking("AAA"), calls("c1")), tool("c1")],
+        [said("user", "hi"), called("c1"), reasoned("AAA"), output("c1")],
+    ),
     "a late result is paired with its call": (
         [user(), assistant(calls("c1")), user("hurry"), tool("c1")],
         [said("user", "hi"), called("c1"), said("user", "hurry"), output("c1")],
@@ -293,6 +353,10 @@ def test_a_tool_output_keeps_its_content(kind):
     [
         ([], DEFAULT_INSTRUCTIONS),
         ([""], DEFAULT_INSTRUCTIONS),
+        ([" \n\t"], DEFAULT_INSTRUCTIONS),
+        ([[text("  "), text("")], "\n"], DEFAULT_INSTRUCTIONS),
+        (["  ", "one", "\n"], "one"),
+        ([" one "], " one "),
         (["one"], "one"),
         (["one", "two"], "one\ntwo"),
         ([[text("one"), text(""), text("two")], "three"], "one\ntwo\nthree"),
@@ -323,70 +387,6 @@ def test_repairs_name_the_tool():
 
 def test_a_complete_conversation_needs_no_repair():
     assert call_for(request(user(), assistant(calls("c1")), tool("c1"))).repairs == ()
-
-
-@pytest.mark.parametrize("role", ["user", "tool"])
-def test_a_link_to_an_image_is_a_short_text_with_one_warning(role, caplog):
-    link = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
-    message = tool("c1", [link, link]) if role == "tool" else {"role": "user", "content": [link, link]}
-
-    body = json.dumps(payload_of(user(), assistant(calls("c1")), message))
-
-    assert body.count(REMOTE) == 2
-    assert "example.com" not in body
-    assert len(caplog.messages) == 1
-
-
-def test_a_text_model_gets_a_note_for_an_image_with_one_warning(caplog):
-    warned: set[str] = set()
-    for _ in range(2):
-        items = items_of({"role": "user", "content": [image()]}, model="blind", warned=warned)
-        assert items == [said("user", UNSEEN)]
-
-    assert len(caplog.messages) == 1
-
-
-BAD_IMAGES = {
-    "not base64": {"type": "base64", "media_type": "image/png", "data": "SECRET!!"},
-    "cut base64": {"type": "base64", "media_type": "image/png", "data": "SECRE"},
-    "empty": {"type": "base64", "media_type": "image/png", "data": ""},
-    "no text": {"type": "base64", "media_type": "image/png", "data": 7},
-    "another type": {"type": "base64", "media_type": "image/tiff", "data": PNG},
-    "no type": {"type": "base64", "data": PNG},
-    "data URL without base64": {"type": "url", "url": "data:image/png,SECRET"},
-    "nothing": {"type": "base64"},
-}
-
-
-@pytest.mark.parametrize("kind", BAD_IMAGES)
-def test_a_malformed_image_is_refused_without_showing_it(kind):
-    with pytest.raises(InvalidRequestError) as refusal:
-        items_of({"role": "user", "content": [{"type": "image", "source": BAD_IMAGES[kind]}]})
-
-    assert "SECRET" not in str(refusal.value)
-    assert refusal.value.provider == "openai-chatgpt"
-
-
-GOOD_IMAGES = {
-    "line breaks": {"type": "base64", "media_type": "image/png", "data": f"{PNG[:4]}\n{PNG[4:]}\n"},
-    "capital type": {"type": "base64", "media_type": "IMAGE/PNG", "data": PNG},
-    "data URL": {"type": "url", "url": f"data:image/png;base64,{PNG}"},
-    "data URL with a parameter": {"image_url": {"url": f"data:image/png;name=a;base64,{PNG}"}},
-    "bytes": {"type": "base64", "media_type": "image/png", "data": b"\x89PNG\r\n\x1a\n"},
-}
-
-
-@pytest.mark.parametrize("kind", GOOD_IMAGES)
-def test_an_image_goes_out_as_a_data_url(kind):
-    block = {"type": "image", "source": GOOD_IMAGES[kind]}
-
-    assert items_of({"role": "user", "content": [block]})[0]["content"] == [PICTURE]
-
-
-def test_jpg_is_jpeg():
-    part = items_of({"role": "user", "content": [image(media_type="image/jpg")]})[0]["content"][0]
-
-    assert part["image_url"].startswith("data:image/jpeg;base64,")
 
 
 CLEAN = {"a\ud800b": "a\ufffdb", "\ude00": "\ufffd", "nul\0": "nul\ufffd", "\ud83d\ude00": "😀"}

@@ -9,7 +9,6 @@ from hypothesis import given, settings, strategies as st
 from amplifier_module_provider_openai_chatgpt.protocol.reasoning import to_block_content
 
 from .conversations import (
-    PNG,
     assistant,
     call_for,
     calls,
@@ -21,6 +20,7 @@ from .conversations import (
     tool,
     user,
 )
+from .pictures import b64, png
 
 MARK = "<mark>"
 
@@ -87,7 +87,8 @@ class Numbered:
             item = {"encrypted_content": f"gAAA{self._mark()}", "summary": []}
             return {**value, "content": to_block_content(item, "gpt-5.5", "acc-1")}
         if value.get("data") == MARK:
-            return {**value, "data": f"{PNG[:8]}{self._mark()}"}
+            self.marks.append(b64(png(len(self.marks))))
+            return {**value, "data": self.marks[-1]}
         return {key: self._copy(inner) for key, inner in value.items()}
 
     def _mark(self):

@@ -10,6 +10,7 @@ from amplifier_core.message_models import ChatRequest, Message
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Reply
 from tests.request.conversations import assistant, calls, image, text, thinking, tool, user
+from tests.request.pictures import b64, png
 
 RESPONSES = "/codex/responses"
 ODD = "half \ud83d, other half \ude00, NUL \0, pair \ud83d\ude00, lines \u2028\u2029\x85"
@@ -91,7 +92,7 @@ async def test_a_tool_result_beyond_the_window_is_a_length_error_that_says_so(si
 
 
 async def test_an_image_of_megabytes_arrives_whole(sim, provider):
-    data = "iVBORw0KGgo" + "A" * (HUGE // 4 * 4 + 1)
+    data = b64(png(size=HUGE // 4 * 3))
     messages = [{"role": "user", "content": [text("See"), image(data)]}]
     await provider.complete(ChatRequest(messages=messages))
     assert last_body(sim).json["input"][0]["content"][1]["image_url"] == f"data:image/png;base64,{data}"

@@ -52,7 +52,7 @@ ERRORS = {
         classic(input=[{**says("Hi"), "role": "assistant"}]),
         "Invalid value: 'input_text'.",
     ),
-    "an image at a web address": (classic(input=[image("https://example.com/a.png")]), "The image data you"),
+    "an image at a web address": (classic(input=[image("http://example.com/a.png")]), "The image data you"),
     "an image that is not base64": (
         classic(input=[image("data:image/png;base64,***")]),
         "The image data you",

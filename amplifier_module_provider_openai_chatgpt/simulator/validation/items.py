@@ -224,6 +224,8 @@ def _image_fault(part: Json, param: str, request: Incoming) -> Refused | None:
         return unsupported(f"{param}.type", "input_image", request.slug)
     if part.get("detail", "auto") not in _DETAILS:
         return wrong_value(f"{param}.detail", part["detail"], _DETAILS)
+    if part["image_url"].startswith("https://") and not request.lite:
+        return None
     return None if _is_image(part["image_url"]) else error(_BAD_IMAGE, param)
 
 
