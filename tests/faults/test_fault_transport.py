@@ -16,6 +16,7 @@ from amplifier_core.llm_errors import (
     NetworkError,
     StreamError,
 )
+from amplifier_core.message_models import ChatRequest, Message
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
@@ -321,7 +322,8 @@ async def test_a_request_that_is_not_read_ends_after_timeout(service, settings):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         base_url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         run = Run(service, {**settings, "base_url": base_url, "timeout": 0.1, "max_retries": 0})
-        await run.call(ask("long " * 4_000_000))
+        long = Message(role="user", content="long " * 1_000_000)
+        await run.call(ChatRequest(messages=[long] * 4))
     assert type(run.error) is LLMTimeoutError
     assert str(run.error) == "ChatGPT stopped reading the request: try again."
 
