@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from amplifier_core.llm_errors import LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
@@ -19,10 +21,10 @@ from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
 from .services import CHATGPT_CODEX
-from .settings import EFFORTS, PROVIDER, EnvironmentRefusedError, read_settings
+from .settings import EFFORTS, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from .auth.device import DeviceCode
     from .call.context import CallContext
@@ -177,9 +179,11 @@ class ChatGPTProvider:
         ``kwargs`` that hosts pass (model, reasoning_effort, extended_thinking, tool_choice,
         response_format, timeout …) take precedence over the request; unknown ones are ignored.
         """
-        from .call.completion import complete
+        with _no_import_error():
+            from .call.completion import complete
 
-        return await complete(self._context, request, kwargs)
+            context = self._context
+        return await complete(context, request, kwargs)
 
     async def usage(self) -> Quota:
         """Ask the backend for the limits of this account. Raises kernel errors."""
@@ -222,6 +226,15 @@ class ChatGPTProvider:
         """Release the connections of the running loop; the provider works again afterwards."""
         if "transport" in vars(self):
             await self.transport.close()
+
+
+@contextmanager
+def _no_import_error() -> Iterator[None]:
+    """Turn a failing import into a kernel error: what a call needs is imported with the first one."""
+    try:
+        yield
+    except ImportError as error:
+        raise LLMError(REPLACED, provider=PROVIDER) from error
 
 
 def _to_stderr(line: str) -> None:

@@ -29,6 +29,8 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SUMMARIES = ("auto", "concise", "detailed", "none")
 VERBOSITIES = ("low", "medium", "high")
 LOGIN_COMMAND = "amplifier-openai-chatgpt login"
+# What is imported with the first call may be gone by then.
+REPLACED = "The provider was updated or removed while this session was running: restart the session."
 
 _ENVIRONMENT = {
     "base_url": "OPENAI_CHATGPT_BASE_URL",

@@ -18,7 +18,7 @@ from amplifier_core.llm_errors import AbortError, LLMError
 
 from ..protocol.blocks import BlockDelta, BlockEnd, BlockStart
 from ..redaction import for_events, redact
-from ..settings import PROVIDER
+from ..settings import PROVIDER, REPLACED
 from .steps import Answered, Continuing, Discarded, QuotaRead, Received, Retrying
 
 if TYPE_CHECKING:
@@ -99,11 +99,7 @@ class Emitter:
             await exchange.fail(error)
             raise
         except Exception as error:
-            fault = LLMError(
-                f"The provider failed unexpectedly ({type(error).__name__}): please report this.",
-                provider=PROVIDER,
-                model=exchange.model,
-            )
+            fault = LLMError(_fault_sentence(error), provider=PROVIDER, model=exchange.model)
             await exchange.fail(fault)
             raise fault from error
         else:
@@ -296,6 +292,12 @@ async def _undivided(emission: Awaitable[object]) -> None:
         await asyncio.wait({task}, timeout=LAST_WORDS)
         task.cancel()
         raise
+
+
+def _fault_sentence(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return REPLACED
+    return f"The provider failed unexpectedly ({type(error).__name__}): please report this."
 
 
 def _place(step: BlockStart | BlockDelta | BlockEnd) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from amplifier_core.llm_errors import InvalidRequestError, LLMError, NotFoundErr
 
 from ..errors.refusal import (
     accepted_efforts,
+    is_image_refusal,
     is_shape_refusal,
     is_stale_reasoning,
     is_tier_refusal,
@@ -41,6 +42,7 @@ class Fallbacks:
     """The forms that one ``complete()`` has tried, each of them once.
 
     * Reasoning the backend cannot read is left out.
+    * Images it cannot read become text notes, the older ones first; the conversation remembers it.
     * A tier it does not offer is left out.
     * An effort it does not accept becomes the nearest it does.
     * A model it does not answer for: while the live list has it, first with the client version the list
@@ -98,6 +100,8 @@ class Fallbacks:
     async def _by_content(self, call: Call, refusal: Refusal) -> Call | None:
         if is_stale_reasoning(refusal) and call.replays_reasoning and self._is_first("reasoning"):
             return call.without_reasoning()
+        if is_image_refusal(refusal) and call.has_images and (found := self._without_images(call)):
+            return found
         if is_tier_refusal(refusal) and call.fast and self._is_first("tier"):
             # Words alone may mean a passing shortage of the tier.
             self._lesson = RequestShape(tierless=refusal.param == "service_tier")
@@ -106,6 +110,14 @@ class Fallbacks:
             self._lesson = RequestShape(efforts=tuple(efforts))
             return call.with_effort(nearest(call.effort, efforts))
         return None
+
+    def _without_images(self, call: Call) -> Call | None:
+        """Leave out the older images first: the newest is most likely what the person asks about."""
+        if self._is_first("older images"):
+            fewer = call.without_images(keep_newest=True)
+            if fewer.items != call.items:
+                return fewer
+        return call.without_images(keep_newest=False) if self._is_first("all images") else None
 
     async def _efforts(self, call: Call, refusal: Refusal) -> Sequence[str]:
         """Return the efforts accepted instead of the call's; empty for a refusal of anything else."""

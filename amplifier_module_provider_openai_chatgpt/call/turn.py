@@ -7,10 +7,11 @@ answer was cut at the output limit.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
     from ..protocol.call import Call
+    from ..protocol.events import Event
     from ..quota import Quota
     from ..response.outcome import Outcome
     from ..settings import Settings
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 
 Failure: TypeAlias = Refusal | LLMError
 Ending: TypeAlias = Finished | Resumable | Incomplete | Failure
+
+# How long the closing event is waited for after a stop sequence, in seconds.
+STOP_LINGER = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +129,10 @@ class Turn:
                             yield step
                         if accumulator.is_over:
                             break
+                    if accumulator.is_stopped:
+                        await self._hear_out(reads)
                 outcome = accumulator.outcome()
-                if not (isinstance(outcome, Finished) and outcome.stopped):
+                if not accumulator.is_stopped:
                     await stream.drain()
         except (Refusal, LLMError) as failure:
             self._ending = failure
@@ -135,6 +142,14 @@ class Turn:
             for step in ending.steps:
                 yield step
 
+    async def _hear_out(self, reads: AsyncGenerator[list[Event]]) -> None:
+        """Read on for the usage of an answer that a stop sequence ended, for a moment only."""
+        with suppress(TimeoutError, Refusal):
+            async with asyncio.timeout(STOP_LINGER):
+                async for events in reads:
+                    if self._accumulator.hear_out(events):
+                        return
+
     def _ending_of(self, outcome: Outcome) -> Finished | Resumable | Incomplete | Refusal:
         match outcome:
             case Failed(event):
@@ -143,6 +158,8 @@ class Turn:
                 return ended_early(partial)
             case Incomplete(reason="content_filter", empty=True):
                 return TransportFault(Fault.WITHHELD)
+            case Incomplete(reason=reason, empty=True) if reason != "max_output_tokens":
+                return ended_early("")
             case Finished() | Resumable() | Incomplete():
                 self._fallbacks.learn(self._call)
                 return outcome

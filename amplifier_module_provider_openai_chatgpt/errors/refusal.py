@@ -49,6 +49,11 @@ _UNSUPPORTED_MODEL = (
     r"(?i)\bmodel is not supported\b|not supported when using Codex with a ChatGPT account"
     r"|\bmodel '?[^' ]{1,80}'? does not exist"
 )
+_IMAGE = (
+    r"(?i)\bvalid image\b|\bimage data\b|\bimage_url\b"
+    r"|\bimages? .{0,80}(?:unsupported|not supported|invalid|too large|exceed|could not|cannot)"
+    r"|(?:unsupported|invalid|too large|too many) .{0,40}\bimages?\b"
+)
 _TIER = r"(?i)service[_ ]tier"
 _STALE = r"Item with id '?rs_|encrypted content .{0,200}could not be (?:verified|decrypted)"
 
@@ -153,6 +158,13 @@ def accepted_efforts(refusal: Refusal) -> list[str] | None:
         return None
     _, _, named = refusal.message.partition("upported values are")
     return re.findall(r"'([a-z]{1,20})'", named)
+
+
+def is_image_refusal(refusal: Refusal) -> bool:
+    """True when an image is the cause: the call may work without it."""
+    if refusal.code.startswith("invalid_image") or "image" in (refusal.param or ""):
+        return True
+    return refusal.status in {400, 413, 422, None} and bool(re.search(_IMAGE, refusal.message))
 
 
 def is_version_gate(refusal: Refusal) -> bool:

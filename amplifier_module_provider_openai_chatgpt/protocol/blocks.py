@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic_core import from_json, to_json
 
+from .citations import MarkFilter, shifted
 from .text import clean_text, json_text
 
 Kind: TypeAlias = Literal["text", "thinking", "tool_use"]
@@ -53,7 +54,11 @@ Step: TypeAlias = BlockStart | BlockDelta | BlockEnd
 
 @dataclass(slots=True)
 class Block:
-    """One item while it arrives. ``item`` is None until the finished item has arrived."""
+    """One item while it arrives. ``item`` is None until the finished item has arrived.
+
+    ``announced`` is the item as it began; ``fragments`` wait to be shown, ``pieces`` were; ``parts_done``
+    are the texts, or the arguments, that events other than the finished item called complete.
+    """
 
     index: int
     kind: Kind
@@ -61,8 +66,11 @@ class Block:
     item: Mapping[str, Any] | None = None
     ended: bool = False
     section: object = None
+    announced: Mapping[str, Any] = field(default_factory=dict)
     fragments: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
+    parts_done: list[str] = field(default_factory=list)
+    marks: MarkFilter = field(default_factory=MarkFilter)
 
     @property
     def text(self) -> str:
@@ -107,8 +115,12 @@ def is_refusal(item: Mapping[str, Any]) -> bool:
 
 def citations(item: Mapping[str, Any]) -> list[Any]:
     """Return the citations of a message, in order."""
-    found = [part.get("annotations") for part in _parts(item.get("content"))]
-    return [note for notes in found if isinstance(notes, list) for note in notes]
+    found = [
+        shifted(notes, text if isinstance(text := part.get("text"), str) else "")
+        for part in _parts(item.get("content"))
+        if isinstance(notes := part.get("annotations"), list)
+    ]
+    return [note for notes in found for note in notes]
 
 
 def call_id(item: Mapping[str, Any]) -> str:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..protocol.blocks import KINDS, Block, BlockDelta, BlockEnd, BlockStart, item_text
+from ..protocol.citations import without_marks
 from ..protocol.text import clean_text, clean_value
+from .block_index import BlockIndex, complete_item, is_other, is_same, with_arguments
 from .outcome import BrokenOff, Failed, Finished, Incomplete, Resumable
 from .response import ChatGPTResponse, Totals, build_response
 from .stop import StopFilter
@@ -44,6 +47,7 @@ class ResponseAccumulator:
         self._model = ""
         self._cut_reason = ""
         self._blocks_kept = 0
+        self._stop_kept = ""
         self._totals_kept = Totals()
         self._start_attempt()
 
@@ -52,11 +56,12 @@ class ResponseAccumulator:
         self._cut_reason = ""
         self._wants_to_go_on = False
         self._failure: Event | None = None
-        self._by_key: dict[int | str, Block] = {}
+        self._index = BlockIndex()
         self._growing: Block | None = None
         self._place: object = None
         self._steps: list[Step] = []
-        self._stop = StopFilter(self._stop_sequences)
+        self._stop = StopFilter(self._stop_sequences, self._stop_kept)
+        self._held_by: Block | None = None
 
     def feed(self, events: Iterable[Event]) -> list[Step]:
         """Take the events of one read; return what began, grew and ended, deltas of a block merged."""
@@ -68,6 +73,16 @@ class ResponseAccumulator:
                 if self.is_over:
                     break
         return self._take_steps()
+
+    def hear_out(self, events: Iterable[Event]) -> bool:
+        """Take the usage of an answer that a stop sequence ended; True once its closing event came."""
+        for event in events:
+            if event["type"] in _CLOSING:
+                response = event.get("response")
+                if isinstance(response, Mapping):
+                    self._totals.add(response.get("usage"))
+                return True
+        return False
 
     def outcome(self) -> Outcome:
         """Say how this attempt ended; to be asked once, when no more events come."""
@@ -89,15 +104,14 @@ class ResponseAccumulator:
     def _close(self) -> list[Step]:
         """End the blocks that the attempt left open; every started block gets its end."""
         for block in self._open_blocks():
-            self._flush()
-            if block.kind == "text":
-                self._show(block, self._stop.release())
+            self._release(block)
             self._end(block)
         return self._take_steps()
 
     def keep(self) -> None:
         """Keep all blocks and collect the next attempt behind them."""
         self._blocks_kept = len(self._blocks)
+        self._stop_kept = self._stop.before
         self._totals_kept = replace(self._totals)
         self._start_attempt()
 
@@ -129,6 +143,11 @@ class ResponseAccumulator:
         return steps
 
     @property
+    def is_stopped(self) -> bool:
+        """True when a stop sequence ended the attempt; the stream goes on unread."""
+        return self._stop.hit
+
+    @property
     def response_id(self) -> str:
         """The backend's id of the latest response."""
         return self._response_id
@@ -148,6 +167,9 @@ class ResponseAccumulator:
         """Blocks of this attempt that began and never got their authoritative item."""
         return [block for block in self._blocks[self._blocks_kept :] if not block.ended]
 
+    def _ended_blocks(self) -> list[Block]:
+        return [block for block in self._blocks[self._blocks_kept :] if block.ended]
+
     def _attempt_items(self) -> tuple[dict[str, Any], ...]:
         items = (block.replay_item() for block in self._blocks[self._blocks_kept :])
         return tuple(item for item in items if item is not None)
@@ -156,9 +178,9 @@ class ResponseAccumulator:
         delta, place = event.get("delta"), event.get("output_index")
         if not isinstance(delta, str):
             return
-        if place is None or place != self._place:
-            block = self._block_of(event) or self._unannounced(event, kind)
-            self._turn_to(None if block.ended else block, place)
+        if place is None or (place, kind) != self._place:
+            block = self._index.find(event, kind) or self._unannounced(event, kind)
+            self._turn_to(None if block.ended else block, (place, kind))
         if self._growing is not None:
             self._growing.fragments.append(delta)
 
@@ -178,20 +200,42 @@ class ResponseAccumulator:
             self._text_delta(event, "thinking")
 
     def _thought(self, event: Event) -> Block | None:
-        block = self._block_of(event) or self._unannounced(event, "thinking")
+        block = self._index.find(event, "thinking") or self._unannounced(event, "thinking")
         return None if block.ended else block
+
+    def _text_done(self, event: Event, kind: Kind = "text") -> None:
+        """Keep the whole text of a part, for an answer that lacks the item's own event."""
+        block, text = self._index.find(event, kind), event.get("text", event.get("refusal"))
+        if block is not None and isinstance(text, str):
+            block.parts_done.append(clean_text(text))
+
+    def _summary_done(self, event: Event) -> None:
+        self._text_done(event, "thinking")
+
+    def _arguments_delta(self, event: Event) -> None:
+        block, delta = self._index.find(event, "tool_use"), event.get("delta")
+        if block is not None and isinstance(delta, str):
+            block.fragments.append(delta)
+
+    def _arguments_done(self, event: Event) -> None:
+        block = self._index.find(event, "tool_use")
+        whole = event.get("arguments", event.get("input"))
+        if block is not None and isinstance(whole, str):
+            block.parts_done = [clean_text(whole)]
 
     def _item_added(self, event: Event) -> None:
         item = event.get("item")
         if isinstance(item, Mapping) and (kind := KINDS.get(_word(item.get("type")))):
-            block = self._block_of(event, item)
+            block = self._index.find(event, kind, item)
             if block is None or block.ended:
                 self._begin(event, kind, item)
 
     def _item_done(self, event: Event) -> None:
         item = event.get("item")
         if isinstance(item, Mapping) and (kind := KINDS.get(_word(item.get("type")))):
-            block = self._block_of(event, item) or self._unannounced(event, kind, item)
+            block = self._index.find(event, kind, item)
+            if block is None or (block.ended and is_other(block, item)):
+                block = self._unannounced(event, kind, item)
             if not block.ended:
                 self._finish(block, item)
 
@@ -201,6 +245,7 @@ class ResponseAccumulator:
             return
         block.item = item = clean_value(item)
         if block.kind == "tool_use":
+            block.item = item = with_arguments(item, block)
             block.name = self._tool_name(item) or block.name
         else:
             self._settle(block, item_text(item, block.kind))
@@ -216,15 +261,21 @@ class ResponseAccumulator:
         self._created(event)
         response = event.get("response")
         if isinstance(response, Mapping):
-            self._last_word(response.get("output"))
+            self._late_items(response.get("output"))
             self._totals.add(response.get("usage"))
             self._wants_to_go_on = response.get("end_turn") is False
         self.is_over = True
 
-    def _last_word(self, output: object) -> None:
-        """Take the items of a closing event where none arrived before it; this backend leaves them out."""
-        if isinstance(output, list) and not any(block.ended for block in self._blocks[self._blocks_kept :]):
-            for place, item in enumerate(output):
+    def _finished(self, event: Event) -> None:
+        self._completed(event)
+        for block in self._open_blocks():
+            if item := complete_item(block):
+                self._finish(block, item)
+
+    def _late_items(self, output: object) -> None:
+        """Take the items that only the closing event carries; this backend sends each on its own before."""
+        for place, item in enumerate(output if isinstance(output, list) else ()):
+            if isinstance(item, Mapping) and not any(map(partial(is_same, item), self._ended_blocks())):
                 self._item_done({"output_index": place, "item": item})
 
     def _incomplete(self, event: Event) -> None:
@@ -241,21 +292,11 @@ class ResponseAccumulator:
     def _begin(self, event: Event, kind: Kind, item: Mapping[str, Any]) -> Block:
         self._flush()
         name = self._tool_name(item) if kind == "tool_use" else ""
-        block = Block(len(self._blocks), kind, name)
+        block = Block(len(self._blocks), kind, name, announced=item)
         self._blocks.append(block)
-        for key in (event.get("output_index"), item.get("id"), event.get("item_id")):
-            if isinstance(key, int | str):
-                self._by_key[key] = block
+        self._index.add(block, event, item)
         self._steps.append(BlockStart(block.index, kind, name))
         return block
-
-    def _block_of(self, event: Event, item: Mapping[str, Any] | None = None) -> Block | None:
-        """Find a block by its item's place in the response, else by the item's id."""
-        key = event.get("output_index")
-        if isinstance(key, int) and (block := self._by_key.get(key)):
-            return block
-        key = item.get("id") if item else event.get("item_id")
-        return self._by_key.get(key) if isinstance(key, str) else None
 
     def _unannounced(self, event: Event, kind: Kind, item: Mapping[str, Any] | None = None) -> Block:
         """Start a block for an event that fits none; an event without a place means the block still open."""
@@ -276,11 +317,37 @@ class ResponseAccumulator:
 
     def _flush(self) -> None:
         block, self._growing, self._place = self._growing, None, None
-        if block is not None:
-            text = block.take_fragments()
-            self._show(block, self._stop.feed(text) if block.kind == "text" else text)
-            if self._stop.hit:
-                self.is_over = True
+        if block is None:
+            return
+        text = block.take_fragments()
+        if block.kind != "text":
+            self._show(block, text)
+            return
+        if self._held_by is not block:
+            self._release(self._held_by)
+            self._held_by = block
+        self._show(block, self._stop.feed(block.marks.feed(text)))
+        self._note_stop(block)
+
+    def _note_stop(self, block: Block) -> None:
+        """End the answer where a stop sequence did, also one that began in an earlier block."""
+        if not self._stop.hit:
+            return
+        self.is_over = True
+        overlap, self._stop.overlap = self._stop.overlap, 0
+        for earlier in reversed(self._blocks[: block.index]):
+            if overlap and earlier.kind == "text" and (text := earlier.text):
+                earlier.pieces = [text[: max(0, len(text) - overlap)]]
+                overlap = max(0, overlap - len(text))
+
+    def _release(self, block: Block | None) -> None:
+        """Show what was held back of a block that goes no further."""
+        self._flush()
+        if block is not None and block is self._held_by and not block.ended:
+            self._show(block, self._stop.feed(block.marks.release()))
+            self._show(block, self._stop.release())
+            self._stop.end_block(block.text)
+            self._held_by = None
 
     def _show(self, block: Block, text: str) -> None:
         if text:
@@ -294,8 +361,12 @@ class ResponseAccumulator:
         """
         self._flush()
         if block.kind == "text":
-            text = self._stop.cut(text)
-            self.is_over = self.is_over or self._stop.hit
+            if self._held_by is not block:
+                self._release(self._held_by)
+            self._held_by = None
+            text = self._stop.cut(without_marks(text))
+            self._note_stop(block)
+            self._stop.end_block(text)
         if text.startswith(shown := block.text):
             self._show(block, text[len(shown) :])
         if text:
@@ -316,15 +387,26 @@ class ResponseAccumulator:
         "response.refusal.delta": _text_delta,
         "response.reasoning_summary_text.delta": _summary_delta,
         "response.reasoning_text.delta": _raw_reasoning_delta,
+        "response.output_text.done": _text_done,
+        "response.refusal.done": _text_done,
+        "response.reasoning_summary_text.done": _summary_done,
+        "response.function_call_arguments.delta": _arguments_delta,
+        "response.function_call_arguments.done": _arguments_done,
+        "response.custom_tool_call_input.delta": _arguments_delta,
+        "response.custom_tool_call_input.done": _arguments_done,
         "response.output_item.added": _item_added,
         "response.output_item.done": _item_done,
         "response.created": _created,
-        "response.completed": _completed,
-        "response.done": _completed,
+        "response.completed": _finished,
+        "response.done": _finished,
         "response.incomplete": _incomplete,
         "response.failed": _failed,
+        "response.error": _failed,
         "error": _failed,
     }
+
+
+_CLOSING = frozenset({"response.completed", "response.done", "response.incomplete"})
 
 
 def _text_of(blocks: Iterable[Block]) -> str:

@@ -125,7 +125,7 @@ def _visible_text(blocks: list[Block]) -> str:
     """Join the answer's text; progress talk (phase ``commentary``) counts only if there is no other."""
     spoken = [block for block in blocks if block.kind == "text"]
     final = [block for block in spoken if not block.item or block.item.get("phase") != "commentary"]
-    return "".join(block.text for block in final or spoken)
+    return "".join(block.text for block in final) or "".join(block.text for block in spoken)
 
 
 def _finish_reason(blocks: list[Block], incomplete: str, *, has_calls: bool) -> str:
