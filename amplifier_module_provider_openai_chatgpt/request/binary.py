@@ -36,6 +36,13 @@ _MAGIC: tuple[tuple[bytes, int, bytes, str], ...] = (
     (b"fLaC", 0, b"", "audio/flac"),
     (b"\x1aE\xdf\xa3", 0, b"", "video/webm"),
 )
+_TEXT_KINDS = (
+    (b"<svg", "image/svg+xml"),
+    (b"<?xml", "XML"),
+    (b"<!doctype html", "a web page"),
+    (b"<html", "a web page"),
+    (b"{", "JSON"),
+)
 # How base64 of these kinds starts, for text that does not say that it is base64.
 BASE64_STARTS = (
     "iVBORw0KGgo",
@@ -69,6 +76,12 @@ def kind_of(data: bytes) -> str | None:
         if data.startswith(start) and data.startswith(inner, offset):
             return media_type
     return None
+
+
+def text_kind_of(data: bytes) -> str | None:
+    """Return the media type of text that is often mistaken for an image, by how it starts."""
+    start = data[:100].lstrip().lower()
+    return next((kind for lead, kind in _TEXT_KINDS if start.startswith(lead)), None)
 
 
 def decoded(value: object, declared: str = "") -> Encoded | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..protocol import items
-from .binary import IMAGE_TYPES, Encoded, decoded, is_complete, kind_of
+from .binary import IMAGE_TYPES, Encoded, decoded, is_complete, kind_of, text_kind_of
 from .invalid import invalid
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_REQUEST_IMAGES = 500
 LONGEST_LINK = 8_192
 
 _CARRIERS = frozenset({"data", "url", "image_url"})
-_TYPE_KEYS = ("media_type", "mediaType", "mimeType", "mime_type")
+TYPE_KEYS = frozenset({"media_type", "mediaType", "mimeType", "mime_type"})
 _LINK = re.compile(r"https://[^\s/]+(?:/\S*)?", re.IGNORECASE)
 _NOT_AN_IMAGE = "it is not a PNG, JPEG, GIF or WebP image"
 _OVER_BUDGET = f"there are more than {MAX_REQUEST_IMAGES} or {MAX_REQUEST_BYTES // 1_000_000} MB of images"
@@ -87,7 +87,7 @@ class Images:
             size += sum(map(len, urls))
             if not urls or self._fits(count, size):
                 continue
-            if newest is not None and place >= newest:
+            if place == newest:
                 raise invalid(f"The images of the newest message cannot be sent: {_OVER_BUDGET}.")
             self.warn(f"An image was left out: {_OVER_BUDGET}.")
             written[place] = items.with_notes(written[place], f"[image left out: {_OVER_BUDGET}]")
@@ -98,7 +98,7 @@ class Images:
 
 def image_source(block: Mapping[str, object]) -> Mapping[str, object] | None:
     """Return the source of an image given as a dictionary in a tool's output; None if it is not an image."""
-    kind = block.get("type")
+    kind = type_of(block)
     if kind == "image":
         source = block.get("source")
         source = block if source is None else source
@@ -106,9 +106,15 @@ def image_source(block: Mapping[str, object]) -> Mapping[str, object] | None:
     return block if kind in {"image_url", "input_image"} and block.get("image_url") else None
 
 
+def type_of(block: Mapping[str, object]) -> str:
+    """Return the ``type`` of a block, empty if it has none that is text."""
+    kind = block.get("type")
+    return kind if isinstance(kind, str) else ""
+
+
 def declared_type(source: Mapping[str, object]) -> str:
     """Return the media type that a source names, without parameters, in lower case; empty if none."""
-    named = (source.get(key) for key in _TYPE_KEYS)
+    named = (value for key, value in source.items() if key in TYPE_KEYS)
     return plain_type(next((name for name in named if isinstance(name, str) and name), ""))
 
 
@@ -120,8 +126,9 @@ def plain_type(name: str) -> str:
 
 def described(encoded: Encoded) -> str:
     """Return type and size of binary data, for a note."""
-    name = kind_of(encoded.data) or plain_type(encoded.declared) or "unknown type"
-    return f"{name}, {len(encoded.data):,} bytes"
+    declared = plain_type(encoded.declared)
+    name = kind_of(encoded.data) or text_kind_of(encoded.data) or (declared and f"declared as {declared}")
+    return f"{name or 'unknown type'}, {len(encoded.data):,} bytes"
 
 
 def read_image(source: Mapping[str, object]) -> str | Unusable:

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from ..protocol import items
 from ..protocol.text import DEEPEST, clean_text, json_text
 from .binary import BASE64_STARTS, SHORTEST_BINARY, Encoded, decoded, found_in_text, kind_of
-from .images import declared_type, described, image_source
+from .images import TYPE_KEYS, declared_type, described, image_source, type_of
 from .lengths import shortened
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 _TEXT_TYPES = frozenset({"text", "input_text", "output_text"})
 _TEXT_KEYS = frozenset({"type", "text", "annotations", "visibility", "cache_control", "citations", "_meta"})
-_BINARY_TYPES = frozenset({"audio", "input_audio", "video", "file", "document", "blob", "resource", "image"})
+_BINARY_TYPES = frozenset(
+    {"base64", "audio", "input_audio", "video", "file", "document", "blob", "resource", "image"}
+)
 _READABLE = re.compile(r"text/|application/(?:[\w.+-]*\+)?(?:json|xml)|application/(?:javascript|yaml)")
 # How a text starts that can be, or as JSON (group 1) can contain, binary data.
 _START = re.compile(rf"""\s*([\[{{"])|data:|{"|".join(map(re.escape, BASE64_STARTS))}""", re.IGNORECASE)
@@ -86,16 +88,20 @@ def _known(block: object) -> str | Mapping[str, object] | None:
     if not isinstance(block, Mapping):
         return None
     text = block.get("text")
-    if isinstance(text, str) and block.get("type") in _TEXT_TYPES and _TEXT_KEYS.issuperset(block):
+    if isinstance(text, str) and type_of(block) in _TEXT_TYPES and _TEXT_KEYS.issuperset(block):
         return text
     return image_source(block)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads one output. ``found`` counts binary data; ``pending`` are images of the value being read."""
+    """Reads one output. ``found`` counts binary data; ``pending`` are images of the value being read.
+
+    ``links`` is True for real blocks; in JSON, an object with a link to an image is just data.
+    """
 
     images: Images
+    links: bool = True
     found: int = 0
     pending: list[Part] = field(default_factory=list)
 
@@ -115,10 +121,11 @@ class _Reader:
         return [part for block in blocks for part in self._block(block)]
 
     def _block(self, block: object) -> list[Part]:
+        block = _plain(block)
         known = _known(block)
         if isinstance(known, str):
             return self._text(known)
-        if known is not None:
+        if known is not None and (self.links or _has_data(known)):
             self.found += 1
             return [self.images.part(known)]
         return self._value(block)
@@ -127,7 +134,9 @@ class _Reader:
         """Return the parts of a text: those of its JSON or its data if there is binary data in it."""
         value, before = _media_in(text), self.found
         if value is not None:
+            before_links, self.links = self.links, False
             parts = self._value(text) if value is text else self.content(value)
+            self.links = before_links
             if self.found > before:
                 return parts
         return [items.text_part(shortened(text))]
@@ -135,7 +144,7 @@ class _Reader:
     def _value(self, value: object) -> list[Part]:
         """Return the parts of any value: its JSON, or its text, followed by the images in it."""
         self.pending = []
-        plain = self._without_binary(_plain(value), 0)
+        plain = self._without_binary(value, 0)
         if self.pending and isinstance(plain, str):
             return self.pending
         text = plain if isinstance(plain, str) else json_text(plain)
@@ -156,9 +165,6 @@ class _Reader:
         return value
 
     def _object(self, value: Mapping[Any, object], depth: int) -> object:
-        source = image_source(value)
-        if source is not None:
-            return self._shown(self.images.part(source))
         binary = {key: encoded for key in ("data", "blob") if (encoded := _binary(value, key))}
         return {
             key: self._replaced(binary[key]) if key in binary else self._without_binary(inner, depth + 1)
@@ -167,17 +173,21 @@ class _Reader:
 
     def _replaced(self, encoded: Encoded) -> str:
         """Return the text in place of binary data; an image is added to the parts that follow."""
-        if (kind_of(encoded.data) or encoded.declared).startswith("image/"):
-            return self._shown(self.images.part({"data": encoded.text, "mimeType": encoded.declared}))
         self.found += 1
-        return f"[binary data left out: {described(encoded)}]"
-
-    def _shown(self, part: Part) -> str:
-        self.found += 1
+        if not (kind_of(encoded.data) or encoded.declared).startswith("image/"):
+            return f"[binary data left out: {described(encoded)}]"
+        part = self.images.part({"data": encoded.text, "mimeType": encoded.declared})
         if "text" in part:
             return part["text"]
         self.pending.append(part)
         return f"[image {len(self.pending)}, see below]"
+
+
+def _has_data(source: Mapping[str, object]) -> bool:
+    """Return whether an image's source has its data, rather than a link to it."""
+    url = source.get("url") or source.get("image_url")
+    url = url.get("url") if isinstance(url, Mapping) else url
+    return source.get("data") is not None or (isinstance(url, str) and url[:5].lower() == "data:")
 
 
 def _is_result(value: Mapping[str, object]) -> bool:
@@ -195,6 +205,5 @@ def _binary(value: Mapping[Any, object], key: str) -> Encoded | None:
     text, declared = value.get(key), declared_type(value)
     if not isinstance(text, str) or len(text) < SHORTEST_BINARY or _READABLE.match(declared):
         return None
-    if not declared and key == "data" and value.get("type") not in _BINARY_TYPES:
-        return None
-    return decoded(text, declared)
+    says_so = key == "blob" or type_of(value) in _BINARY_TYPES or not TYPE_KEYS.isdisjoint(value)
+    return decoded(text, declared) if says_so else None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEEPEST = 50
 MOST = 10_000
 _PASSES = 5
+_LONGEST_KEPT = 100_000
 
 # The type that a keyword implies, in the order in which they are looked for.
 _IMPLIED = (
@@ -46,7 +47,8 @@ def sanitised(parameters: object) -> Schema | None:
     A valid schema comes back unchanged, and so does a result. Results are kept by content for the
     whole process, whoever the tools belong to; callers must not change them.
     """
-    return _sanitised(json_text(parameters))
+    text = json_text(parameters)
+    return _sanitised(text) if len(text) <= _LONGEST_KEPT else _sanitised.__wrapped__(text)
 
 
 @lru_cache(maxsize=2048)

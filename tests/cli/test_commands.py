@@ -12,6 +12,7 @@ import pytest
 from amplifier_module_provider_openai_chatgpt.cli import SIMULATED_WORLDS
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.request.pictures import GIF, JPEG, WEBP
 
 from .terminal import COMMAND, in_own_process, in_pipe
 
@@ -119,15 +120,10 @@ def test_ask_sends_model_effort_and_image(service, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("start", "media_type"),
-    [
-        (b"\xff\xd8\xff\xe0", "image/jpeg"),
-        (b"GIF89a", "image/gif"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
-    ],
+    ("data", "media_type"), [(JPEG, "image/jpeg"), (GIF, "image/gif"), (WEBP, "image/webp")]
 )
-def test_an_image_is_known_by_its_first_bytes(service, tmp_path, start, media_type):
-    (tmp_path / "picture").write_bytes(start)
+def test_an_image_is_recognised_by_its_content(service, tmp_path, data, media_type):
+    (tmp_path / "picture").write_bytes(data)
     in_pipe("ask", "What is this?", "--image", str(tmp_path / "picture"))
     image = service.requests_to("/codex/responses")[0].json["input"][0]["content"][1]
     assert image["image_url"].startswith(f"data:{media_type};base64,")
@@ -144,7 +140,7 @@ def test_a_prompt_may_come_from_stdin(service, arguments):
         (["ask", ""], 2, "There is no prompt"),
         (["ask"], 2, "There is no prompt"),
         (["ask", "hi", "--image", "/no/such/file"], 2, "does not exist"),
-        (["ask", "hi", "--image", __file__], 1, "The image type text/x-python is not supported"),
+        (["ask", "hi", "--image", __file__], 1, "it is not a PNG, JPEG, GIF or WebP image"),
         (["ask", "hi", "--effort", "silly"], 1, "Reasoning effort 'silly' is not known"),
         (["ask", "hi", "--model", "gpt-nix"], 1, "choose another, such as gpt-5.6-sol"),
         (["no-such-command"], 2, "No such command"),

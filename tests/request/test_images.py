@@ -78,11 +78,11 @@ def test_the_spelling_of_an_image_does_not_matter(spelling):
 
 UNUSABLE = {
     "SVG": (SVG, "not a PNG, JPEG, GIF or WebP image (image/svg+xml, 95 bytes)"),
-    "an HTML page named PNG": (HTML, "not a PNG, JPEG, GIF or WebP image (image/svg+xml, "),
+    "an HTML page named PNG": (HTML, "not a PNG, JPEG, GIF or WebP image (a web page, "),
     "HEIC": (HEIC, "not a PNG, JPEG, GIF or WebP image (image/heic, 112 bytes)"),
     "audio": (WAV, "not a PNG, JPEG, GIF or WebP image (audio/wav, 1,040 bytes)"),
     "a document": (PDF, "not a PNG, JPEG, GIF or WebP image (application/pdf, 109 bytes)"),
-    "noise": (UNKNOWN, "not a PNG, JPEG, GIF or WebP image (image/svg+xml, 256 bytes)"),
+    "noise": (UNKNOWN, "not a PNG, JPEG, GIF or WebP image (declared as image/svg+xml, 256 bytes)"),
     "empty": (b"", "empty"),
     "only a signature": (png()[:8], "its data is incomplete (image/png, 8 bytes)"),
     "a cut PNG": (png()[:-9], "incomplete (image/png, "),

@@ -55,26 +55,27 @@ encoded = st.one_of(
 declared = st.sampled_from(
     ["image/png", "IMAGE/JPEG; q=1", "image/svg+xml", "audio/wav", "text/plain", "", "x" * 99]
 )
-links = st.sampled_from(
+addresses = data.map(lambda some: f"data:image/png;base64,{b64(some)}")
+links = addresses | st.sampled_from(
     ["https://x.test/a.png", "http://x.test/a", "file:///a.png", "https://", "", "ftp://x"]
 )
 sources = st.one_of(
     st.builds(lambda kind, some: {"type": "base64", "media_type": kind, "data": some}, declared, encoded),
     st.builds(lambda kind, some: {"mimeType": kind, "data": some}, declared, encoded),
-    st.builds(lambda link: {"type": "url", "url": link}, links | encoded),
-    st.builds(lambda link: {"image_url": {"url": link}}, links | encoded),
+    st.builds(lambda link: {"type": "url", "url": link}, links),
+    st.builds(lambda link: {"image_url": {"url": link}}, links),
     st.sampled_from([{}, {"type": "file", "file_id": "f"}, {"data": None}, {"data": 7}, {"url": ["x"]}]),
 )
 images = st.builds(lambda source: {"type": "image", "source": source}, sources)
 # Base64 that does not say what it is; only the kinds that show it can be recognised.
-bare = st.integers(0, 6).map(datum).map(b64) | data.map(lambda some: f"data:image/png;base64,{b64(some)}")
+bare = st.integers(0, 6).map(datum).map(b64) | addresses
 words = st.sampled_from(["a", "", "x" * 200, "{", '{"data":', "\ue200cite\ue201", "iVBORw0KGgo"])
 mcp = st.one_of(
     st.builds(lambda kind, some: {"type": "image", "mimeType": kind, "data": some}, declared, encoded),
     st.builds(lambda kind, some: {"type": "audio", "mimeType": kind, "data": some}, declared, encoded),
     st.builds(lambda some: {"type": "resource", "resource": {"uri": "u", "blob": some}}, encoded),
     st.builds(lambda some: {"type": "resource", "resource": {"uri": "u", "text": some}}, words),
-    st.builds(lambda link: {"type": "image_url", "image_url": {"url": link}}, links | encoded),
+    st.builds(lambda link: {"type": "image_url", "image_url": {"url": link}}, links),
     st.just({"type": "resource_link", "uri": "file:///x", "name": "x"}),
     words.map(text),
     images,

@@ -60,7 +60,10 @@ PICTURES = {
     "JSON text in JSON text": (json.dumps(json.dumps({"content": [MCP]})), [PICTURE]),
     "an image in a field": (
         {"ok": True, "screenshot": MCP},
-        [words('{"ok":true,"screenshot":"[image 1, see below]"}'), PICTURE],
+        [
+            words(compact({"ok": True, "screenshot": {**MCP, "data": "[image 1, see below]"}})),
+            PICTURE,
+        ],
     ),
     "a data URL in a field": (
         {"shots": [URL, {"url": URL}]},
@@ -94,6 +97,14 @@ def test_an_image_anywhere_reaches_the_model_as_an_image(kind):
     value, expected = PICTURES[kind]
 
     assert read(value) == expected
+
+
+def test_a_link_in_a_block_is_sent_as_a_link():
+    link = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    sent = {"type": "input_image", "image_url": "https://example.com/a.png"}
+
+    assert read([text("a"), link]) == [words("a"), sent]
+    assert read([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}, LINK])[0] == sent
 
 
 class Content(BaseModel):
@@ -136,17 +147,20 @@ BINARY = {
     "a document in base64": ({"file": b64(PDF)}, {"file": note("application/pdf", len(PDF))}),
     "declared binary data": (
         {"mimeType": "application/x-thing", "data": b64(UNKNOWN)},
-        {"mimeType": "application/x-thing", "data": note("application/x-thing", 256)},
+        {"mimeType": "application/x-thing", "data": note("declared as application/x-thing", 256)},
     ),
     "a cut image": (
         {"png": PNG[:-8]},
         {"png": "[image left out: its data is incomplete (image/png, 84 bytes)]"},
     ),
     "a page named image": (
-        {"result": {"type": "image", "mimeType": "image/png", "data": b64(HTML)}},
+        {"result": {**MCP, "data": b64(HTML)}},
         {
-            "result": "[image left out: it is not a PNG, JPEG, GIF or WebP image "
-            f"(image/png, {len(HTML)} bytes)]"
+            "result": {
+                **MCP,
+                "data": "[image left out: it is not a PNG, JPEG, GIF or WebP image "
+                f"(a web page, {len(HTML)} bytes)]",
+            }
         },
     ),
 }
@@ -180,6 +194,17 @@ UNCHANGED = {
     "JSON with a word as data": '{"type": "file", "data": "a readable line", "mimeType": "text/plain"}',
     "JSON with readable data": json.dumps({"mimeType": "application/json", "data": "a" * 100}),
     "JSON with data of no type": json.dumps({"data": "abcd" * 100}),
+    "a list of links to images": json.dumps(
+        [{"type": "image", "url": "https://example.com/a.png", "width": 9}]
+    ),
+    "a page of search results": json.dumps(
+        {
+            "results": [
+                {"type": "image", "url": "https://example.com/a.png"},
+                {"image_url": "https://example.com/b.png"},
+            ]
+        }
+    ),
     "private citation marks": "See \ue200cite\ue202turn0search0\ue201.",
 }
 
@@ -195,6 +220,10 @@ def test_other_text_is_unchanged(kind):
         ({"content": [text("a")]}, '{"content":[{"type":"text","text":"a"}]}'),
         ([text("a"), LINK], compact([text("a"), LINK])),
         ([text("a", line=3)], '[{"type":"text","text":"a","line":3}]'),
+        (
+            {"results": [{"type": "image", "url": "https://example.com/a.png", "width": 9}]},
+            '{"results":[{"type":"image","url":"https://example.com/a.png","width":9}]}',
+        ),
         ([{"type": "image", "name": "a.png"}], '[{"type":"image","name":"a.png"}]'),
         ({"data": "abcd" * 100}, compact({"data": "abcd" * 100})),
         ([], "[]"),
@@ -228,3 +257,22 @@ def test_nesting_without_end_is_no_trouble():
 
     assert isinstance(read(value), str)
     assert isinstance(read(f"{'[' * 3000}{json.dumps(MCP)}{']' * 3000}"), str)
+
+
+@pytest.mark.parametrize("odd", [["image"], {"a": 1}, 7, None, True, b"image"])
+def test_blocks_with_odd_types_and_values_are_json(odd):
+    block = {"type": odd, "text": "a", "data": "abcd" * 20, "url": odd, "source": odd, "content": odd}
+
+    for value in ([block], block, {"content": [block]}, {"in": block}, [odd, block, image()]):
+        assert read(value)
+
+
+@pytest.mark.parametrize("key", ["type", "mimeType", "data", "blob", "source", "image_url", "url", "content"])
+@pytest.mark.parametrize("odd", [["x"], {"data": {}}, 7, None, "", "data:", "data:;base64,", "/9j/" * 40])
+def test_no_value_of_a_block_raises(key, odd):
+    for block in (MCP, image(), AUDIO, BLOB, {"content": [MCP]}):
+        value = {**block, key: odd}
+
+        assert read(value)
+        assert read([value, MCP])
+        assert read(json.dumps(value))

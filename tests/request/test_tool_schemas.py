@@ -14,6 +14,7 @@ from amplifier_module_provider_openai_chatgpt.request.tool_schemas import saniti
 
 from .conversations import call_for, request, user
 from .schema_checker import schema_fault
+from .test_accepted import refusal
 
 TEXT = {"type": "string"}
 NOTHING = {"type": "object", "properties": {}}
@@ -383,6 +384,7 @@ def test_any_set_of_tools_is_accepted(tools):
     sent = call.payload().get("tools", [])
 
     assert all(schema_fault(tool["parameters"]) is None for tool in sent)
+    assert refusal(call) is None
     assert len({tool["name"] for tool in sent}) == len(sent)
     assert call.body() == call_for(request(user(), tools=specs), remembered=remember(call)).body()
     assert [spec.model_dump_json() for spec in specs] == before
