@@ -130,9 +130,9 @@ def ask(
     Without PROMPT, or with `-`, it is read from stdin. A terminal sees the thinking and the answer as they
     come; a pipe or a file gets the answer alone, once it is whole.
     """
-    from .asking import Question, ask_once, show_answer
+    from .ask import Question, ask_once, show_answer
     from .console import waiting
-    from .terminal import Transcript
+    from .transcript import Transcript
 
     question = Question(_prompt(prompt), model=model, effort=effort, images=images)
     out = _screen()
@@ -178,11 +178,11 @@ def install_routing(*, force: bool) -> None:
     Copies it to ~/.amplifier/routing, where Amplifier looks for it. One that is there already and differs
     is never replaced without asking.
     """
-    from . import matrix
+    from .install_routing import NAME, destination, install
 
-    target = matrix.destination()
+    target = destination()
     try:
-        outcome = matrix.install(target, lambda path: force or _is_to_be_replaced(path))
+        outcome = install(target, lambda path: force or _is_to_be_replaced(path))
     except OSError as error:
         raise Failure(f"The routing matrix could not be installed: {error}") from error
     if outcome == "kept":
@@ -190,7 +190,7 @@ def install_routing(*, force: bool) -> None:
     said = {"unchanged": "There already", "installed": "Installed", "replaced": "Replaced"}[outcome]
     out = _screen()
     out.print(f"{said}: {target}", markup=False, soft_wrap=True)
-    out.print(f"To use it: amplifier routing use {matrix.NAME}")
+    out.print(f"To use it: amplifier routing use {NAME}")
 
 
 def _is_to_be_replaced(path: object) -> bool:

@@ -23,7 +23,7 @@ from ..call.events import EVENTS
 from ..provider import ChatGPTProvider
 from ..settings import PROVIDER
 from ..simulator import Simulator
-from .terminal import Transcript, printable, usage_line
+from .transcript import Transcript, printable, usage_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -24,7 +24,7 @@ from ..provider import ChatGPTProvider
 from ..quota import plan_name, span
 from ..settings import LOGIN_COMMAND
 from .screens import masked
-from .terminal import printable
+from .transcript import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..models.model import FAST_SUFFIX, FAST_TIER
 from ..quota import plan_name, reset_phrase, span
 from ..settings import LOGIN_COMMAND
-from .terminal import printable
+from .transcript import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

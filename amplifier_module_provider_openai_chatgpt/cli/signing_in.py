@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..auth.sign_in import with_browser, with_device_code
-from .terminal import printable
+from .transcript import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.cli.matrix import packaged
+from amplifier_module_provider_openai_chatgpt.cli.install_routing import packaged
 
 from .terminal import COMMAND, in_own_process, in_pipe
 

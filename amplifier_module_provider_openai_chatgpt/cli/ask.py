@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.message_models import ChatRequest, ImageBlock, Message, TextBlock
 
-from .terminal import Transcript, printable, usage_line
+from .transcript import Transcript, printable, usage_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
