@@ -1,16 +1,17 @@
-"""One question to the real service, outside any session: what the command ``ask`` does."""
+"""The command ``ask``: one question to ChatGPT, outside any session."""
 
 from __future__ import annotations
 
 import base64
 import mimetypes
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amplifier_core.message_models import ChatRequest, ImageBlock, Message, TextBlock
 
-from .transcript import Transcript, printable, usage_line
+from .console import printable
+from .transcript import Transcript, usage_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ _SIGNATURES = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked; ``images`` are paths."""
+    """What the user asks; ``images`` are paths."""
 
     text: str
     model: str | None = None
@@ -36,67 +37,81 @@ class Question:
     images: tuple[str, ...] = ()
 
     def request(self) -> ChatRequest:
-        """Build the request. Raises OSError for an image that cannot be read."""
-        content: list[Any] = [TextBlock(text=self.text), *map(_image, self.images)]
+        """Build the request. Raises OSError if an image cannot be read."""
+        content: list[TextBlock | ImageBlock] = [TextBlock(text=self.text), *map(_read_image, self.images)]
         return ChatRequest(
             messages=[Message(role="user", content=content)], model=self.model, reasoning_effort=self.effort
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
-    """Stands where a session's coordinator would: its ``hooks`` are this object, its events a transcript."""
+class Answer:
+    """The complete answer; ``usage`` holds token counts by name."""
+
+    text: str | None
+    model: str | None
+    finish_reason: str | None
+    usage: Mapping[str, int] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptCoordinator:
+    """Takes the place of a session's coordinator: passes every event to a transcript, if there is one."""
 
     transcript: Transcript | None
 
     @property
-    def hooks(self) -> Listener:
-        """The registry that the provider emits to."""
+    def hooks(self) -> TranscriptCoordinator:
+        """The registry the provider emits to."""
         return self
 
     def list_handlers(self, event: str) -> dict[str, list[str]]:
-        """Say that every event is listened to, as long as there is a transcript."""
+        """Report one handler for every event if there is a transcript."""
         return {event: ["terminal"] if self.transcript else []}
 
     async def emit(self, event: str, data: Mapping[str, Any]) -> None:
         """Show an event."""
         if self.transcript:
-            self.transcript.hear(event, data)
+            self.transcript.handle(event, data)
 
 
 async def ask_once(
     provider: ChatGPTProvider, question: Question, transcript: Transcript | None = None
-) -> dict[str, Any]:
-    """Ask; the answer is heard by ``transcript`` as it comes and returned as a JSON object."""
-    provider.coordinator = Listener(transcript)
+) -> Answer:
+    """Ask the question; ``transcript`` shows the answer while it streams in. Raises kernel errors."""
+    provider.coordinator = TranscriptCoordinator(transcript)
     try:
         response = await provider.complete(question.request(), extended_thinking=True)
     finally:
         await provider.close()
-    return {
-        "text": getattr(response, "text", None),
-        "model": (response.metadata or {}).get("openai-chatgpt:model"),
-        "finish_reason": response.finish_reason,
-        "usage": response.usage.model_dump(exclude_none=True) if response.usage else None,
-    }
+    return Answer(
+        text=getattr(response, "text", None),
+        model=(response.metadata or {}).get("openai-chatgpt:model"),
+        finish_reason=response.finish_reason,
+        usage=response.usage.model_dump(exclude_none=True) if response.usage else None,
+    )
 
 
-def show_answer(answer: Mapping[str, Any], out: Console, notes: Console) -> None:
-    """Finish what a terminal has seen already; anything else gets the whole answer, and nothing but it."""
+def show_answer(answer: Answer, out: Console, notes: Console) -> None:
+    """Print the answer to a pipe; a terminal has seen it already and gets the token counts."""
     if not out.is_terminal:
-        out.print(printable(answer["text"] or ""), markup=False, emoji=False, soft_wrap=True)
-    elif answer["usage"]:
-        notes.print(f"\n{usage_line(answer['usage'])}", style="dim")
+        out.print(printable(answer.text or ""), markup=False, emoji=False, soft_wrap=True)
+    elif answer.usage:
+        notes.print(f"\n{usage_line(answer.usage)}", style="dim")
 
 
-def _image(path: str) -> ImageBlock:
+def _read_image(path: str) -> ImageBlock:
     content = Path(path).read_bytes()
     data = base64.b64encode(content).decode()
     return ImageBlock(source={"type": "base64", "media_type": _media_type(path, content), "data": data})
 
 
 def _media_type(path: str, content: bytes) -> str:
-    """Tell by the first bytes, whatever the file is called."""
+    """Recognize the type by the first bytes; the file name counts only if they are unknown."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
     known = (media_type for start, media_type in _SIGNATURES if content.startswith(start))

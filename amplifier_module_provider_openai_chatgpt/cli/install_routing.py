@@ -1,4 +1,4 @@
-"""The routing matrix that comes with this package, and how it gets to where Amplifier looks for it."""
+"""The command ``install-routing``: copies this package's routing matrix to where Amplifier looks for it."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from .. import files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAME = "openai-chatgpt"
+MATRIX_NAME = "openai-chatgpt"
 Outcome = Literal["installed", "replaced", "unchanged", "kept"]
 
 
-def packaged() -> bytes:
-    """Return the matrix of this version: inside an installed package, beside it in a checkout."""
+def packaged_matrix() -> bytes:
+    """Return this version's matrix: inside an installed package, or next to it in a clone."""
     package = Path(__file__).parents[1]
-    places = [folder / "routing" / f"{NAME}.yaml" for folder in (package, package.parent)]
-    found = next((place for place in places if place.is_file()), None)
+    candidates = [folder / "routing" / f"{MATRIX_NAME}.yaml" for folder in (package, package.parent)]
+    found = next((path for path in candidates if path.is_file()), None)
     if found is None:
-        raise FileNotFoundError(f"The routing matrix is missing from this installation: {places[0]}")
+        raise FileNotFoundError(f"The routing matrix is missing from this installation: {candidates[0]}")
     return found.read_bytes()
 
 
 def destination() -> Path:
-    """Return the place where Amplifier finds a matrix by its name."""
-    return Path.home() / ".amplifier" / "routing" / f"{NAME}.yaml"
+    """Return the path where Amplifier looks for the matrix."""
+    return Path.home() / ".amplifier" / "routing" / f"{MATRIX_NAME}.yaml"
 
 
 def install(target: Path, may_replace: Callable[[Path], bool]) -> Outcome:
-    """Put the matrix there; one that differs is replaced only if ``may_replace`` says so."""
-    content = packaged()
-    there = target.read_bytes() if target.exists() else None
-    if there == content:
+    """Write the matrix to ``target``; a different one there is replaced only if ``may_replace`` agrees."""
+    content = packaged_matrix()
+    present = target.read_bytes() if target.exists() else None
+    if present == content:
         return "unchanged"
-    if there is not None and not may_replace(target):
+    if present is not None and not may_replace(target):
         return "kept"
     files.replace(target.resolve(), content, mode=0o644)
-    return "installed" if there is None else "replaced"
+    return "installed" if present is None else "replaced"

@@ -1,4 +1,4 @@
-"""What the commands give to pipes and programs, what they take, and how they end."""
+"""Commands in pipes: output, JSON, arguments, exit codes and errors."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ PNG = base64.b64decode(
 LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
 
 
-def test_a_pipe_gets_the_answer_alone_and_no_control_signs(service):
+def test_a_pipe_gets_only_the_answer_without_control_characters(service):
     done = in_pipe("ask", LONG)
     assert done.exit_code == 0
     assert done.stdout.startswith("You asked: “Tell me")
@@ -30,7 +30,7 @@ def test_a_pipe_gets_the_answer_alone_and_no_control_signs(service):
 
 
 @pytest.mark.parametrize("command", [["status"], ["usage"], ["models"], ["doctor"], ["ask", "hi"]])
-def test_json_is_all_that_a_program_reads(service, command):
+def test_with_json_the_output_is_only_json(service, command):
     done = in_pipe(*command, "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)
@@ -38,7 +38,7 @@ def test_json_is_all_that_a_program_reads(service, command):
     assert "\x1b" not in done.stdout + in_pipe(*command).stdout
 
 
-def test_the_json_of_each_command_holds_what_is_promised(service):
+def test_the_json_of_each_command_has_the_documented_values(service):
     status, usage, models, answer = (
         json.loads(in_pipe(*command, "--json").stdout)
         for command in (["status"], ["usage"], ["models"], ["ask", "hi", "--model", "gpt-5.2"])
@@ -67,7 +67,7 @@ def test_long_lines_are_not_broken_in_a_pipe(service):
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", [["models"], ["models", "--json"], ["ask", "hi"], ["demo"]])
-def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(service, command):
+def test_a_closed_pipe_causes_no_traceback(service, command):
     process = subprocess.Popen(
         [*COMMAND, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -84,7 +84,7 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(service, co
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", [["models"], ["ask", "hi"]])
-def test_an_answer_that_cannot_be_written_is_a_failure(service, command):
+def test_output_that_cannot_be_written_is_a_failure(service, command):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*COMMAND, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
@@ -94,7 +94,7 @@ def test_an_answer_that_cannot_be_written_is_a_failure(service, command):
 
 
 @pytest.mark.long
-def test_a_terminal_without_the_signs_still_gets_the_screen(service):
+def test_characters_the_terminal_lacks_are_replaced(service):
     done = subprocess.run(
         [*COMMAND, "usage"],
         capture_output=True,
@@ -127,7 +127,7 @@ def test_ask_sends_model_effort_and_image(service, tmp_path):
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
     ],
 )
-def test_an_image_is_known_by_its_first_bytes(service, tmp_path, start, media_type):
+def test_the_image_type_is_recognized_by_the_first_bytes(service, tmp_path, start, media_type):
     (tmp_path / "picture").write_bytes(start)
     in_pipe("ask", "What is this?", "--image", str(tmp_path / "picture"))
     image = service.requests_to("/codex/responses")[0].json["input"][0]["content"][1]
@@ -135,15 +135,15 @@ def test_an_image_is_known_by_its_first_bytes(service, tmp_path, start, media_ty
 
 
 @pytest.mark.parametrize("arguments", [["ask"], ["ask", "-"]])
-def test_a_prompt_may_come_from_stdin(service, arguments):
+def test_the_prompt_is_read_from_stdin(service, arguments):
     assert "pipes" in in_pipe(*arguments, stdin="Tell me about pipes.\n").stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
-        (["ask", ""], 2, "There is no prompt"),
-        (["ask"], 2, "There is no prompt"),
+        (["ask", ""], 2, "The prompt is empty"),
+        (["ask"], 2, "The prompt is empty"),
         (["ask", "hi", "--image", "/no/such/file"], 2, "does not exist"),
         (["ask", "hi", "--image", __file__], 1, "The image type text/x-python is not supported"),
         (["ask", "hi", "--effort", "silly"], 1, "Reasoning effort 'silly' is not known"),
@@ -153,9 +153,9 @@ def test_a_prompt_may_come_from_stdin(service, arguments):
         (["--version"], 0, ""),
     ],
 )
-def test_exit_codes_tell_done_failed_and_wrong_use_apart(service, arguments, code, said):
+def test_exit_codes_distinguish_success_failure_and_wrong_use(service, arguments, code, message):
     done = in_pipe(*arguments)
-    assert (done.exit_code, said in done.stderr) == (code, True), done.output
+    assert (done.exit_code, message in done.stderr) == (code, True), done.output
 
 
 @pytest.mark.parametrize("command", [["usage"], ["models"], ["ask", "hi"]])
@@ -164,7 +164,7 @@ def test_signed_out_is_one_line_with_the_command_to_run(service, monkeypatch, co
     done = in_pipe(*command)
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert done.stderr == "Error: No valid OAuth tokens: run amplifier-openai-chatgpt login.\n"
+    assert done.stderr == "Error: Not signed in: run amplifier-openai-chatgpt login.\n"
 
 
 def test_a_bad_environment_variable_is_wrong_use(monkeypatch):
@@ -188,7 +188,7 @@ def test_ctrl_c_ends_a_question_at_once(service):
     service.wait_until(lambda: service.connections_open == 0)
 
 
-def test_simulate_prints_how_to_use_it_and_ends_with_ctrl_c():
+def test_simulate_prints_how_to_use_it_and_stops_on_ctrl_c():
     process = subprocess.Popen([*COMMAND, "simulate"], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     lines = iter(process.stdout.readline, "")
@@ -206,7 +206,7 @@ def test_simulate_prints_how_to_use_it_and_ends_with_ctrl_c():
 
 
 @pytest.mark.parametrize("world", SIMULATED_WORLDS)
-def test_simulate_plays_the_chosen_world(world):
+def test_simulate_serves_the_chosen_world(world):
     command = [*COMMAND, "simulate", "--world", world]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -216,7 +216,7 @@ def test_simulate_plays_the_chosen_world(world):
     assert world.replace("-", " ").title() in lines[1]
 
 
-def test_simulate_says_that_a_port_is_taken(service):
+def test_simulate_reports_a_port_in_use(service):
     done = in_pipe("simulate", "--port", service.auth_url.rpartition(":")[2])
     assert done.exit_code == 1
     assert "cannot be used: Address already in use" in done.stderr
