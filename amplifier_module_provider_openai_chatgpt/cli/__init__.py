@@ -217,8 +217,13 @@ def demo(prompt: str) -> None:
 
 
 @cli.command()
-@click.option("--port", default=0, show_default="any free port", help="Port on 127.0.0.1.")
-@click.option("--world", type=click.Choice(SIMULATED_WORLDS), help="Which month's ChatGPT to simulate.")
+@click.option("--port", default=0, metavar="PORT", show_default="any free port", help="Port on 127.0.0.1.")
+@click.option(
+    "--world",
+    type=click.Choice(SIMULATED_WORLDS),
+    metavar="MONTH",
+    help=f"The ChatGPT of which month: {' or '.join(SIMULATED_WORLDS)}.",
+)
 def simulate(port: int, world: str | None) -> None:
     """Serve a simulated ChatGPT.
 

@@ -187,7 +187,7 @@ async def run_demo(prompt: str, out: Console, notes: Console) -> None:
             "login_on_mount": False,
             "reasoning_effort": "medium",
         }
-        notes.print("SIMULATED: a local server plays ChatGPT. No account; nothing leaves this machine.")
+        notes.print("SIMULATED: a local server plays ChatGPT. Nothing leaves this machine.")
         notes.print("Signing in with a device code, which the simulator approves.")
         await ChatGPTProvider(config).login(notes.print)
         out.print(f"\n> {printable(prompt)}\n", markup=False)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from rich.console import Console
+    from rich.text import Text
 
 # Seconds.
 HOST_TIMEOUT = 10.0
@@ -83,7 +84,7 @@ class Examination:
             if finding.ok is None:
                 raise CheckSkippedError(finding.found)
             if not finding.ok:
-                raise CheckSkippedError(f"skipped, because this failed: {check}")
+                raise CheckSkippedError(f"skipped (depends on: {check})")
 
 
 async def run_checks(environ: Mapping[str, str]) -> list[Finding]:
@@ -126,13 +127,23 @@ def show_findings(findings: list[Finding], out: Console) -> None:
 
     marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
     for finding in findings:
-        out.print(Text.assemble(marks[finding.ok], " ", printable(f"{finding.check}: {finding.found}")))
+        _print_indented(out, Text.assemble(marks[finding.ok], " "), f"{finding.check}: {finding.found}")
         if finding.advice:
-            out.print(Text(printable(f"  → {finding.advice}")))
+            _print_indented(out, Text("  → "), finding.advice)
     failed = sum(finding.ok is False for finding in findings)
     skipped = sum(finding.ok is None for finding in findings)
     summary = f"{failed} of {len(findings)} checks failed" if failed else "All checks passed"
     out.print(f"{summary}, {skipped} skipped." if skipped else f"{summary}.")
+
+
+def _print_indented(out: Console, label: Text, text: str) -> None:
+    """Print a text after its label and align wrapped lines with the first."""
+    from rich.text import Text
+
+    indent = Text(" " * len(label))
+    for line in Text(printable(text)).wrap(out, out.width - len(label)):
+        out.print(label + line)
+        label = indent
 
 
 async def _check_settings(examination: Examination) -> str:
@@ -211,7 +222,7 @@ async def _check_host(examination: Examination, url: str, setting: str) -> str:
 async def _clock(examination: Examination) -> str:
     skews = [skew for skew in map(_skew, examination.dates) if skew is not None]
     if not skews:
-        raise CheckSkippedError("skipped, because no server sent the time")
+        raise CheckSkippedError("skipped (no server sent the time)")
     skew = min(skews, key=abs)
     if abs(skew) > MAX_CLOCK_SKEW:
         found = f"this machine's clock is {span(abs(skew))} {'ahead' if skew > 0 else 'behind'}"

@@ -69,7 +69,7 @@ def show_status(status: SignInStatus, out: Console) -> None:
     """Print the status, one line for each fact."""
     if status.tokens is None:
         out.print(f"Not signed in. Run: {LOGIN_COMMAND}", markup=False)
-        rows = {"Token file": f"{status.token_file} (missing, or without a sign-in)"}
+        rows = {"Token file": status.token_file}
     else:
         expired = f"The sign-in has expired. Run: {LOGIN_COMMAND}"
         out.print("Signed in" if status.is_signed_in else expired)

@@ -83,7 +83,7 @@ def test_a_bad_setting_is_named_and_skips_all_other_checks(sim, environment, exa
     assert marks(report) == failing("settings", skipped=after("settings"))
     assert "OPENAI_CHATGPT_BASE_URL: it must be an https:// address" in report
     assert "→ Fix or unset the variable it names." in report
-    assert "– test request: skipped, because this failed: settings" in report
+    assert "– test request: skipped (depends on: settings)" in report
     assert report.splitlines()[-1] == "1 of 10 checks failed, 9 skipped."
     assert sim.requests == []
 
@@ -175,7 +175,7 @@ def test_a_backend_that_is_down(environment, examine):
     assert marks(report) == failing("backend", skipped=("model list", "test request"))
     assert f"✗ backend: {DEAD}/backend-api does not answer\n  → The server refuses connections" in report
     assert "check base_url" in report
-    assert "– test request: skipped, because this failed: backend" in report
+    assert "– test request: skipped (depends on: backend)" in report
 
 
 def test_a_sign_in_server_that_is_down_matters_only_if_the_token_is_due(
@@ -188,7 +188,7 @@ def test_a_sign_in_server_that_is_down_matters_only_if_the_token_is_due(
     write_tokens(token_file, sim.sign_in(expires_in=-60))
     _, report = examine()
     assert marks(report) == failing("sign-in server", skipped=NEEDS_A_SIGN_IN)
-    assert "– token: skipped, because this failed: sign-in server" in report
+    assert "– token: skipped (depends on: sign-in server)" in report
 
 
 def test_the_clock_check_needs_a_server_that_answers(environment, examine):
@@ -197,7 +197,7 @@ def test_the_clock_check_needs_a_server_that_answers(environment, examine):
     assert marks(report) == failing(
         "backend", "sign-in server", skipped=("clock", "model list", "test request")
     )
-    assert "– clock: skipped, because no server sent the time" in report
+    assert "– clock: skipped (no server sent the time)" in report
 
 
 def test_a_cloudflare_challenge_is_recognized(sim, examine):

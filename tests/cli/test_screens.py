@@ -26,7 +26,7 @@ def test_every_screen_fits_the_width_and_honours_no_color(service, monkeypatch, 
     token_file = Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"])
     monkeypatch.chdir(token_file.parent)
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", token_file.name)
-    commands = [[name] for name in ("status", "usage", "models")]
+    commands = [[name] for name in SHOWN]
     commands += [["ask", LONG], ["ask", "hi", "--model", "gpt-nix"], ["--help"]]
     commands += [[name, "--help"] for name in (*SHOWN, "ask", "install-routing", "login", "simulate")]
     for command in commands:
@@ -66,6 +66,14 @@ def test_usage_shows_reset_times_in_local_time(service, monkeypatch):
     monkeypatch.undo()
     time.tzset()
     assert shown[0] != shown[1]
+
+
+def test_doctor_aligns_wrapped_lines_with_the_text_of_the_first(service, monkeypatch):
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", "/no/such/folder/with/a/name/of/some/length/tokens.json")
+    screen = at_terminal(monkeypatch, 60, "doctor")
+    first = screen.lines.index("✗ token file:")
+    assert screen.lines[first + 1].startswith("  /no/such/folder")
+    assert "  → Run: amplifier-openai-chatgpt login" in screen.lines
 
 
 @pytest.mark.parametrize(
