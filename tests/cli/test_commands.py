@@ -174,7 +174,7 @@ def test_a_bad_environment_variable_is_wrong_use(monkeypatch):
     assert "environment variable OPENAI_CHATGPT_BASE_URL" in done.stderr
 
 
-def test_ctrl_c_ends_a_question_at_once(service):
+def test_ctrl_c_stops_a_question_immediately(service):
     service.misbehave("/codex/responses", Fault(stall_before_headers=True))
 
     def interrupt(_, process):
@@ -203,6 +203,19 @@ def test_simulate_prints_how_to_use_it_and_stops_on_ctrl_c():
     assert process.communicate(timeout=20)[0] == "The simulator has stopped.\n"
     assert process.returncode == 0
     assert not folder.exists()
+
+
+def test_ctrl_c_in_the_middle_of_an_answer_adds_no_remark(service):
+    service.misbehave("/codex/responses", Fault(stall_after_event=8))
+
+    def interrupt(terminal, process):
+        terminal.wait_for("Reading")
+        process.send_signal(signal.SIGINT)
+
+    screen = in_own_process(80, "ask", LONG, act=interrupt)
+    assert screen.code == 1
+    assert screen.lines[-1] == "Aborted!"
+    assert "ignore" not in screen.text
 
 
 @pytest.mark.parametrize("world", SIMULATED_WORLDS)
