@@ -1,1 +1,1 @@
-"""What the provider costs, measured beside other clients of the same stream (see README.md)."""
+"""Measures the provider's CPU time and memory and compares other clients (see README.md)."""

@@ -1,4 +1,4 @@
-"""``uv run --group bench python -m benchmarks``: measure everything and print one table."""
+"""``uv run --group bench python -m benchmarks``: runs all benchmarks and prints one table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUBJECTS = {
 
 
 def main() -> int:
-    """Return 1 where a client's answer was wrong; being slow is no failure."""
+    """Return 1 if a client's answer was wrong; slow results are not failures."""
     options = _options()
     report = Report()
     try:
@@ -45,12 +45,12 @@ def main() -> int:
 
 
 def machine() -> str:
-    """Where this ran, in the words that the figures depend on."""
+    """Describe the machine: cores, system and Python version."""
     return f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def as_json(report: Report) -> str:
-    """The report for a program."""
+    """The report as JSON."""
     curves = [{"name": curve.name, "unit": curve.unit, "cpu": curve.points()} for curve in report.curves]
     rows = [row.to_dict() for row in report.rows]
     return json.dumps({"machine": machine(), "rows": rows, "curves": curves}, indent=2)
@@ -58,9 +58,11 @@ def as_json(report: Report) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few rounds, in under a minute")
-    parser.add_argument("--json", action="store_true", help="print JSON for a program")
-    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the main ratios and the growth")
+    parser.add_argument("--quick", action="store_true", help="few rounds, less than a minute")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument(
+        "--chart", type=Path, metavar="FILE.svg", help="draw the main ratios and the growth of cost"
+    )
     parser.add_argument("--only", nargs="+", choices=SUBJECTS, metavar="SUBJECT", help=", ".join(SUBJECTS))
     return parser.parse_args()
 

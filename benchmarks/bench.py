@@ -1,4 +1,4 @@
-"""One run: the server, one interpreter for each client, and races between them."""
+"""One run: the server, one interpreter per client, and comparisons between clients."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Result = dict[str, Any]
 
 
 class WrongAnswerError(Exception):
-    """A client did not make of a stream what is in it: its figures mean nothing."""
+    """A client misread a stream, so its figures mean nothing."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One function of one client. ``stream`` names what is read, and so what the answer must be."""
+    """One function of one client. ``stream`` names the answer it reads, which is checked."""
 
     client: str
     name: str
@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Least:
-    """The least of several rounds, in seconds and MB: what it costs when nobody else disturbs."""
+    """The minimum of several rounds, in seconds and MB: the cost without disturbance by other programs."""
 
     cpu: float
     wall: float
@@ -49,7 +49,7 @@ class Least:
 
 
 class Program:
-    """A child that takes one JSON line at a time and answers each with one."""
+    """A child process that answers each JSON line with a JSON line."""
 
     def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -62,7 +62,7 @@ class Program:
         )
 
     def ask(self, question: Any = None) -> Any:
-        """Send a line, unless there is nothing to say, and wait for a line."""
+        """Send a line, if there is a question, and wait for a line."""
         assert self._process.stdin
         assert self._process.stdout
         if question is not None:
@@ -74,12 +74,12 @@ class Program:
         return json.loads(line)
 
     def end(self) -> None:
-        """Let it end by itself, which it does when its input ends."""
+        """Close its input, which ends it."""
         self._process.communicate()
 
 
 class Bench:
-    """Everything that metrics share. ``quick`` asks for few rounds."""
+    """What the metrics share: server, clients, environment. ``quick`` runs few rounds."""
 
     def __init__(self, *, quick: bool) -> None:
         self.quick = quick
@@ -112,21 +112,21 @@ class Bench:
         return "https" in self.ports
 
     def connections(self) -> int:
-        """How many connections have brought requests to the server so far."""
+        """Return how many connections have carried requests so far."""
         with urlopen(f"http://127.0.0.1:{self.ports['http']}/") as reply:
             return int(reply.read())
 
     def environment(self) -> dict[str, str]:
-        """The environment of a client: signed in, trusting the server, at home nowhere."""
+        """Return the environment of a client: signed in, trusts the server, temporary home directory."""
         return {**os.environ, **self._environment}
 
     def run(self, job: Job, *, fresh: bool = False) -> Result:
-        """Do a job once and judge its result; ``fresh`` in a new interpreter that has only warmed up."""
+        """Run a job once and check its result; ``fresh`` uses a new, warmed-up interpreter."""
         if fresh:
             self._end(job.client)
             self.run(replace(job, stream=WARM_UP))
         result = self._client(job.client).ask({"name": job.name, "options": self._options(job)})
-        _judge(job, result)
+        _check(job, result)
         return dict(result)
 
     def _options(self, job: Job) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Bench:
         return {**job.options, "url": f"{job.scheme}://127.0.0.1:{self.ports[job.scheme]}/{job.stream}"}
 
     def race(self, jobs: Mapping[str, Job], rounds: int) -> dict[str, Least]:
-        """Do all jobs by turns, after one round that does not count."""
+        """Run all jobs in turns, after one round that is discarded."""
         results: dict[str, list[Result]] = {name: [] for name in jobs}
         for number in range(rounds + 1):
             for name, job in jobs.items():
@@ -159,8 +159,8 @@ def _least(rounds: list[Result]) -> Least:
     return Least(cpu, wall, peak, rounds)
 
 
-def _judge(job: Job, result: Result) -> None:
-    """Compare what a client tells of its answer with what the stream holds."""
+def _check(job: Job, result: Result) -> None:
+    """Compare the client's result with the content of the stream."""
     if "-" not in job.stream:
         return
     stream = prepare(job.stream)
@@ -177,7 +177,7 @@ def _judge(job: Job, result: Result) -> None:
 
 
 def _sign_in(folder: Path) -> Path:
-    """Write a token file whose token holds for many years."""
+    """Write a token file whose token is valid for many years."""
     claims = {"exp": 4102444800, "https://api.openai.com/auth": {"chatgpt_account_id": "account"}}
     token = ".".join(map(_part, ({"alg": "none"}, claims, {})))
     tokens = {"auth_mode": "oauth", "access_token": token, "refresh_token": "none", "account_id": "account"}

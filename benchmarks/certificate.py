@@ -1,4 +1,4 @@
-"""A self-signed certificate for 127.0.0.1, made anew for every run by the ``openssl`` program."""
+"""A self-signed certificate for 127.0.0.1, created for each run with the ``openssl`` program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import certifi
 
 
 def make_certificate(folder: Path) -> Path | None:
-    """Return a PEM file with key and certificate, or None where there is no ``openssl``."""
+    """Return a PEM file with key and certificate, or None if ``openssl`` is not installed."""
     openssl = shutil.which("openssl")
     if openssl is None:
         return None
@@ -23,7 +23,7 @@ def make_certificate(folder: Path) -> Path | None:
 
 
 def trust_store(folder: Path) -> Path:
-    """Return the certificates that clients trust: all the usual ones, as in life, and ours."""
+    """Return the certificates the clients trust: all the usual ones and ours."""
     store = folder / "trusted.pem"
     ours = folder / "certificate.pem"
     store.write_bytes(Path(certifi.where()).read_bytes() + (ours.read_bytes() if ours.exists() else b""))

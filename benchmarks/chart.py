@@ -1,4 +1,4 @@
-"""The main ratios and the growth of cost as one small SVG, written by hand."""
+"""Draws the main ratios and the growth of cost as one small SVG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STYLE = "text{font:12px system-ui,sans-serif;fill:#333}.head{font-weight:600;fon
 
 
 def draw(report: Report, machine: str) -> str:
-    """Return the SVG; a part that was not measured is left out."""
+    """Return the SVG, without the parts that were not measured."""
     parts: list[str] = []
     height = MARGIN
     compared = [row for row in report.rows if row.yardstick == "floor"]
@@ -36,7 +36,7 @@ def draw(report: Report, machine: str) -> str:
 
 
 def _bars(row: Row, top: int) -> Iterator[str]:
-    """One bar for each client, in multiples of the floor, on a logarithmic scale."""
+    """Draw one bar per client, in multiples of the floor, on a logarithmic scale."""
     values = dict(sorted({"ours": row.value, **row.peers}.items(), key=lambda bar: bar[1]))
     yield _text(MARGIN, top + 12, f"{row.metric}: multiples of the floor, logarithmic", "head")
     room = WIDTH - LEFT - 80
@@ -52,7 +52,7 @@ def _bars(row: Row, top: int) -> Iterator[str]:
 
 
 def _growth(curves: list[Curve], top: int) -> list[str]:
-    """Cost against work, both as multiples of the smallest measured, both logarithmic."""
+    """Plot cost against work as multiples of the smallest measurement, on logarithmic axes."""
     widest = max(curve.sizes[-1] / curve.sizes[0] for curve in curves)
     highest = max(widest, *(curve.costs[-1] / curve.costs[0] for curve in curves))
     left, bottom, side = 60, top + 30 + PLOT, 380

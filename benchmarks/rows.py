@@ -1,4 +1,4 @@
-"""One line of the result: what was measured, against what, and whether the goal is met."""
+"""The rows of the result: what was measured, in which unit, and whether the goal is met."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ HEADINGS = ("metric", "ours", *OTHERS, "measured in", "goal", "met")
 
 @dataclass(frozen=True)
 class Row:
-    """``value`` is a multiple of ``yardstick`` (= 1), or in ``unit`` where there is none.
+    """``value`` is a multiple of ``yardstick`` if ``unit`` is ×, else in ``unit``.
 
-    ``peers`` are given in the same measure. ``goal`` bounds the value from above, or from below where
-    ``at_least``; None where the row is only to be looked at.
+    ``peers`` are in the same unit. ``goal`` is the maximum, or the minimum if ``at_least``; None if the
+    row is only for information.
     """
 
     metric: str
@@ -29,13 +29,13 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """None where there is no goal."""
+        """Whether the goal is met; None if there is none."""
         if self.goal is None:
             return None
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
     def cells(self) -> tuple[str, ...]:
-        """The row as texts, under HEADINGS."""
+        """Return the row as texts in the order of HEADINGS."""
         peers = [self._shown(self.peers.get(name)) for name in OTHERS]
         measure = f"× {self.yardstick}" if self.unit == "×" else f"{self.unit} {self.yardstick}".strip()
         sign = "≥" if self.at_least else "≤"
@@ -44,7 +44,7 @@ class Row:
         return (self.metric, self._shown(self.value), *peers, measure, goal, met)
 
     def to_dict(self) -> dict[str, Any]:
-        """The row for a program; ``absolute`` holds seconds of CPU, which mean little elsewhere."""
+        """JSON-safe form; ``absolute`` holds seconds of CPU time, which mean little on other machines."""
         shown = {"metric": self.metric, "value": self.value, "unit": self.unit, "peers": dict(self.peers)}
         judged = {"yardstick": self.yardstick, "goal": self.goal, "at_least": self.at_least, "met": self.met}
         return {**shown, **judged, "absolute": dict(self.absolute)}
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Curve:
-    """How cost grows with work: ``costs`` are seconds of CPU at ``sizes``."""
+    """How cost grows with work: ``costs`` are seconds of CPU time at ``sizes``."""
 
     name: str
     unit: str
@@ -67,14 +67,14 @@ class Curve:
 
     @property
     def factor(self) -> float:
-        """Cost over work, from the size before the last to the last: 1 is linear, below is better."""
+        """Growth of cost divided by growth of work in the last step: 1 is linear, less is better."""
         return (self.costs[-1] / self.costs[-2]) / (self.sizes[-1] / self.sizes[-2])
 
     def row(self, goal: float) -> Row:
-        """The curve's last step as a row."""
+        """Return the last step of the curve as a row."""
         step = f"{self.sizes[-2]:,} → {self.sizes[-1]:,} {self.unit}"
-        yardstick = "growth of the work"
-        return Row(f"growth: {self.name}, {step}", self.factor, yardstick, goal=goal, absolute=self.points())
+        metric = f"CPU growth, {step}" if self.unit == self.name else f"CPU growth, {self.name}: {step}"
+        return Row(metric, self.factor, "linear growth", goal=goal, absolute=self.points())
 
     def points(self) -> dict[str, float]:
         return {f"{size}": cost for size, cost in zip(self.sizes, self.costs, strict=True)}
@@ -82,14 +82,14 @@ class Curve:
 
 @dataclass
 class Report:
-    """Everything that one run found."""
+    """The results of one run."""
 
     rows: list[Row] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as a Markdown table with aligned columns."""
+    """Return the rows as a Markdown table with aligned columns."""
     lines = [HEADINGS, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     lines.insert(1, tuple("-" * width for width in widths))

@@ -1,8 +1,8 @@
-"""A loopback server that replays prepared streams and does nothing else, so that it is no bottleneck.
+"""A loopback server that only replays prepared streams, so it is not a bottleneck.
 
-Run as a program it prints its ports as one line of JSON and serves until its input ends. The first
-part of a request's path names the stream: ``POST /deltas-20000/codex/responses``. ``GET`` answers how
-many connections have brought a request. It refuses nothing: correctness is judged on the clients' answers.
+Run as a program, it prints its ports as one line of JSON and serves until its input ends. The first part
+of a request's path names the stream: ``POST /deltas-20000/codex/responses``. ``GET`` returns how many
+connections have carried a request. It checks no request; the answers of the clients are checked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PAUSE = 0.02
 
 @lru_cache(maxsize=4)
 def framed(name: str) -> tuple[bytes, ...]:
-    """The pieces of a stream, each as one chunk of HTTP."""
+    """Return the pieces of a stream, each as one HTTP chunk."""
     return tuple(map(_chunk, prepare(name).pieces))
 
 
@@ -46,13 +46,13 @@ def _chunk(piece: bytes) -> bytes:
 
 
 class Server:
-    """Serves connections, each in a thread, and counts those that brought a request for a stream."""
+    """Serves each connection in a thread and counts those that request a stream."""
 
     def __init__(self) -> None:
         self.connections = 0
 
     def listen(self, context: ssl.SSLContext | None) -> int:
-        """Serve on a free port, which is returned."""
+        """Serve on a free port and return it."""
         listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         Thread(target=self._accept, args=(listening, context), daemon=True).start()
         return int(listening.getsockname()[1])
@@ -73,7 +73,7 @@ class Server:
             pass
 
     def _answer(self, connection: socket.socket) -> None:
-        """ResponseAccumulator the requests of one connection until the client has enough."""
+        """Answer the requests of one connection until the client closes it."""
         with connection.makefile("rb") as incoming:
             for number, path in enumerate(iter(lambda: _read_request(incoming), "")):
                 if path == "/":
@@ -104,7 +104,7 @@ def _replay(name: str, connection: socket.socket) -> None:
 
 
 def _stamp(connection: socket.socket) -> None:
-    """Send, after a moment of silence, a delta whose text is the time of the machine's monotonic clock."""
+    """Pause, then send a delta whose text is the time of the machine's monotonic clock."""
     item = {"id": "msg_0", "type": "message", "role": "assistant", "content": []}
     place = {"item_id": "msg_0", "output_index": 9}
     connection.sendall(_chunk(frame({"type": "response.output_item.added", "output_index": 9, "item": item})))
@@ -116,7 +116,7 @@ def _stamp(connection: socket.socket) -> None:
 
 
 def main(certificate: str | None) -> None:
-    """Serve plainly, and over TLS where a certificate (with its key, one PEM file) is given."""
+    """Serve plain HTTP, and TLS if a certificate (one PEM file with its key) is given."""
     server = Server()
     ports = {"http": server.listen(None)}
     if certificate:

@@ -1,8 +1,7 @@
-"""The answers that are replayed, in the event shapes and sizes of the real backend.
+"""The answers the server replays, with the event shapes and sizes of the real backend.
 
-A stream is known by its name, ``kind-size``, so that server and judge prepare the same one:
-``deltas-20000`` (16 events a piece), ``small-5``, ``large-8`` (one event of 8 MB in pieces of 1,400
-bytes).
+The name of a stream is ``kind-size``: ``deltas-20000`` (16 events per piece), ``small-5``, ``large-8`` (one
+event of 8 MB in pieces of 1,400 bytes).
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ EVENTS_PER_PIECE = 16
 BYTES_PER_PIECE = 1400
 OUTPUT_TOKENS = 4321
 INSTRUCTIONS = "You are one of several agents; work carefully, and report what you found. " * 200
-PADDED_TO = 16  # the backend pads deltas with random characters, to hide their length
+PADDED_TO = 16  # the backend pads deltas with random characters to hide their length
 FRAGMENTS = (" the", " provider", "ing", ",", ".", " of", " a", " stream", "\n", " Zürich", " and", "s", "er")
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What goes over the wire, and what a correct client makes of it."""
+    """The pieces that are sent, and what a correct client reads from them."""
 
     pieces: tuple[bytes, ...]
     events: int
@@ -44,19 +43,19 @@ class Stream:
 
 @lru_cache(maxsize=4)
 def prepare(name: str) -> Stream:
-    """Make the stream of this name; the same name gives the same bytes."""
+    """Return the stream of this name; the same name gives the same bytes."""
     kind, _, size = name.partition("-")
     return KINDS[kind](int(size))
 
 
 def frame(event: Event) -> bytes:
-    """Write an event as the backend does."""
+    """Return an event in the backend's format."""
     payload = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     return f"event: {event['type']}\ndata: {payload}\n\n".encode()
 
 
 def deltas(count: int) -> Stream:
-    """Reasoning with a summary, a message and a tool call: ``count`` deltas, a tenth of them thinking."""
+    """Return reasoning, a message and a tool call with ``count`` deltas, a tenth of them thinking."""
     dice = random.Random(count)
     thought = [dice.choice(FRAGMENTS) for _ in range(count // 10)]
     words = [dice.choice(FRAGMENTS) for _ in range(count - len(thought))]
@@ -72,14 +71,14 @@ def deltas(count: int) -> Stream:
 
 
 def small(count: int) -> Stream:
-    """A short message of ``count`` deltas, in one piece."""
+    """Return a short message of ``count`` deltas in one piece."""
     words = [FRAGMENTS[number % len(FRAGMENTS)] for number in range(count)]
     events = [*_opening("Be brief."), *_message(words, random.Random(count), index=0), _completed()]
     return Stream((b"".join(_numbered(events)),), len(events), "".join(words), "", tool_calls=0)
 
 
 def large(megabytes: int) -> Stream:
-    """A message of ``megabytes`` in one event, in pieces of a network packet."""
+    """Return a message of ``megabytes`` in one event, in pieces the size of a network packet."""
     text = "0123456789abcdef" * (megabytes * 65536)
     done = [event for event in _message([text], random.Random(1), index=0) if event["type"] in WHOLE]
     events = [*_opening("Be brief."), *done, _completed()]
@@ -113,7 +112,7 @@ def _response(status: str, **fields: Any) -> Event:
 
 
 def _opening(instructions: str = INSTRUCTIONS) -> list[Event]:
-    """The backend echoes the request's instructions, twice."""
+    """The backend echoes the request's instructions twice."""
     response = _response("in_progress", instructions=instructions, usage=None)
     return [{"type": f"response.{name}", "response": response} for name in ("created", "in_progress")]
 

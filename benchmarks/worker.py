@@ -1,7 +1,7 @@
-"""The interpreter of one client: ``python -m benchmarks.worker CLIENT`` does jobs that come as JSON lines.
+"""The interpreter of one client: ``python -m benchmarks.worker CLIENT`` runs jobs from JSON lines.
 
-A job is ``{"name": …, "options": {…}}`` for a function of ``clients/CLIENT.py``; the reply is what it
-returned, its texts as digests, with the seconds of CPU and wall time and the growth of peak memory.
+A job is ``{"name": …, "options": {…}}`` for a function of ``clients/CLIENT.py``; the reply is its result with
+texts as digests, plus seconds of CPU and wall time and the growth of peak memory.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ STATUS = Path("/proc/self/status")
 
 
 def digest(text: str) -> str:
-    """Name a text that is too long to be sent back."""
+    """Return a short hash of a text that is too long to send back."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _peak() -> float:
-    """Most memory that this process ever had, in MB; what others than Linux tell may be its parent's."""
+    """Return the peak memory of this process in MB; outside Linux it may be the parent's."""
     if STATUS.exists():
         return int(STATUS.read_text().partition("VmHWM:")[2].split()[0]) / 1024
     unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -46,7 +46,7 @@ def do(loop: asyncio.AbstractEventLoop, job: Callable[..., Awaitable[dict[str, A
 
 
 def main(client: str) -> None:
-    """Do jobs until the input ends."""
+    """Run jobs until the input ends."""
     jobs = importlib.import_module(f".clients.{client}", __package__)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

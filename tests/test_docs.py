@@ -1,4 +1,4 @@
-"""The documents tell the truth: what they name exists, what exists they name, and their lines run."""
+"""The documents are true: what they name exists, what exists is documented, and their commands run."""
 
 import ast
 import os
@@ -31,15 +31,14 @@ SOURCE = Path(package.__file__).parent
 
 # Lines of the README that no test runs, and why.
 NOT_RUN = {
-    "uv run pytest": "the gate runs it",
-    "bash .ci/run": "it is the gate",
-    "uv tool install .": "it changes the machine; tests/cli take a built wheel apart instead",
+    "uv run pytest": "the full check runs it",
+    "bash .ci/run": "it is the full check",
+    "uv tool install .": "it changes the machine; tests/cli unpacks a built wheel instead",
     'amplifier module add provider-openai-chatgpt --source "$PWD"': "needs the Amplifier CLI",
     "amplifier provider install openai-chatgpt": "needs the Amplifier CLI",
     "amplifier provider add openai-chatgpt": "needs the Amplifier CLI",
     "amplifier routing use openai-chatgpt": "needs the Amplifier CLI",
     "uv run amplifier-openai-chatgpt simulate": "runs until Ctrl-C; tests/cli does so",
-    "uv run --group bench python -m benchmarks": "takes minutes; the gate runs it with --quick",
 }
 
 
@@ -54,13 +53,13 @@ def shell_lines():
 # Shell lines
 
 
-def test_every_line_that_is_not_run_is_still_in_the_readme():
+def test_every_excluded_shell_line_is_still_in_the_readme():
     assert set(NOT_RUN) <= set(shell_lines())
 
 
 @pytest.mark.long
 def test_the_shell_lines_of_the_readme_work(sim, tmp_path):
-    """One after the other, as a newcomer types them, with the simulator in the place of ChatGPT."""
+    """In order, as a new user types them, with the simulator instead of ChatGPT."""
     sim.device.pending = 0
     script = "\n".join(line.removeprefix("uv run ") for line in shell_lines() if line not in NOT_RUN)
     assert "login" in script
@@ -85,7 +84,7 @@ def test_the_shell_lines_of_the_readme_work(sim, tmp_path):
     assert not (tmp_path / "tokens.json").exists(), "the last line signs out"
 
 
-def test_commands_and_options_that_are_named_exist():
+def test_named_commands_and_options_exist():
     for name, text in TEXTS.items():
         for command, rest in re.findall(r"amplifier-openai-chatgpt ([a-z][a-z-]*)([^\n`|]*)", text):
             if name.endswith("backend.md"):
@@ -109,16 +108,16 @@ def anchors(text):
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_relative_links_lead_somewhere(name):
+def test_relative_links_work(name):
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", TEXTS[name]):
         path, _, anchor = target.partition("#")
-        place = (ROOT / name).parent / path if path else ROOT / name
-        assert place.exists(), target
+        linked = (ROOT / name).parent / path if path else ROOT / name
+        assert linked.exists(), target
         if anchor:
-            assert anchor in anchors(place.read_text(encoding="utf-8")), target
+            assert anchor in anchors(linked.read_text(encoding="utf-8")), target
 
 
-def test_the_files_that_contributing_names_exist():
+def test_the_files_named_in_contributing_exist():
     named = re.findall(r"`([\w./-]+(?:\.py|\.yaml|\.md|/))`", TEXTS["CONTRIBUTING.md"])
     assert len(named) > 60
     assert [path for path in named if not (ROOT / path).exists() and not (SOURCE / path).exists()] == []
@@ -127,7 +126,7 @@ def test_the_files_that_contributing_names_exist():
 # Settings
 
 
-def test_settings_and_variables_that_are_named_exist():
+def test_named_settings_and_variables_exist():
     for name, text in TEXTS.items():
         for setting in re.findall(r"\bsettings? `(\w+)`", text):
             assert setting in Settings.__dataclass_fields__, (name, setting)
@@ -147,7 +146,7 @@ def test_every_event_is_documented_and_every_documented_event_exists():
 
 
 def documented_keys():
-    """Event -> keys of its table."""
+    """Return the keys in the table of each event."""
     _, *sections = re.split(r"^## ", TEXTS["docs/events.md"], flags=re.MULTILINE)
     return {
         section.split("`")[1]: set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
@@ -156,15 +155,15 @@ def documented_keys():
 
 
 async def test_payloads_have_the_documented_keys_and_no_others(sim, config):
-    """Four calls in which everything happens that hooks can hear of."""
-    heard: dict[str, set[str]] = {event: set() for event in EVENTS}
+    """Four calls that cause every event."""
+    emitted: dict[str, set[str]] = {event: set() for event in EVENTS}
 
-    async def hear(event, data):
-        heard[event] |= set(data)
+    async def record(event, data):
+        emitted[event] |= set(data)
 
     coordinator = MockCoordinator()
     for event in EVENTS:
-        coordinator.hooks.register(event, hear, name=event)
+        coordinator.hooks.register(event, record, name=event)
     provider = ChatGPTProvider({**config, "raw": True, "max_retries": 2}, coordinator)
     hello = Message(role="user", content="Say hello.")
     lost = Message(role="assistant", content=[ToolCallBlock(id="call_1", name="now", input={})])
@@ -183,15 +182,15 @@ async def test_payloads_have_the_documented_keys_and_no_others(sim, config):
     await provider.close()
 
     common = {"provider", "model", "request_id", "timestamp", "session_id", "parent_id"}
-    assert {event: keys - common for event, keys in heard.items()} == documented_keys()
-    assert all({"provider", "model", "request_id"} <= keys for keys in heard.values())
+    assert {event: keys - common for event, keys in emitted.items()} == documented_keys()
+    assert all({"provider", "model", "request_id"} <= keys for keys in emitted.values())
 
 
 # Errors
 
 
 def raised_classes():
-    """Kernel error classes that the package imports to raise or to tell apart."""
+    """Return the kernel error classes the package imports."""
     names = set()
     for path in SOURCE.rglob("*.py"):
         if "simulator" not in path.parts:
@@ -222,13 +221,13 @@ def test_the_documented_relations_between_error_classes_hold():
 
 
 def entries(text):
-    """Provider entries of a bundle or of a settings file, as they arrive in a mount plan."""
+    """Return the provider entries of a bundle or settings file, in the form of a mount plan."""
     document = next(yaml.safe_load_all(text.removeprefix("---\n")))
     found = document.get("providers") or document["config"]["providers"]
     renamed = [
-        {("instance_id" if key == "id" else key): value for key, value in one.items()} for one in found
+        {("instance_id" if key == "id" else key): value for key, value in entry.items()} for entry in found
     ]
-    return [{key: value for key, value in one.items() if key != "source"} for one in renamed]
+    return [{key: value for key, value in entry.items() if key != "source"} for entry in renamed]
 
 
 EXAMPLES = {
@@ -249,11 +248,12 @@ async def test_each_example_mounts_and_answers_in_a_real_session(name, sim, toke
         assert len(session.coordinator.get("providers")) == len(plan)
         assert await session.execute("Say hello.")
     (request,) = sim.requests_to("/codex/responses")
-    assert request.json["model"] == plan[0]["config"]["default_model"]
+    assert plan[0]["config"]["default_model"] == "latest"
+    assert request.json["model"] == sim.models[0]["slug"]
     assert not [record for record in caplog.records if "Unknown setting" in record.getMessage()]
 
 
-def test_the_example_matrix_is_the_one_that_is_installed():
+def test_the_example_uses_the_matrix_that_is_installed():
     settings = yaml.safe_load(TEXTS["examples/settings.yaml"])
     assert (
         settings["routing"]["matrix"]

@@ -1,7 +1,7 @@
-"""The console script ``amplifier-openai-chatgpt``: what a person types, and where it goes.
+"""The commands of the console script ``amplifier-openai-chatgpt``: arguments, exit codes and errors.
 
-Commands import what they need when they run, so that ``--help`` answers at once. Exit codes: 0 done,
-1 failed, 2 wrong use.
+Each command imports what it needs when it runs, which keeps ``--help`` fast. Exit codes: 0 success,
+1 failure, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ import json
 import os
 import sys
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
+    from pathlib import Path
 
     from ..provider import ChatGPTProvider
     from .console import Screen
 
 Result = TypeVar("Result")
 
-# The names of simulator.WORLDS; importing that would slow --help down.
+# The names in simulator.WORLDS; importing them would slow --help down.
 SIMULATED_WORLDS = ("august-2026", "november-2026")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,7 +35,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
     package_name="amplifier-module-provider-openai-chatgpt", prog_name="amplifier-openai-chatgpt"
 )
 def cli() -> None:
-    """Use a ChatGPT subscription in Amplifier: sign in once, look after the sign-in, try things out."""
+    """Use a ChatGPT subscription in Amplifier."""
 
 
 @cli.command()
@@ -43,17 +44,17 @@ def login(*, browser: bool) -> None:
     """Sign in to ChatGPT."""
     from . import signing_in
 
-    work = signing_in.by_browser if browser else signing_in.by_device_code
-    _run(work(_provider(), _screen(stderr=True)))
+    sign_in = signing_in.by_browser if browser else signing_in.by_device_code
+    _run(sign_in(_provider(), _console(stderr=True)))
 
 
 @cli.command()
 def logout() -> None:
-    """Sign out, here and at OpenAI."""
+    """Sign out on this machine and at OpenAI."""
     from . import signing_in
 
-    outcome = _run(signing_in.sign_out(_provider()), "Telling OpenAI")
-    _screen(stderr=True).print(outcome)
+    outcome = _run(signing_in.sign_out(_provider()), "Signing out")
+    _console(stderr=True).print(outcome)
 
 
 @cli.command()
@@ -61,140 +62,141 @@ def logout() -> None:
 def status(*, as_json: bool) -> None:
     """Show who is signed in.
 
-    Uses no network: it tells what this machine knows. The exit code is 1 when a sign-in is needed.
+    Uses no network: shows what this machine knows. The exit code is 1 if you need to sign in.
     """
-    from .screens import show_status, status_of
+    from .screens import read_status, show_status
 
-    found = status_of(_provider())
-    _print_json(found) if as_json else show_status(found, _screen())
-    if found["status"] != "authenticated":
+    status = read_status(_provider())
+    _print_json(status.to_dict()) if as_json else show_status(status, _console())
+    if not status.is_signed_in:
         raise click.exceptions.Exit(1)
 
 
 @cli.command()
 @json_option
 def usage(*, as_json: bool) -> None:
-    """Show what is left of your limits.
+    """Show how much of your limits is used.
 
-    A bar for each window, the local time at which it starts anew, and the credits.
+    Shows a bar and the local reset time for each limit window, and your credits.
     """
     from ..services import CHATGPT_CODEX
-    from .screens import quota_of, show_usage
+    from .screens import fetch_quota, show_usage
 
-    quota = _run(quota_of(_provider()), "Asking ChatGPT")
-    _print_json(quota.to_dict()) if as_json else show_usage(quota, CHATGPT_CODEX.usage_page, _screen())
+    quota = _run(fetch_quota(_provider()), "Contacting ChatGPT")
+    _print_json(quota.usage()) if as_json else show_usage(quota, CHATGPT_CODEX.usage_page, _console())
 
 
 @cli.command()
 @json_option
 def models(*, as_json: bool) -> None:
-    """List the models of your plan."""
-    from .screens import models_of, show_models
+    """List the models your plan offers."""
+    from .screens import fetch_models, show_models
 
-    listing = _run(models_of(_provider()), "Asking ChatGPT")
-    _print_json(listing) if as_json else show_models(listing, _screen())
+    found = _run(fetch_models(_provider()), "Contacting ChatGPT")
+    _print_json(found.to_dict()) if as_json else show_models(found, _console())
 
 
-def _model_ids(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
-    """Complete a model id from what is known offline."""
+def _model_ids(_: click.Context, __: click.Parameter, prefix: str) -> list[str]:
+    """Complete a model id from the models known offline."""
     from ..models.model import model_infos
     from ..provider import ChatGPTProvider
 
     infos = model_infos(ChatGPTProvider().catalogue.known())
-    return [info.id for info in infos if info.id.startswith(begun)]
+    return [info.id for info in infos if info.id.startswith(prefix)]
 
 
-def _efforts(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
+def _efforts(_: click.Context, __: click.Parameter, prefix: str) -> list[str]:
     from ..settings import EFFORTS
 
-    return [effort for effort in EFFORTS if effort.startswith(begun)]
+    return [effort for effort in EFFORTS if effort.startswith(prefix)]
 
 
 @cli.command()
 @click.argument("prompt", default="-")
-@click.option("--model", help="Model id; see the command models.", shell_complete=_model_ids)
-@click.option("--effort", help="How hard the model thinks: low, medium, high …", shell_complete=_efforts)
+@click.option("--model", help="Model id, as the command models lists it.", shell_complete=_model_ids)
+@click.option("--effort", help="Reasoning effort: low, medium, high …", shell_complete=_efforts)
 @click.option(
     "--image",
     "images",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False),
-    help="Show a png, jpeg, gif or webp image; may be given several times.",
+    help="Attach a PNG, JPEG, GIF or WebP image; repeatable.",
 )
 @json_option
 def ask(
     prompt: str, *, model: str | None, effort: str | None, images: tuple[str, ...], as_json: bool
 ) -> None:
-    """Ask one question and see the answer.
+    """Ask one question.
 
-    Without PROMPT, or with `-`, it is read from stdin. A terminal sees the thinking and the answer as they
-    come; a pipe or a file gets the answer alone, once it is whole.
+    Without PROMPT, or with `-`, reads it from stdin. In a terminal, thinking and answer stream in; a pipe
+    or a file gets only the answer, once it is complete.
     """
-    from .asking import Question, ask_once, show_answer
-    from .console import waiting
-    from .terminal import Transcript
+    from .ask import Question, ask_once, show_answer
+    from .console import spinner
+    from .transcript import Transcript
 
-    question = Question(_prompt(prompt), model=model, effort=effort, images=images)
-    out = _screen()
-    streams = out.is_terminal and not as_json
-    with waiting("Waiting for the model") as stop:
-        transcript = Transcript(out, on_output=stop) if streams else None
+    question = Question(_read_prompt(prompt), model=model, effort=effort, images=images)
+    out = _console()
+    is_streamed = out.is_terminal and not as_json
+    with spinner("Waiting for the model") as stop:
+        transcript = Transcript(out, on_output=stop) if is_streamed else None
         answer = _run(ask_once(_provider(), question, transcript))
-    _print_json(answer) if as_json else show_answer(answer, out, _screen(stderr=True))
+    _print_json(answer.to_dict()) if as_json else show_answer(answer, out, _console(stderr=True))
 
 
-def _prompt(argument: str) -> str:
+def _read_prompt(argument: str) -> str:
     if argument == "-" and sys.stdin.isatty():
         click.echo("Type the prompt, then Ctrl-D on a line of its own:", err=True)
     text = sys.stdin.read() if argument == "-" else argument
     if not text.strip():
-        raise click.UsageError("There is no prompt: give one, or pipe one in.")
+        raise click.UsageError("The prompt is empty: pass one, or pipe one in.")
     return text
 
 
 @cli.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
-    """Find out what does not work.
+    """Check what works and what does not.
 
-    Checks settings, sign-in, network and backend step by step, and says what to do. The last step is a small
-    call. The exit code is 1 when something is wrong.
+    Checks settings, sign-in, network and backend step by step and says how to fix what fails. The last
+    step sends a short test request. The exit code is 1 if a check fails.
     """
-    from .doctor import examine, show_findings
+    from .doctor import run_checks, show_findings
 
-    findings = _run(examine(os.environ), "Checking")
-    _print_json([finding.to_dict() for finding in findings]) if as_json else show_findings(
-        findings, _screen()
-    )
-    if not all(finding.ok for finding in findings):
+    findings = _run(run_checks(os.environ), "Checking")
+    if as_json:
+        _print_json([finding.to_dict() for finding in findings])
+    else:
+        show_findings(findings, _console())
+    if any(finding.ok is False for finding in findings):
         raise click.exceptions.Exit(1)
 
 
 @cli.command("install-routing")
-@click.option("--force", is_flag=True, help="Replace a differing matrix without asking.")
+@click.option("--force", is_flag=True, help="Replace an existing matrix without asking.")
 def install_routing(*, force: bool) -> None:
     """Install the routing matrix.
 
-    Copies it to ~/.amplifier/routing, where Amplifier looks for it. One that is there already and differs
-    is never replaced without asking.
+    Copies it to ~/.amplifier/routing, where Amplifier looks for it. Asks before it replaces a matrix that
+    differs.
     """
-    from . import matrix
+    from .install_routing import MATRIX_NAME, destination, install
 
-    target = matrix.destination()
+    target = destination()
     try:
-        outcome = matrix.install(target, lambda path: force or _is_to_be_replaced(path))
+        outcome = install(target, lambda path: force or _confirm_replacing(path))
     except OSError as error:
         raise Failure(f"The routing matrix could not be installed: {error}") from error
     if outcome == "kept":
-        raise Failure(f"{target} differs and was kept; --force replaces it.")
-    said = {"unchanged": "There already", "installed": "Installed", "replaced": "Replaced"}[outcome]
-    out = _screen()
-    out.print(f"{said}: {target}", markup=False, soft_wrap=True)
-    out.print(f"To use it: amplifier routing use {matrix.NAME}")
+        raise Failure(f"{target} differs from this version's matrix and was kept; --force replaces it.")
+    label = {"unchanged": "Already installed", "installed": "Installed", "replaced": "Replaced"}[outcome]
+    out = _console()
+    out.print(f"{label}: {target}", markup=False, soft_wrap=True)
+    out.print(f"To activate it: amplifier routing use {MATRIX_NAME}")
 
 
-def _is_to_be_replaced(path: object) -> bool:
-    """Ask the person, if there is one."""
+def _confirm_replacing(path: Path) -> bool:
+    """Ask the user; without a terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
     return click.confirm(f"{path} differs from this version's matrix. Replace it?", err=True)
@@ -203,27 +205,31 @@ def _is_to_be_replaced(path: object) -> bool:
 @cli.command()
 @click.argument("prompt", default="What time is it in Tokyo?")
 def demo(prompt: str) -> None:
-    """Hold a whole conversation offline.
+    """Run a whole conversation offline.
 
-    A simulated ChatGPT on this machine plays the other side. Nothing leaves the machine and no account is
-    needed.
+    A simulated ChatGPT on this machine answers. You need no account, and nothing leaves the machine.
     """
-    with _simulator_needed():
-        from .demo import show
+    with _require_simulator():
+        from .demo import run_demo
 
-    _run(show(prompt, _screen(), _screen(stderr=True)))
-    _leave()
+    _run(run_demo(prompt, _console(), _console(stderr=True)))
+    _exit_now()
 
 
 @cli.command()
-@click.option("--port", default=0, show_default="any free one", help="Port on 127.0.0.1.")
-@click.option("--world", type=click.Choice(SIMULATED_WORLDS), help="The simulated service, by date.")
+@click.option("--port", default=0, metavar="PORT", show_default="any free port", help="Port on 127.0.0.1.")
+@click.option(
+    "--world",
+    type=click.Choice(SIMULATED_WORLDS),
+    metavar="MONTH",
+    help=f"The ChatGPT of which month: {' or '.join(SIMULATED_WORLDS)}.",
+)
 def simulate(port: int, world: str | None) -> None:
     """Serve a simulated ChatGPT.
 
-    It prints how to use it and runs until Ctrl-C.
+    Prints how to use it and runs until you press Ctrl-C.
     """
-    with _simulator_needed():
+    with _require_simulator():
         from ..simulator import serve
 
     try:
@@ -236,33 +242,33 @@ def simulate(port: int, world: str | None) -> None:
 def main() -> None:
     """Run the console script."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A sign that the terminal's encoding lacks must not end a command.
+        # A character the terminal's encoding lacks must not end a command.
         sys.stdout.reconfigure(errors="replace")
     try:
         cli()
     except OSError as error:
         sys.stderr.write(f"Error: The output could not be written: {error.strerror}\n")
-        _leave(1)
+        _exit_now(1)
 
 
 class Failure(click.ClickException):
-    """One sentence on stderr, broken between words, and exit code 1."""
+    """One sentence on stderr, wrapped between words, and exit code 1."""
 
-    def show(self, file: Any = None) -> None:  # noqa: ARG002 - click's signature
-        """Show the sentence."""
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
+        """Print the sentence."""
         from rich.text import Text
 
-        _screen(stderr=True).print(Text.assemble(("Error: ", "red"), self.format_message()))
+        _console(stderr=True).print(Text.assemble(("Error: ", "red"), self.format_message()))
 
 
 class Misuse(Failure):
-    """The same for what was not even tried, with exit code 2."""
+    """A failure before anything was tried, with exit code 2."""
 
     exit_code = 2
 
 
 def _provider() -> ChatGPTProvider:
-    """Build the provider as the environment configures it."""
+    """Build the provider that the environment variables configure."""
     from amplifier_core.llm_errors import ConfigurationError
 
     from ..provider import ChatGPTProvider
@@ -275,32 +281,32 @@ def _provider() -> ChatGPTProvider:
     return provider
 
 
-def _run(work: Coroutine[Any, Any, Result], doing: str = "") -> Result:
-    """Run a command's work; an expected failure is one sentence on stderr and exit code 1.
+def _run(work: Coroutine[None, None, Result], status: str = "") -> Result:
+    """Run a coroutine; an expected error becomes one sentence on stderr and exit code 1.
 
-    ``doing`` is shown on a terminal meanwhile.
+    A terminal shows ``status`` while it runs.
     """
     import asyncio
 
     from amplifier_core.llm_errors import LLMError
 
-    from .console import waiting
+    from .console import error_text, spinner
 
     try:
-        with waiting(doing) if doing else nullcontext():
+        with spinner(status) if status else nullcontext():
             return asyncio.run(work)
     except BrokenPipeError:
         raise
     except (LLMError, OSError, RuntimeError) as error:
-        raise Failure(str(error)) from error
+        raise Failure(error_text(error)) from error
     except KeyboardInterrupt:
         raise click.Abort from None
 
 
-def _screen(*, stderr: bool = False) -> Screen:
-    from .console import screen
+def _console(*, stderr: bool = False) -> Screen:
+    from .console import new_console
 
-    return screen(stderr=stderr)
+    return new_console(stderr=stderr)
 
 
 def _print_json(value: object) -> None:
@@ -308,23 +314,23 @@ def _print_json(value: object) -> None:
 
 
 @contextmanager
-def _simulator_needed() -> Iterator[None]:
-    """Say which extra to install where the simulator's server is missing."""
+def _require_simulator() -> Iterator[None]:
+    """Name the extra to install if the simulator's server packages are missing."""
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in {"starlette", "uvicorn"}:
             raise
         raise Failure(
-            "The simulator needs starlette and uvicorn: install this package with its extra 'simulator'."
+            "The simulator needs starlette and uvicorn: install this package with the extra 'simulator'."
         ) from error
 
 
-def _leave(code: int = 0) -> NoReturn:
-    """End without tearing the interpreter down.
+def _exit_now(code: int = 0) -> NoReturn:
+    """Exit without finalizing the interpreter.
 
-    amplifier-core's native threads may still hand something to Python while it finalizes, which
-    crashes a short program after its work is done; and an output that failed once fails again.
+    amplifier-core's native threads may call into Python while it finalizes, which crashes a short
+    program after its work is done; and an output that failed once fails again.
     """
     with suppress(OSError):
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Where commands write: a terminal of some width and colour, or a pipe, which gets plain unbroken lines."""
+"""Where commands write: consoles for a terminal or a pipe, a spinner, and text made safe to print."""
 
 from __future__ import annotations
 
@@ -12,34 +12,46 @@ from rich.console import Console
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_UNBROKEN = 10_000
+_UNWRAPPED = 10_000
+_SIGNED_OUT, _SIGNED_OUT_ON_SCREEN = "No valid OAuth tokens: run ", "Not signed in: run "
 
 
 class Screen(Console):
-    """A console that outlives its reader: `| head` ends what is shown, not what is done."""
+    """A console that survives the end of its reader: `| head` stops the output, not the command."""
 
     def on_broken_pipe(self) -> None:
-        """Write to nowhere from now on."""
+        """Discard everything written from now on."""
         self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.file.fileno())
-        os.close(nowhere)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.file.fileno())
+        os.close(devnull)
 
 
-def screen(*, stderr: bool = False) -> Screen:
-    """Return the console for results, or for what happens around them."""
+def new_console(*, stderr: bool = False) -> Screen:
+    """Return a console on stdout for results, or on stderr for notes; a pipe gets unwrapped lines."""
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Screen(stderr=stderr, highlight=False, width=None if is_terminal else _UNBROKEN)
+    return Screen(stderr=stderr, highlight=False, width=None if is_terminal else _UNWRAPPED)
+
+
+def printable(text: str) -> str:
+    """Remove characters that could control a terminal; line ends and tabs stay."""
+    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+
+
+def error_text(error: Exception) -> str:
+    """Return the sentence of an error for a terminal; hosts rely on the prefix that it replaces."""
+    text = printable(str(error))
+    return text.replace(_SIGNED_OUT, _SIGNED_OUT_ON_SCREEN, 1) if text.startswith(_SIGNED_OUT) else text
 
 
 @contextmanager
-def waiting(text: str) -> Iterator[Callable[[], None]]:
-    """Show on a terminal that something is waited for; yields what ends that early.
+def spinner(text: str) -> Iterator[Callable[[], None]]:
+    """Show a spinner on a terminal; yields a function that stops it early.
 
-    Nothing may be written to stdout before it has ended.
+    Stop it before you write to stdout.
     """
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    with screen(stderr=True).status(f"{text} …") as line:
+    with new_console(stderr=True).status(f"{text} …") as line:
         yield line.stop

@@ -1,7 +1,7 @@
-"""A whole conversation offline: a real Amplifier session around the provider and the simulator.
+"""The command ``demo``: a real Amplifier session with the provider and the simulator, offline.
 
-The orchestrator, the context and the one tool live here and are as small as Amplifier allows; the
-provider is found by its entry point, as in any session.
+The orchestrator, the context and the one tool are here and as small as Amplifier allows; the session
+finds the provider by its entry point, like any session.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from ..call.events import EVENTS
 from ..provider import ChatGPTProvider
 from ..settings import PROVIDER
 from ..simulator import Simulator
-from .terminal import Transcript, printable, usage_line
+from .console import printable
+from .transcript import Transcript, usage_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from amplifier_core.message_models import ToolCall
+    from amplifier_core.message_models import ChatResponse, ToolCall
     from rich.console import Console
 
 
@@ -43,7 +44,7 @@ class Context:
         self.messages.append(message)
 
     async def get_messages_for_request(self, **_: Any) -> list[dict[str, Any]]:
-        """Return all messages; this context never compacts."""
+        """Return all messages; this context never compacts them."""
         return list(self.messages)
 
     async def get_messages(self) -> list[dict[str, Any]]:
@@ -55,23 +56,23 @@ class Context:
         self.messages = list(messages)
 
     async def clear(self) -> None:
-        """Forget all messages."""
+        """Remove all messages."""
         self.messages.clear()
 
 
 class Loop:
-    """Asks the provider until it calls no more tools."""
+    """The orchestrator: calls the provider until it requests no more tools."""
 
     async def execute(
         self,
         prompt: str,
         context: Context,
-        providers: Mapping[str, Any],
-        tools: Mapping[str, Any],
+        providers: Mapping[str, ChatGPTProvider],
+        tools: Mapping[str, Clock],
         hooks: Any,  # noqa: ARG002 - the kernel passes it by name
         **_: Any,
     ) -> str:
-        """Run one turn of a person to its final answer."""
+        """Run one prompt to its final answer."""
         provider = next(iter(providers.values()))
         specs = [
             ToolSpec(name=tool.name, description=tool.description, parameters=tool.input_schema)
@@ -82,26 +83,28 @@ class Loop:
             messages = [Message(**message) for message in await context.get_messages_for_request()]
             response = await provider.complete(ChatRequest(messages=messages, tools=specs or None))
             calls = provider.parse_tool_calls(response)
-            await context.add_message(_assistant_turn(response, calls))
+            await context.add_message(_assistant_message(response, calls))
             if not calls:
                 return str(response.text)
             for call in calls:
                 result = await tools[call.name].execute(call.arguments)
-                await context.add_message(_tool_turn(call, result))
+                await context.add_message(_tool_message(call, result))
 
 
-def _assistant_turn(response: Any, calls: list[ToolCall]) -> dict[str, Any]:
-    turn: dict[str, Any] = {
+def _assistant_message(response: ChatResponse, calls: list[ToolCall]) -> dict[str, Any]:
+    message: dict[str, Any] = {
         "role": "assistant",
         "content": [block.model_dump() for block in response.content],
         "metadata": response.metadata,
     }
     if calls:
-        turn["tool_calls"] = [{"id": one.id, "tool": one.name, "arguments": one.arguments} for one in calls]
-    return turn
+        message["tool_calls"] = [
+            {"id": call.id, "tool": call.name, "arguments": call.arguments} for call in calls
+        ]
+    return message
 
 
-def _tool_turn(call: ToolCall, result: ToolResult) -> dict[str, Any]:
+def _tool_message(call: ToolCall, result: ToolResult) -> dict[str, Any]:
     return {
         "role": "tool",
         "name": call.name,
@@ -111,10 +114,10 @@ def _tool_turn(call: ToolCall, result: ToolResult) -> dict[str, Any]:
 
 
 class Clock:
-    """The demo's tool: the time in a city, by the machine's own time zone tables."""
+    """The demo's tool: the time in a city, from the machine's time zone tables."""
 
     name = "get_time"
-    description = "Tells the local time in a city."
+    description = "Returns the local time in a city."
 
     @property
     def input_schema(self) -> dict[str, Any]:
@@ -123,10 +126,10 @@ class Clock:
         return {"type": "object", "properties": {"city": city}, "required": ["city"]}
 
     async def execute(self, arguments: dict[str, Any]) -> ToolResult:
-        """Return the time, or say that no time zone bears the city's name."""
+        """Return the time, or an error if no time zone has the city's name."""
         city = str(arguments.get("city", "")).strip()
-        wanted = "/" + city.replace(" ", "_").lower()
-        zone = next((name for name in zoneinfo.available_timezones() if name.lower().endswith(wanted)), None)
+        suffix = "/" + city.replace(" ", "_").lower()
+        zone = next((name for name in zoneinfo.available_timezones() if name.lower().endswith(suffix)), None)
         if zone is None:
             return ToolResult(success=False, error={"message": f"No time zone is named after {city!r}."})
         now = datetime.now(zoneinfo.ZoneInfo(zone))
@@ -147,7 +150,7 @@ def new_session(provider: Mapping[str, Any], *, session_id: str | None = None) -
 
 
 def _offer_module(module_id: str, point: str, make: Callable[[], Any], name: str | None = None) -> None:
-    """Let the kernel's loader find a module that has no package of its own."""
+    """Make a module importable for the kernel's loader; it has no package of its own."""
 
     async def mount(coordinator: Any, config: Mapping[str, Any] | None = None) -> None:  # noqa: ARG001
         await coordinator.mount(point, make(), name=name)
@@ -160,21 +163,21 @@ def _offer_module(module_id: str, point: str, make: Callable[[], Any], name: str
 async def converse(
     prompt: str, config: Mapping[str, Any], listen: Callable[[str, dict[str, Any]], None]
 ) -> str:
-    """Run one prompt through a session; ``listen`` hears every event of the provider and of tools."""
+    """Run one prompt through a session; ``listen`` gets every event of the provider."""
     session = new_session({"module": f"provider-{PROVIDER}", "config": dict(config)})
 
-    async def hear(event: str, data: dict[str, Any]) -> HookResult:
+    async def forward(event: str, data: dict[str, Any]) -> HookResult:
         listen(event, data)
         return HookResult()
 
     async with session:
         for event in EVENTS:
-            session.coordinator.hooks.register(event, hear, name=f"demo:{event}")
+            session.coordinator.hooks.register(event, forward, name=f"demo:{event}")
         return str(await session.execute(prompt))
 
 
-async def show(prompt: str, out: Console, notes: Console) -> None:
-    """Run the demo: the conversation goes to ``out``, what happens around it to ``notes``."""
+async def run_demo(prompt: str, out: Console, notes: Console) -> None:
+    """Run the demo: the conversation goes to ``out``, remarks about it to ``notes``."""
     with Simulator() as simulator, tempfile.TemporaryDirectory() as folder:
         simulator.device.pending = 0
         config = {
@@ -184,12 +187,12 @@ async def show(prompt: str, out: Console, notes: Console) -> None:
             "login_on_mount": False,
             "reasoning_effort": "medium",
         }
-        notes.print("SIMULATED: a local stand-in plays ChatGPT; no account, nothing leaves this machine.")
-        notes.print("Signing in by device code; the simulated person approves.")
+        notes.print("SIMULATED: a local server plays ChatGPT. Nothing leaves this machine.")
+        notes.print("Signing in with a device code, which the simulator approves.")
         await ChatGPTProvider(config).login(notes.print)
         out.print(f"\n> {printable(prompt)}\n", markup=False)
         transcript = Transcript(out)
-        await converse(prompt, config, transcript.hear)
+        await converse(prompt, config, transcript.handle)
         if transcript.usage:
             out.print(f"\n{usage_line(transcript.usage)}", style="dim")
         notes.print("That was simulated. For the real service: amplifier-openai-chatgpt login")

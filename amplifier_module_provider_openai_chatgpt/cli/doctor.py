@@ -1,6 +1,6 @@
-"""What the command ``doctor`` checks, step by step, and what a person can do about each finding.
+"""The command ``doctor``: its checks, and how to fix what fails.
 
-A step that rests on one that failed is not made, and says so: its failure would only repeat the first.
+A check that depends on a failed one is skipped: its failure would only repeat the first.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ from ..http import new_client
 from ..provider import ChatGPTProvider
 from ..quota import plan_name, span
 from ..settings import LOGIN_COMMAND
-from .screens import masked
-from .terminal import printable
+from .console import error_text, printable
+from .screens import expiry_phrase, masked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from rich.console import Console
+    from rich.text import Text
 
-REACH_LIMIT = 10.0
-CALL_LIMIT = 60.0
-LARGEST_SKEW = 120.0
-SIGN_IN = f"Run: {LOGIN_COMMAND}"
+# Seconds.
+HOST_TIMEOUT = 10.0
+REQUEST_TIMEOUT = 60.0
+MAX_CLOCK_SKEW = 120.0
+LOGIN_ADVICE = f"Run: {LOGIN_COMMAND}"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: how it went (``ok`` None: it was not made), what was found, and what to do about it."""
+    """The result of one check: ``ok`` (None if skipped), what was found, and how to fix it."""
 
     check: str
     ok: bool | None
@@ -51,21 +53,24 @@ class Finding:
         return asdict(self)
 
 
-class TroubleError(Exception):
-    """A check failed: what was found, and what to do."""
+class CheckFailedError(Exception):
+    """A check failed: what was found, and how to fix it."""
 
     def __init__(self, found: str, advice: str) -> None:
         super().__init__(found)
         self.found, self.advice = found, advice
 
 
-class NeededError(Exception):
-    """A check cannot be made without an earlier one, which it names."""
+class CheckSkippedError(Exception):
+    """A check cannot run; the text is the reason."""
 
 
 @dataclass(slots=True)
-class Visit:
-    """What the checks share: the provider as this environment configures it, and what was found so far."""
+class Examination:
+    """What the checks share: the provider that the environment configures, and the findings so far.
+
+    ``dates`` are the ``Date`` headers of servers that answered.
+    """
 
     provider: ChatGPTProvider
     environ: Mapping[str, str]
@@ -73,191 +78,207 @@ class Visit:
     dates: list[str] = field(default_factory=list)
 
     def require(self, *checks: str) -> None:
-        """Raise NeededError for the first of these checks that went wrong."""
+        """Raise CheckSkippedError for the first of these checks that failed or was skipped."""
         for check in checks:
             finding = self.findings[check]
             if finding.ok is None:
-                raise NeededError(finding.found)
+                raise CheckSkippedError(finding.found)
             if not finding.ok:
-                raise NeededError(f"not checked, because of: {check}")
+                raise CheckSkippedError(f"skipped (depends on: {check})")
 
 
-async def examine(environ: Mapping[str, str]) -> list[Finding]:
-    """Make all checks that can be made; none of them changes anything but what any call would."""
-    visit = Visit(ChatGPTProvider({"max_retries": 0}), environ)
+async def run_checks(environ: Mapping[str, str]) -> list[Finding]:
+    """Run all checks that can run; they change nothing that an ordinary call would not change."""
+    examination = Examination(ChatGPTProvider({"max_retries": 0}), environ)
     try:
-        for name, (needs, check) in _CHECKS.items():
-            visit.findings[name] = await _make(visit, name, needs, check)
+        for name, (required, check) in _CHECKS.items():
+            examination.findings[name] = await _run_check(examination, name, required, check)
     finally:
-        await visit.provider.close()
-    return list(visit.findings.values())
+        await examination.provider.close()
+    return list(examination.findings.values())
 
 
-async def _make(
-    visit: Visit, name: str, needs: tuple[str, ...], check: Callable[[Visit], Awaitable[str]]
+async def _run_check(
+    examination: Examination,
+    name: str,
+    required: tuple[str, ...],
+    check: Callable[[Examination], Awaitable[str]],
 ) -> Finding:
     try:
-        visit.require(*needs)
-        return Finding(name, ok=True, found=await check(visit))
-    except NeededError as needed:
-        return Finding(name, ok=None, found=str(needed))
-    except TroubleError as trouble:
-        return Finding(name, ok=False, found=trouble.found, advice=trouble.advice)
+        examination.require(*required)
+        return Finding(name, ok=True, found=await check(examination))
+    except CheckSkippedError as skipped:
+        return Finding(name, ok=None, found=str(skipped))
+    except CheckFailedError as failed:
+        return Finding(name, ok=False, found=failed.found, advice=failed.advice)
     except LLMError as error:
-        # The sentences of kernel errors say themselves what to do.
-        is_sign_in = isinstance(error, AuthenticationError) and not isinstance(error, AccessDeniedError)
-        return Finding(name, ok=False, found=str(error), advice=SIGN_IN if is_sign_in else "")
+        return Finding(name, ok=False, found=error_text(error), advice=_advice(error))
+
+
+def _advice(error: LLMError) -> str:
+    """Return the command to run if the sign-in failed and the error's own sentence does not name it."""
+    is_sign_in = isinstance(error, AuthenticationError) and not isinstance(error, AccessDeniedError)
+    return LOGIN_ADVICE if is_sign_in and LOGIN_COMMAND not in str(error) else ""
 
 
 def show_findings(findings: list[Finding], out: Console) -> None:
-    """Show a line for each check, with advice under the failed ones, and how it went in all."""
+    """Print a line for each check, advice under the failed ones, and a summary."""
     from rich.text import Text
 
     marks = {True: ("✓", "green"), False: ("✗", "red"), None: ("–", "dim")}
     for finding in findings:
-        out.print(Text.assemble(marks[finding.ok], " ", printable(f"{finding.check}: {finding.found}")))
+        _print_indented(out, Text.assemble(marks[finding.ok], " "), f"{finding.check}: {finding.found}")
         if finding.advice:
-            out.print(Text(printable(f"  → {finding.advice}")))
+            _print_indented(out, Text("  → "), finding.advice)
     failed = sum(finding.ok is False for finding in findings)
     skipped = sum(finding.ok is None for finding in findings)
-    left_out = f", {skipped} could not be made" if skipped else ""
-    out.print(f"{failed} of {len(findings)} checks failed{left_out}." if failed else "All is well.")
+    summary = f"{failed} of {len(findings)} checks failed" if failed else "All checks passed"
+    out.print(f"{summary}, {skipped} skipped." if skipped else f"{summary}.")
 
 
-async def _settings(visit: Visit) -> str:
+def _print_indented(out: Console, label: Text, text: str) -> None:
+    """Print a text after its label and align wrapped lines with the first."""
+    from rich.text import Text
+
+    indent = Text(" " * len(label))
+    for line in Text(printable(text)).wrap(out, out.width - len(label)):
+        out.print(label + line)
+        label = indent
+
+
+async def _check_settings(examination: Examination) -> str:
     try:
-        visit.provider.check()
+        examination.provider.check()
     except ConfigurationError as error:
-        raise TroubleError(str(error), "Mend or unset the variable it names.") from error
-    names = [name for name in sorted(visit.environ) if name.startswith("OPENAI_CHATGPT_")]
-    given = ", ".join(name for name in names if visit.environ[name])
+        raise CheckFailedError(str(error), "Fix or unset the variable it names.") from error
+    names = [name for name in sorted(examination.environ) if name.startswith("OPENAI_CHATGPT_")]
+    given = ", ".join(name for name in names if examination.environ[name])
     source = f"from {given}" if given else "defaults"
-    return f"{source}; what a bundle sets is not seen here"
+    return f"{source} (settings of a bundle are not visible here)"
 
 
-async def _file(visit: Visit) -> str:
-    path = visit.provider.settings.token_file_path
+async def _token_file(examination: Examination) -> str:
+    path = examination.provider.settings.token_file_path
     try:
         TokenFile(path).inspect()
     except FileNotFoundError:
-        raise TroubleError(f"{path} is not there: nobody has signed in", SIGN_IN) from None
+        raise CheckFailedError(f"{path} does not exist: not signed in", LOGIN_ADVICE) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise TroubleError(
-            f"{path} is not used: {reason}", f"Remove it, then run: {LOGIN_COMMAND}"
+        raise CheckFailedError(
+            f"{path} is ignored: {reason}", f"Remove it, then run: {LOGIN_COMMAND}"
         ) from error
     return str(path)
 
 
-async def _mode(visit: Visit) -> str:
-    """Reading the file makes it private, but somebody may have read it before."""
-    mode = TokenFile(visit.provider.settings.token_file_path).inspect()
+async def _file_mode(examination: Examination) -> str:
+    """Reading the file corrects its mode, but others may have read it before."""
+    mode = TokenFile(examination.provider.settings.token_file_path).inspect()
     if os.name == "posix" and mode & 0o077:
-        raise TroubleError(
-            f"others on this machine could read the token file (mode {mode:04o}); it is made private now",
+        raise CheckFailedError(
+            f"other users could read the token file (mode {mode:04o}); its mode is corrected now",
             "If you do not trust them, run: amplifier-openai-chatgpt logout, then sign in again.",
         )
     return f"{mode:04o}"
 
 
-async def _sign_in(visit: Visit) -> str:
-    tokens, status = visit.provider.credentials.peek(), visit.provider.auth_status()
+async def _sign_in(examination: Examination) -> str:
+    tokens, status = examination.provider.credentials.peek(), examination.provider.auth_status()
     if tokens is None:
-        raise TroubleError("the token file holds no sign-in", SIGN_IN)
+        raise CheckFailedError("the token file contains no sign-in", LOGIN_ADVICE)
     if status != "authenticated":
-        raise TroubleError("it has ended and cannot be renewed", SIGN_IN)
+        raise CheckFailedError("the sign-in has expired and cannot be renewed", LOGIN_ADVICE)
     if not tokens.account_id:
-        raise TroubleError("the token names no ChatGPT account", SIGN_IN)
+        raise CheckFailedError("the token names no ChatGPT account", LOGIN_ADVICE)
     who = " ".join(filter(None, (tokens.email, masked(tokens.account_id))))
     return f"{who}, {plan_name(tokens.plan_type) or 'unknown'} plan"
 
 
-async def _backend(visit: Visit) -> str:
-    return await _reach(visit, visit.provider.settings.base_url, "base_url")
+async def _backend(examination: Examination) -> str:
+    return await _check_host(examination, examination.provider.settings.base_url, "base_url")
 
 
-async def _issuer(visit: Visit) -> str:
-    return await _reach(visit, visit.provider.settings.auth_url, "auth_url")
+async def _sign_in_server(examination: Examination) -> str:
+    return await _check_host(examination, examination.provider.settings.auth_url, "auth_url")
 
 
-async def _reach(visit: Visit, url: str, setting: str) -> str:
-    """Any answer at all shows that a host is reached."""
+async def _check_host(examination: Examination, url: str, setting: str) -> str:
+    """Any answer shows that the host can be reached."""
     try:
-        with as_faults(silence=REACH_LIMIT):
-            async with new_client(connect=REACH_LIMIT, silence=REACH_LIMIT) as client:
+        with as_faults(silence=HOST_TIMEOUT):
+            async with new_client(connect=HOST_TIMEOUT, silence=HOST_TIMEOUT) as client:
                 response = await client.get(url)
     except Refusal as refusal:
-        context = ErrorContext(service=visit.provider.settings.service, now=time.time())
+        context = ErrorContext(service=examination.provider.settings.service, now=time.time())
         advice = str(kernel_error(refusal, context)).replace("base_url", setting)
-        raise TroubleError(f"{url} does not answer", advice) from refusal
-    if visit.provider.settings.service.response.edge_challenge in response.headers:
+        raise CheckFailedError(f"{url} does not answer", advice) from refusal
+    if examination.provider.settings.service.response.edge_challenge in response.headers:
         advice = "Try without VPN or proxy, or from another network."
-        raise TroubleError(f"Cloudflare keeps this network from {url}", advice)
-    visit.dates.append(response.headers.get("date", ""))
+        raise CheckFailedError(f"Cloudflare blocks this network from {url}", advice)
+    examination.dates.append(response.headers.get("date", ""))
     return f"{url} answers"
 
 
-async def _clock(visit: Visit) -> str:
-    skews = [skew for skew in map(_skew, visit.dates) if skew is not None]
+async def _clock(examination: Examination) -> str:
+    skews = [skew for skew in map(_skew, examination.dates) if skew is not None]
     if not skews:
-        raise NeededError("not checked, because no server told the time")
+        raise CheckSkippedError("skipped (no server sent the time)")
     skew = min(skews, key=abs)
-    if abs(skew) > LARGEST_SKEW:
+    if abs(skew) > MAX_CLOCK_SKEW:
         found = f"this machine's clock is {span(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
-        raise TroubleError(found, "Set it: tokens and certificates expire by the clock.")
-    return "right"
+        raise CheckFailedError(
+            found, "Set the clock: otherwise tokens and certificates look expired, or not yet valid."
+        )
+    return "in sync"
 
 
 def _skew(date: str) -> float | None:
-    """Seconds by which our clock is ahead of a server's."""
+    """Return how many seconds this machine's clock is ahead of a server's."""
     try:
         return time.time() - parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
         return None
 
 
-async def _token(visit: Visit) -> str:
-    """Renew the token where that is due; only then the issuer is needed."""
-    tokens = visit.provider.credentials.peek()
+async def _token(examination: Examination) -> str:
+    """Renew the token if it is due; only then must the sign-in server answer."""
+    tokens = examination.provider.credentials.peek()
     if tokens is None or tokens.is_due(datetime.now(UTC)):
-        visit.require("issuer")
-    tokens = await visit.provider.credentials.current()
-    left = (tokens.expires_at - datetime.now(UTC)).total_seconds() if tokens.expires_at else None
-    holds = f"by its date it holds for {span(left)}" if left else "it holds"
-    return f"{holds}, {'renews itself' if tokens.can_refresh else 'cannot be renewed'}"
+        examination.require("sign-in server")
+    return expiry_phrase(await examination.provider.credentials.current())
 
 
-async def _catalogue(visit: Visit) -> str:
-    catalogue = visit.provider.catalogue
+async def _model_list(examination: Examination) -> str:
+    catalogue = examination.provider.catalogue
     models = await catalogue.list()
     if catalogue.problem is not None:
         raise catalogue.problem
     if catalogue.source == "live":
-        return f"{len(models)} models, the first is {models[0].slug}"
-    raise TroubleError("the backend's list names no model", "Try again later; calls may work all the same.")
+        return f"{len(models)} models, first: {models[0].slug}"
+    raise CheckFailedError("the backend's list is empty", "Try again later; calls may still work.")
 
 
-async def _small_call(visit: Visit) -> str:
-    began = time.monotonic()
+async def _test_request(examination: Examination) -> str:
+    started = time.monotonic()
     request = ChatRequest(
-        messages=[Message(role="user", content="Answer with the word: ready")], timeout=CALL_LIMIT
+        messages=[Message(role="user", content="Answer with the word: ready")], timeout=REQUEST_TIMEOUT
     )
-    response = await visit.provider.complete(request, extended_thinking=False)
+    response = await examination.provider.complete(request, extended_thinking=False)
     tokens = response.usage.total_tokens if response.usage else 0
-    seconds = time.monotonic() - began
-    return f"{visit.provider.default_model} answered in {seconds:.1f} s with {tokens} tokens"
+    seconds = time.monotonic() - started
+    return f"{examination.provider.get_model_info().id} answered in {seconds:.1f} s with {tokens} tokens"
 
 
-_SIGNED_IN = ("sign-in", "token", "backend")
-_CHECKS: dict[str, tuple[tuple[str, ...], Callable[[Visit], Awaitable[str]]]] = {
-    "settings": ((), _settings),
-    "token file": (("settings",), _file),
-    "file mode": (("token file",), _mode),
+_NEEDED_FOR_CALLS = ("sign-in", "token", "backend")
+_CHECKS: dict[str, tuple[tuple[str, ...], Callable[[Examination], Awaitable[str]]]] = {
+    "settings": ((), _check_settings),
+    "token file": (("settings",), _token_file),
+    "file mode": (("token file",), _file_mode),
     "sign-in": (("token file",), _sign_in),
     "backend": (("settings",), _backend),
-    "issuer": (("settings",), _issuer),
+    "sign-in server": (("settings",), _sign_in_server),
     "clock": (("settings",), _clock),
     "token": (("sign-in",), _token),
-    "catalogue": (_SIGNED_IN, _catalogue),
-    "small call": (_SIGNED_IN, _small_call),
+    "model list": (_NEEDED_FOR_CALLS, _model_list),
+    "test request": (_NEEDED_FOR_CALLS, _test_request),
 }

@@ -1,88 +1,105 @@
-"""What the commands ``status``, ``usage`` and ``models`` find out, and how they show it."""
+"""The commands ``status``, ``usage`` and ``models``: what they read and how they show it."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..models.model import FAST_SUFFIX, FAST_TIER
 from ..quota import plan_name, reset_phrase, span
 from ..settings import LOGIN_COMMAND
-from .terminal import printable
+from .console import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
     from rich.text import Text
 
+    from ..auth.credentials import Status
+    from ..auth.tokens import Tokens
+    from ..models.cache import Source
+    from ..models.model import Model
     from ..provider import ChatGPTProvider
     from ..quota import Quota, Window
 
 _WIDE, _BAR, _SHORT_BAR = 80, 18, 12
-_TIERS = {FAST_TIER: "fast"}
+_TIER_LABELS = {FAST_TIER: "fast"}
 
 
-def status_of(provider: ChatGPTProvider) -> dict[str, Any]:
-    """Tell who is signed in, as far as this machine knows; the account id is masked."""
-    tokens = provider.credentials.peek()
-    found: dict[str, Any] = {
-        "status": provider.auth_status(),
-        "token_file": str(provider.settings.token_file_path),
-    }
-    if tokens is None:
-        return found
-    return found | {
-        "email": tokens.email or None,
-        "account": masked(tokens.account_id),
-        "plan": tokens.plan_type or None,
-        "expires_at": tokens.expires_at.isoformat() if tokens.expires_at else None,
-        "can_refresh": tokens.can_refresh,
-    }
+@dataclass(frozen=True, slots=True)
+class SignInStatus:
+    """Who is signed in, as far as this machine knows; ``tokens`` is None if there is no sign-in."""
+
+    status: Status
+    token_file: str
+    tokens: Tokens | None
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether a call can be expected to work."""
+        return self.status == "authenticated"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form, without secrets; the account id is masked."""
+        found: dict[str, Any] = {"status": self.status, "token_file": self.token_file}
+        if self.tokens is None:
+            return found
+        return found | {
+            "email": self.tokens.email or None,
+            "account": masked(self.tokens.account_id),
+            "plan": self.tokens.plan_type or None,
+            "expires_at": self.tokens.expires_at.isoformat() if self.tokens.expires_at else None,
+            "can_refresh": self.tokens.can_refresh,
+        }
+
+
+def read_status(provider: ChatGPTProvider) -> SignInStatus:
+    """Read who is signed in, offline."""
+    path = str(provider.settings.token_file_path)
+    return SignInStatus(provider.credentials.status(), path, provider.credentials.peek())
 
 
 def masked(account_id: str) -> str | None:
-    """Shorten an account id to what tells two of one's own apart."""
+    """Shorten an account id; what is left distinguishes two accounts of one person."""
     return f"{account_id[:4]}…{account_id[-4:]}" if len(account_id) > 12 else "…" if account_id else None
 
 
-def show_status(found: Mapping[str, Any], out: Console) -> None:
-    """Show what ``status_of`` found."""
-    if found["status"] == "unauthenticated":
-        out.print(f"Signed out. Run: {LOGIN_COMMAND}", markup=False)
-        out.print(
-            f"Token file  {found['token_file']} (not there, or without a sign-in)",
-            markup=False,
-            soft_wrap=True,
-        )
-        return
-    head = (
-        "Signed in" if found["status"] == "authenticated" else f"The sign-in has ended. Run: {LOGIN_COMMAND}"
-    )
-    rows = {
-        "Account": " ".join(
-            filter(None, (found["email"], f"({found['account']})" if found["account"] else ""))
-        ),
-        "Plan": plan_name(found["plan"]),
-        "Token": _expiry(found["expires_at"], can_refresh=found["can_refresh"]),
-        "Token file": found["token_file"],
-    }
-    out.print(head)
+def show_status(status: SignInStatus, out: Console) -> None:
+    """Print the status, one line for each fact."""
+    if status.tokens is None:
+        out.print(f"Not signed in. Run: {LOGIN_COMMAND}", markup=False)
+        rows = {"Token file": status.token_file}
+    else:
+        expired = f"The sign-in has expired. Run: {LOGIN_COMMAND}"
+        out.print("Signed in" if status.is_signed_in else expired)
+        rows = _token_rows(status.tokens) | {"Token file": status.token_file}
     for name, value in rows.items():
         out.print(f"{name:<11} {printable(value) or 'unknown'}", markup=False, soft_wrap=True)
 
 
-def _expiry(expires_at: str | None, *, can_refresh: bool) -> str:
-    renewal = "renews itself" if can_refresh else "cannot be renewed"
-    if expires_at is None:
-        return f"expiry unknown; {renewal}"
-    left = (datetime.fromisoformat(expires_at) - datetime.now(UTC)).total_seconds()
-    return f"{f'valid for {span(left)}' if left > 0 else 'expired'}; {renewal}"
+def _token_rows(tokens: Tokens) -> dict[str, str]:
+    account = masked(tokens.account_id)
+    return {
+        "Account": " ".join(filter(None, (tokens.email, f"({account})" if account else ""))),
+        "Plan": plan_name(tokens.plan_type),
+        "Token": expiry_phrase(tokens),
+    }
 
 
-async def quota_of(provider: ChatGPTProvider) -> Quota:
-    """Ask the backend what is left of the plan's limits."""
+def expiry_phrase(tokens: Tokens) -> str:
+    """Say how long the access token is valid and whether it is renewed."""
+    if tokens.expires_at is None:
+        return f"expiry unknown; {'renewed automatically' if tokens.can_refresh else 'cannot be renewed'}"
+    left = (tokens.expires_at - datetime.now(UTC)).total_seconds()
+    if left > 0:
+        renewal = "renewed automatically" if tokens.can_refresh else "cannot be renewed"
+        return f"valid for {span(left)}; {renewal}"
+    return f"expired; {'renewed at the next call' if tokens.can_refresh else 'cannot be renewed'}"
+
+
+async def fetch_quota(provider: ChatGPTProvider) -> Quota:
+    """Fetch how much of the plan's limits is used. Raises kernel errors."""
     try:
         return await provider.usage()
     finally:
@@ -90,21 +107,25 @@ async def quota_of(provider: ChatGPTProvider) -> Quota:
 
 
 def show_usage(quota: Quota, page: str, out: Console) -> None:
-    """Show a bar per window with the local time of its reset, and the credits."""
+    """Print a bar and the reset time for each window, credits, spend cap, saved resets and a web page."""
     from rich.table import Table
 
     out.print(f"{plan_name(quota.plan)} plan" if quota.plan else "Unknown plan", markup=False)
     table = Table.grid(padding=(0, 2))
     for window in quota.windows:
-        table.add_row(*_window(window, narrow=out.width < _WIDE))
-    out.print(table if quota.windows else "The backend names no limit.")
+        table.add_row(*_window_row(window, narrow=out.width < _WIDE))
+    out.print(table if quota.windows else "ChatGPT reports no limits.")
     if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
         left = "unlimited" if quota.credits.unlimited else quota.credits.balance or "some"
         out.print(f"Credits: {left}", markup=False)
+    if quota.spend_cap_reached:
+        out.print("Spend cap reached: requests are refused until it resets or is raised.", style="red")
+    if quota.reset_credits:
+        out.print(f"Saved limit resets: {quota.reset_credits} (never used automatically)")
     out.print(page, style="dim", soft_wrap=True)
 
 
-def _window(window: Window, *, narrow: bool) -> tuple[Text, Text, Text, Text]:
+def _window_row(window: Window, *, narrow: bool) -> tuple[Text, Text, Text, Text]:
     from rich.text import Text
 
     length = _SHORT_BAR if narrow else _BAR
@@ -120,34 +141,49 @@ def _window(window: Window, *, narrow: bool) -> tuple[Text, Text, Text, Text]:
     )
 
 
-async def models_of(provider: ChatGPTProvider) -> dict[str, Any]:
-    """List the models with where the list came from and how old it is."""
-    try:
-        found = await provider.catalogue.list()
-    finally:
-        await provider.close()
-    fetched_at = provider.catalogue.fetched_at
+@dataclass(frozen=True, slots=True)
+class ModelsFound:
+    """The models and where the list came from; ``fetched_at`` is None for the built-in list."""
+
+    models: tuple[Model, ...]
+    source: Source
+    fetched_at: datetime | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form; ``fetched_at`` is ISO 8601 in UTC."""
+        return {
+            "source": self.source,
+            "fetched_at": self.fetched_at.isoformat() if self.fetched_at else None,
+            "models": [_model_dict(model) for model in self.models],
+        }
+
+
+def _model_dict(model: Model) -> dict[str, Any]:
     return {
-        "source": provider.catalogue.source,
-        "fetched_at": datetime.fromtimestamp(fetched_at, UTC).isoformat() if fetched_at else None,
-        "models": [
-            {
-                "id": model.slug,
-                "display_name": model.name,
-                "context_window": model.context_window,
-                "reasoning_efforts": list(model.efforts),
-                "default_effort": model.default_effort,
-                "service_tiers": list(model.service_tiers),
-                "fast_id": model.slug + FAST_SUFFIX if model.has_fast else None,
-                "input": list(model.input_modalities),
-            }
-            for model in found
-        ],
+        "id": model.slug,
+        "display_name": model.name,
+        "context_window": model.context_window,
+        "reasoning_efforts": list(model.efforts),
+        "default_effort": model.default_effort,
+        "service_tiers": list(model.service_tiers),
+        "fast_id": model.slug + FAST_SUFFIX if model.has_fast else None,
+        "input": list(model.input_modalities),
     }
 
 
-def show_models(listing: Mapping[str, Any], out: Console) -> None:
-    """Show the list as a table."""
+async def fetch_models(provider: ChatGPTProvider) -> ModelsFound:
+    """List the models. Raises AuthenticationError if you are not signed in."""
+    try:
+        models = await provider.catalogue.list()
+    finally:
+        await provider.close()
+    fetched_at = provider.catalogue.fetched_at
+    moment = datetime.fromtimestamp(fetched_at, UTC) if fetched_at else None
+    return ModelsFound(tuple(models), provider.catalogue.source, moment)
+
+
+def show_models(found: ModelsFound, out: Console) -> None:
+    """Print the models as a table."""
     from rich.table import Table
     from rich.text import Text
 
@@ -157,27 +193,30 @@ def show_models(listing: Mapping[str, Any], out: Console) -> None:
     table.add_column("efforts")
     table.add_column("tiers", max_width=9)
     table.add_column("input")
-    for model in listing["models"]:
-        default = model["default_effort"]
-        efforts = (f"{word}*" if word == default else word for word in model["reasoning_efforts"])
-        tiers = (_TIERS.get(tier, tier) for tier in model["service_tiers"])
-        window = f"{model['context_window']:,}"
-        table.add_row(
-            *map(Text, (model["id"], window, " ".join(efforts), " ".join(tiers), " ".join(model["input"])))
-        )
+    for model in found.models:
+        table.add_row(*map(Text, _model_row(model)))
     out.print(table)
-    out.print(f"{_origin(listing)}. * is the model's own effort.", style="dim")
-    if any(model["fast_id"] for model in listing["models"]):
+    out.print(f"{_origin(found)} * default effort.", style="dim")
+    if any(model.has_fast for model in found.models):
         out.print(
             f"Add {FAST_SUFFIX} to an id for its fast tier, which uses up the plan sooner.", style="dim"
         )
 
 
-def _origin(listing: Mapping[str, Any]) -> str:
-    if listing["fetched_at"] is None:
-        return "A built-in list, because ChatGPT could not be asked"
-    age = time.time() - datetime.fromisoformat(listing["fetched_at"]).timestamp()
-    if listing["source"] == "live" and age < 60:
-        return "ChatGPT's own list, fetched just now"
-    kept = "; this machine's copy, because ChatGPT could not be asked" if listing["source"] == "disk" else ""
-    return f"ChatGPT's own list, fetched {span(max(1.0, age))} ago{kept}"
+def _model_row(model: Model) -> tuple[str, ...]:
+    efforts = (f"{effort}*" if effort == model.default_effort else effort for effort in model.efforts)
+    tiers = (_TIER_LABELS.get(tier, tier) for tier in model.service_tiers)
+    window = f"{model.context_window:,}"
+    return (model.slug, window, " ".join(efforts), " ".join(tiers), " ".join(model.input_modalities))
+
+
+def _origin(found: ModelsFound) -> str:
+    if found.fetched_at is None:
+        return "Built-in list: ChatGPT could not be reached."
+    age = time.time() - found.fetched_at.timestamp()
+    if found.source == "live" and age < 60:
+        return "Fetched from ChatGPT just now."
+    fetched = f"fetched from ChatGPT {span(max(1.0, age))} ago"
+    if found.source == "disk":
+        return f"Local copy, {fetched}: ChatGPT could not be reached."
+    return f"{fetched[0].upper()}{fetched[1:]}."

@@ -1,4 +1,4 @@
-"""Signing in and out at a terminal: the prompt, the countdown, the outcome."""
+"""The commands ``login`` and ``logout``: prompt, countdown and outcome in a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..auth.sign_in import with_browser, with_device_code
-from .terminal import printable
+from .console import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ _TEXT_BROWSERS = frozenset({"www-browser", "links", "elinks", "lynx", "w3m"})
 
 
 async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
-    """Sign in by device code; at a terminal the time that is left counts down."""
+    """Sign in with a device code; a terminal shows a countdown."""
     countdown: list[asyncio.Task[None]] = []
 
     def prompt(device: DeviceCode) -> None:
@@ -45,9 +45,9 @@ async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
 
 
 async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
-    """Sign in through a browser; where none reaches this machine, the redirect address can be pasted."""
+    """Sign in through a browser; without one on this machine, you can paste the redirect address."""
     settings = provider.settings
-    with _unseen():
+    with _echo_off():
         tokens = await with_browser(
             provider.credentials,
             settings.originator,
@@ -60,7 +60,7 @@ async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
 
 
 def _open_window(url: str) -> None:
-    """Open the person's browser, unless it is one that would take over this terminal."""
+    """Open the user's browser, unless it would take over this terminal."""
     import webbrowser
 
     browser = webbrowser.get()
@@ -69,47 +69,47 @@ def _open_window(url: str) -> None:
 
 
 async def sign_out(provider: ChatGPTProvider) -> str:
-    """Forget the sign-in here and revoke it at the issuer as far as it can be reached; tells how it went."""
+    """Delete the stored sign-in and revoke it at OpenAI if possible; returns the outcome as a sentence."""
     if provider.credentials.peek() is None:
-        return "Nobody was signed in."
+        return "Not signed in."
     if await provider.credentials.sign_out():
         return "Signed out."
-    return "Signed out here. OpenAI could not be told; the token expires by itself."
+    return "Signed out on this machine. OpenAI could not be notified; the token will expire on its own."
 
 
 def _confirm(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:
     who = f" as {printable(tokens.email)}" if tokens.email else ""
     notes.print(f"Signed in{who}.", markup=False, soft_wrap=True)
     path = provider.settings.token_file_path
-    notes.print(f"The sign-in is kept in {path}", markup=False, soft_wrap=True)
+    notes.print(f"Stored in {path}", markup=False, soft_wrap=True)
 
 
 async def _count_down(notes: Console, seconds: float) -> None:
-    """Show every second that is left in one line of one width, which is gone when the wait is over."""
-    until = time.monotonic() + seconds
+    """Show the remaining time in one line of constant width; the line disappears at the end."""
+    deadline = time.monotonic() + seconds
     with notes.status("") as line:
-        while (left := until - time.monotonic()) > 0:
+        while (left := deadline - time.monotonic()) > 0:
             minutes, rest = divmod(math.ceil(left), 60)
-            line.update(f"Waiting for you: {minutes:2}:{rest:02} left. Ctrl-C cancels.")
+            line.update(f"Waiting for approval: {minutes:2}:{rest:02} left. Ctrl-C cancels.")
             await asyncio.sleep(left % 1 or 1)
 
 
 def _can_paste() -> bool:
-    """Tell whether an event loop can wait for what a person types here."""
+    """Return whether an event loop can read what the user types here."""
     return sys.platform != "win32" and sys.stdin.isatty()
 
 
 @contextlib.contextmanager
-def _unseen() -> Iterator[None]:
-    """Keep a terminal from showing what is typed: a pasted address holds a code."""
+def _echo_off() -> Iterator[None]:
+    """Stop the terminal from echoing input: a pasted address contains a code."""
     if sys.platform == "win32" or not sys.stdin.isatty():
         yield
         return
     import termios
 
     before = termios.tcgetattr(sys.stdin)
-    silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+    without_echo = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, without_echo)
     try:
         yield
     finally:
@@ -117,16 +117,16 @@ def _unseen() -> Iterator[None]:
 
 
 async def _read_line() -> str:
-    """Read one line from the terminal without stopping the event loop."""
+    """Read one line from the terminal without blocking the event loop."""
     loop = asyncio.get_running_loop()
     line: asyncio.Future[str] = loop.create_future()
 
-    def ready() -> None:
+    def on_input() -> None:
         loop.remove_reader(sys.stdin)
         if not line.done():
             line.set_result(sys.stdin.readline())
 
-    loop.add_reader(sys.stdin, ready)
+    loop.add_reader(sys.stdin, on_input)
     try:
         return await line
     finally:

@@ -1,4 +1,4 @@
-"""Requests of a given shape, made into bodies by this provider's request builder."""
+"""Conversations of a given shape, and the bodies this provider builds from them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from amplifier_module_provider_openai_chatgpt.settings import Settings
 if TYPE_CHECKING:
     from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 
-MODEL = "gpt-5.5"
+MODEL = "gpt-6-sol"
 ACCOUNT = "account"
 MODELS: dict[str, Model] = {model.slug: model for model in BUILT_IN}
 
 
 @lru_cache(maxsize=32)
 def conversation(messages: int, length: int = 0, tools: int = 0, *, brief: bool = False) -> ChatRequest:
-    """A request, talk and a tool call, its result, an answer, again and again; one question of ``length``."""
+    """Return repeated turns of question, tool call, result and answer; then one question of ``length``."""
     turns = [message for number in range(messages // 4) for message in _turn(number, brief=brief)]
     question = [{"role": "user", "content": "word " * (length // 5)}] if length else []
     specs = [_tool(number) for number in range(tools)]
@@ -33,7 +33,7 @@ def conversation(messages: int, length: int = 0, tools: int = 0, *, brief: bool 
 
 
 def _turn(number: int, *, brief: bool) -> list[dict[str, Any]]:
-    """Four messages. In life an answer thinks, as ours do, and a result is some lines of a file."""
+    """Return four messages, realistic: the answer has reasoning, the result is some lines of a file."""
     call = {"type": "tool_call", "id": f"call_{number}", "name": "look", "input": {"at": number}}
     talk = [{"type": "text", "text": "I shall look that up. " * 5}, call]
     lines = 20 if brief else 100
@@ -72,12 +72,12 @@ def _call(request: ChatRequest) -> Call:
 
 
 async def build(**shape: int) -> dict[str, Any]:
-    """Make the body of a request from the host's objects."""
+    """Build the body of a request from the host's objects."""
     return {"bytes": len(_call(conversation(**shape)).body())}
 
 
 async def floor(**shape: int) -> dict[str, Any]:
-    """Write the same items without any care, and encode them: nothing is cleaned, paired or left out."""
+    """Write the same items in a bare loop and encode them: nothing is cleaned, paired or left out."""
     items = [item for message in conversation(**shape).messages for item in _items(message)]
     return {"bytes": len(to_json({"model": MODEL, "input": items}))}
 
@@ -103,7 +103,7 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
 
 
 async def encode(**shape: int) -> dict[str, Any]:
-    """Only encode that body, from its finished dictionary."""
+    """Only encode that body from its finished dictionary."""
     return {"bytes": len(to_json(_payload(**shape)))}
 
 

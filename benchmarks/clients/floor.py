@@ -1,4 +1,4 @@
-"""The floor: httpx, a correct split into events and orjson, and nothing else. It keeps no text."""
+"""The floor: httpx, a correct split into events and orjson, nothing else; it keeps no text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _client: httpx.AsyncClient | None = None
 
 
 def shared() -> httpx.AsyncClient:
-    """The one client of this process."""
+    """Return this process's client."""
     global _client  # noqa: PLW0603
     _client = _client or httpx.AsyncClient(timeout=60)
     return _client
 
 
 class Splitter:
-    """Bytes to payloads by the rules of SSE: LF, CRLF and CR end a line, data lines join, rest is skipped."""
+    """Splits bytes into SSE payloads: LF, CRLF and CR end a line, data lines are joined, others skipped."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -45,12 +45,12 @@ class Splitter:
 
 
 async def stream(url: str) -> dict[str, Any]:
-    """Read a stream to its end: how many reads and events, and the last one's token count."""
+    """Read a stream and return the number of reads and events and the token count."""
     return await _read(shared(), url)
 
 
 async def calls(url: str, count: int, *, pooled: bool = True) -> dict[str, Any]:
-    """Make ``count`` calls one after another, with one client or with a client for each."""
+    """Make ``count`` calls one after another, with one client or a new client for each."""
     for _ in range(count):
         if pooled:
             result = await _read(shared(), url)

@@ -1,4 +1,4 @@
-"""httpx-sse with the standard library's JSON, as most hand-written clients do it."""
+"""httpx-sse with the standard library's JSON, like most hand-written clients."""
 
 from __future__ import annotations
 

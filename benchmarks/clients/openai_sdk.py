@@ -10,7 +10,7 @@ import openai
 
 @lru_cache(maxsize=8)
 def shared(url: str) -> openai.AsyncOpenAI:
-    """The one client of this process for a backend."""
+    """Return this process's client for a backend."""
     return openai.AsyncOpenAI(base_url=f"{url}/codex", api_key="none", max_retries=0)
 
 

@@ -21,13 +21,13 @@ _providers: dict[str, ChatGPTProvider] = {}
 
 
 def provider(url: str, coordinator: Any = None) -> ChatGPTProvider:
-    """A provider for a backend; the token file is named by the environment."""
+    """Return a provider for a backend; the environment names the token file."""
     config = {"base_url": url, "login_on_mount": False, "max_retries": 0}
     return ChatGPTProvider(config, coordinator or MockCoordinator())
 
 
 def shared(url: str) -> ChatGPTProvider:
-    """The one provider of this process for a backend; nobody listens to it."""
+    """Return this process's provider for a backend; it has no listener."""
     if url not in _providers:
         _providers[url] = provider(url)
     return _providers[url]
@@ -48,7 +48,7 @@ def _result(response: ChatResponse) -> dict[str, Any]:
 
 
 async def stream(url: str) -> dict[str, Any]:
-    """Complete one request; nobody listens."""
+    """Complete one request without a listener."""
     return _result(await shared(url).complete(_request()))
 
 
@@ -66,7 +66,7 @@ async def parallel(url: str, count: int) -> dict[str, Any]:
     return results[0]
 
 
-async def heard(url: str) -> dict[str, Any]:
+async def with_listener(url: str) -> dict[str, Any]:
     """Complete one request with a listener on deltas, which counts them."""
     coordinator, sizes = MockCoordinator(), []
 
@@ -83,12 +83,12 @@ async def heard(url: str) -> dict[str, Any]:
 
 
 async def emits(count: int, size: int) -> dict[str, Any]:
-    """The bare cost of ``count`` emits of a delta with ``size`` characters to one listener."""
-    coordinator, heard = MockCoordinator(), 0
+    """Emit ``count`` deltas of ``size`` characters to one listener, and nothing else."""
+    coordinator, received = MockCoordinator(), 0
 
     async def listen(_: str, data: dict[str, Any]) -> HookResult:
-        nonlocal heard
-        heard += len(data["text"])
+        nonlocal received
+        received += len(data["text"])
         return HookResult()
 
     coordinator.hooks.register(DELTA, listen, name="benchmark")
@@ -97,12 +97,12 @@ async def emits(count: int, size: int) -> dict[str, Any]:
     for number in range(count):
         delta = {**identity, **place, "sequence": number, "text": "x" * size}
         await coordinator.hooks.emit(DELTA, delta)
-    assert heard == count * size
+    assert received == count * size
     return {"emits": count}
 
 
 async def first_delta(url: str) -> dict[str, Any]:
-    """Seconds from the server's writing of the first delta to the hook that hears it."""
+    """Measure the seconds from sending the first delta to the hook that gets it."""
     coordinator, delays = MockCoordinator(), list[float]()
 
     async def listen(_: str, data: dict[str, Any]) -> HookResult:
@@ -118,13 +118,13 @@ async def first_delta(url: str) -> dict[str, Any]:
 
 
 async def resident(url: str, count: int) -> dict[str, Any]:
-    """Complete ``count`` requests and tell how much memory the process has afterwards, in MB."""
+    """Complete ``count`` requests and return the memory of the process afterwards, in MB."""
     result = await calls(url, count)
     return result | {"resident": _resident()}
 
 
 def _resident() -> float:
-    """Memory of this process; where the system does not tell, the most it ever had."""
+    """Return the memory of this process; if the system does not report it, its peak."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

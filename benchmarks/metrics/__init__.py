@@ -1,1 +1,1 @@
-"""What is measured: one file for each subject, each with ``measure(bench)``."""
+"""The measurements: one module per subject, each with ``measure(bench)``."""

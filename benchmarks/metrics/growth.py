@@ -1,4 +1,4 @@
-"""How cost grows with work: events, the size of one event, messages, their size, tools, calls at once."""
+"""How CPU time grows with events, event size, messages, message size, tools and parallel calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZES = {
     "messages": (1_000, 4_000, 16_000),
     "a message": (250_000, 1_000_000, 4_000_000),
     "tools": (16, 64, 256),
-    "calls at once": (1, 16, 64),
+    "parallel calls": (1, 16, 64),
 }
 UNITS = {"one event": "MB", "a message": "characters"}
 JOBS: dict[str, Callable[[int], Job]] = {
@@ -23,7 +23,7 @@ JOBS: dict[str, Callable[[int], Job]] = {
     "messages": lambda size: Job("bodies", "build", {"messages": size}),
     "a message": lambda size: Job("bodies", "build", {"messages": 0, "length": size}),
     "tools": lambda size: Job("bodies", "build", {"messages": 0, "tools": size}),
-    "calls at once": lambda size: Job("ours", "parallel", {"count": size}, stream="deltas-200"),
+    "parallel calls": lambda size: Job("ours", "parallel", {"count": size}, stream="deltas-200"),
 }
 BATCH = 300
 
@@ -41,7 +41,7 @@ def _curve(bench: Bench, name: str) -> Curve:
 
 
 def _long_life(bench: Bench) -> list[Row]:
-    """Batches of calls in one process, the first of which has filled its caches."""
+    """Compare batches of calls in one process; the first batch fills the caches."""
     count = BATCH // 3 if bench.quick else BATCH
     job = Job("ours", "resident", {"count": count}, stream="small-5")
     batches = bench.race({"ours": job}, 3 if bench.quick else 8)["ours"].rounds
@@ -50,6 +50,6 @@ def _long_life(bench: Bench) -> list[Row]:
     grown = last["resident"] - first["resident"]
     slower = min(batch["cpu"] for batch in batches[-2:]) / min(batch["cpu"] for batch in batches[:2])
     return [
-        Row(f"memory grown by {calls:,} further calls", grown, unit="MB", goal=1),
-        Row(f"a call after {calls:,} calls", slower, "a call before them", goal=LINEAR),
+        Row(f"memory growth over {calls:,} calls", grown, unit="MB", goal=1),
+        Row(f"CPU of a call after {calls:,} calls", slower, "a call before them", goal=LINEAR),
     ]

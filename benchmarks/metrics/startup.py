@@ -1,4 +1,4 @@
-"""What mounting costs a session, and what a person waits for ``--help``."""
+"""How long mounting and ``--help`` take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..bench import ROOT, Bench
 from ..rows import Report, Row
 
 PACKAGE = "amplifier_module_provider_openai_chatgpt"
-# Prints the seconds that import and mount take once amplifier_core is there, as it is in a session.
+# Prints the seconds to import and mount after amplifier_core is imported, as in a session.
 MOUNT = f"""
 import asyncio, os, time
 import amplifier_core
@@ -23,21 +23,21 @@ async def main():
     from {PACKAGE} import mount
     await mount(Coordinator(), {{"login_on_mount": False}})
 
-began = time.perf_counter()
+started = time.perf_counter()
 asyncio.run(main())
-print(time.perf_counter() - began, flush=True)
+print(time.perf_counter() - started, flush=True)
 os._exit(0)  # amplifier-core's native threads may crash an interpreter that finalizes
 """
-# What an empty event loop costs, which a session has already.
+# The cost of an empty event loop, which a session has already.
 LOOP = """
 import asyncio, time
 import amplifier_core
 
 async def main(): pass
 
-began = time.perf_counter()
+started = time.perf_counter()
 asyncio.run(main())
-print(time.perf_counter() - began)
+print(time.perf_counter() - started)
 """
 COMMANDS = {
     "python": ("-c", "pass"),
@@ -55,16 +55,16 @@ def measure(bench: Bench) -> Report:
         for name, script in scripts.items():
             inside[name].append(float(_run(bench, "-c", script)))
         for name, command in COMMANDS.items():
-            began = time.perf_counter()
+            started = time.perf_counter()
             _run(bench, *command)
-            outside[name].append(time.perf_counter() - began)
+            outside[name].append(time.perf_counter() - started)
     mount = (min(inside["mount"]) - min(inside["loop"])) * 1000
     bare, core, shown = (min(outside[name]) * 1000 for name in COMMANDS)
     return Report(
         [
-            Row("import and mount", mount, "over import amplifier_core", "ms", goal=20),
-            Row("import amplifier_core, to compare", core - bare, "over Python's start", "ms"),
-            Row("the command's --help", shown - bare, "over Python's start", "ms", goal=100),
+            Row("import and mount the provider", mount, "after import amplifier_core", "ms", goal=20),
+            Row("import amplifier_core, for comparison", core - bare, "after Python's start", "ms"),
+            Row("amplifier-openai-chatgpt --help", shown - bare, "after Python's start", "ms", goal=100),
         ]
     )
 

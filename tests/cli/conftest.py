@@ -1,11 +1,11 @@
-"""A console script that is signed in at a simulator, and a home directory of its own."""
+"""Fixtures: a simulator that the environment signs you in to, and a temporary home directory."""
 
 import pytest
 
 
 @pytest.fixture
 def service(sim, token_file, monkeypatch):
-    """A simulator that the console script is signed in at, by the environment alone."""
+    """A simulator; environment variables point the console script to it, signed in."""
     monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", sim.base_url)
     monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(token_file))

@@ -1,7 +1,7 @@
-"""The console script at a terminal, or in a pipe, and what is to be read there.
+"""Runs the console script in a terminal or a pipe and returns what is displayed.
 
-``at_terminal`` and ``in_pipe`` run it in this process, where a command costs no second of imports;
-``in_own_process`` runs the real thing, at a pseudo-terminal that is also its stdin.
+``at_terminal`` and ``in_pipe`` run it in this process, which saves a second of imports per command;
+``in_own_process`` starts the real program with a pseudo-terminal for stdin, stdout and stderr.
 """
 
 import fcntl
@@ -30,14 +30,14 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*(?:3[0-79]|38|4[0-7]|48|9[0-7])[0-9;]*m")
 
 @dataclass(frozen=True)
 class Screen:
-    """What stood on a terminal at the end; ``raw`` has its control sequences, a spinner's lines too."""
+    """What a terminal displays at the end; ``raw`` includes control sequences and spinner lines."""
 
     code: int
     raw: str
 
     @property
     def text(self):
-        """What is left to read once spinners are gone: lines are gone back to and wiped."""
+        """The text that remains visible: cursor movements and erased lines are applied."""
         lines, row = [""], 0
         for piece in _PIECES.findall(self.raw.replace("\r\n", "\n")):
             up = _UP.fullmatch(piece)
@@ -66,14 +66,14 @@ class Screen:
 
 
 class _Terminal:
-    """A pseudo-terminal and what was written to it."""
+    """A pseudo-terminal and everything written to it."""
 
     def __init__(self, width):
         self._master, self.slave = pty.openpty()
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
         self._written = bytearray()
         self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def type(self, text):
@@ -103,7 +103,7 @@ class _Terminal:
 
 
 def at_terminal(monkeypatch, width, *arguments, colour=True):
-    """Run a command whose stdout and stderr are a terminal of that width."""
+    """Run a command with a terminal of that width as stdout and stderr."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -124,12 +124,12 @@ def at_terminal(monkeypatch, width, *arguments, colour=True):
 
 
 def in_pipe(*arguments, stdin="", env=None):
-    """Run a command with pipes; ``stdout`` and ``stderr`` are apart."""
+    """Run a command with pipes; the result has ``stdout`` and ``stderr`` separately."""
     return CliRunner().invoke(cli, list(arguments), input=stdin, env=env, prog_name=NAME)
 
 
 def in_own_process(width, *arguments, env=None, act=None):
-    """Run the real command at a terminal; ``act(terminal, process)`` is what the person does."""
+    """Run the real command in a terminal; ``act(terminal, process)`` does what the user does."""
     environ = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "NO_COLOR"}}
     terminal = _Terminal(width)
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What the commands give to pipes and programs, what they take, and how they end."""
+"""Commands in pipes: output, JSON, arguments, exit codes and errors."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ PNG = base64.b64decode(
 LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
 
 
-def test_a_pipe_gets_the_answer_alone_and_no_control_signs(service):
+def test_a_pipe_gets_only_the_answer_without_control_characters(service):
     done = in_pipe("ask", LONG)
     assert done.exit_code == 0
     assert done.stdout.startswith("You asked: “Tell me")
@@ -31,7 +31,7 @@ def test_a_pipe_gets_the_answer_alone_and_no_control_signs(service):
 
 
 @pytest.mark.parametrize("command", [["status"], ["usage"], ["models"], ["doctor"], ["ask", "hi"]])
-def test_json_is_all_that_a_program_reads(service, command):
+def test_with_json_the_output_is_only_json(service, command):
     done = in_pipe(*command, "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)
@@ -39,7 +39,7 @@ def test_json_is_all_that_a_program_reads(service, command):
     assert "\x1b" not in done.stdout + in_pipe(*command).stdout
 
 
-def test_the_json_of_each_command_holds_what_is_promised(service):
+def test_the_json_of_each_command_has_the_documented_values(service):
     status, usage, models, answer = (
         json.loads(in_pipe(*command, "--json").stdout)
         for command in (["status"], ["usage"], ["models"], ["ask", "hi", "--model", "gpt-5.2"])
@@ -47,6 +47,7 @@ def test_the_json_of_each_command_holds_what_is_promised(service):
     assert status["status"] == "authenticated"
     assert status["plan"] == "plus"
     assert [window["name"] for window in usage["windows"]] == ["5-hour", "weekly"]
+    assert (usage["spend_cap_reached"], usage["reset_credits"]) == (False, 0)
     assert models["source"] == "live"
     first = models["models"][0]
     assert first["id"] == "gpt-5.6-sol"
@@ -67,7 +68,7 @@ def test_long_lines_are_not_broken_in_a_pipe(service):
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", [["models"], ["models", "--json"], ["ask", "hi"], ["demo"]])
-def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(service, command):
+def test_a_closed_pipe_causes_no_traceback(service, command):
     process = subprocess.Popen(
         [*COMMAND, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -84,7 +85,7 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_traceback(service, co
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", [["models"], ["ask", "hi"]])
-def test_an_answer_that_cannot_be_written_is_a_failure(service, command):
+def test_output_that_cannot_be_written_is_a_failure(service, command):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [*COMMAND, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
@@ -94,7 +95,7 @@ def test_an_answer_that_cannot_be_written_is_a_failure(service, command):
 
 
 @pytest.mark.long
-def test_a_terminal_without_the_signs_still_gets_the_screen(service):
+def test_characters_the_terminal_lacks_are_replaced(service):
     done = subprocess.run(
         [*COMMAND, "usage"],
         capture_output=True,
@@ -130,15 +131,15 @@ def test_an_image_is_recognised_by_its_content(service, tmp_path, data, media_ty
 
 
 @pytest.mark.parametrize("arguments", [["ask"], ["ask", "-"]])
-def test_a_prompt_may_come_from_stdin(service, arguments):
+def test_the_prompt_is_read_from_stdin(service, arguments):
     assert "pipes" in in_pipe(*arguments, stdin="Tell me about pipes.\n").stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
-        (["ask", ""], 2, "There is no prompt"),
-        (["ask"], 2, "There is no prompt"),
+        (["ask", ""], 2, "The prompt is empty"),
+        (["ask"], 2, "The prompt is empty"),
         (["ask", "hi", "--image", "/no/such/file"], 2, "does not exist"),
         (["ask", "hi", "--image", __file__], 1, "it is not a PNG, JPEG, GIF or WebP image"),
         (["ask", "hi", "--effort", "silly"], 1, "Reasoning effort 'silly' is not known"),
@@ -148,9 +149,9 @@ def test_a_prompt_may_come_from_stdin(service, arguments):
         (["--version"], 0, ""),
     ],
 )
-def test_exit_codes_tell_done_failed_and_wrong_use_apart(service, arguments, code, said):
+def test_exit_codes_distinguish_success_failure_and_wrong_use(service, arguments, code, message):
     done = in_pipe(*arguments)
-    assert (done.exit_code, said in done.stderr) == (code, True), done.output
+    assert (done.exit_code, message in done.stderr) == (code, True), done.output
 
 
 @pytest.mark.parametrize("command", [["usage"], ["models"], ["ask", "hi"]])
@@ -159,7 +160,7 @@ def test_signed_out_is_one_line_with_the_command_to_run(service, monkeypatch, co
     done = in_pipe(*command)
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert done.stderr == "Error: No valid OAuth tokens: run amplifier-openai-chatgpt login.\n"
+    assert done.stderr == "Error: Not signed in: run amplifier-openai-chatgpt login.\n"
 
 
 def test_a_bad_environment_variable_is_wrong_use(monkeypatch):
@@ -169,7 +170,7 @@ def test_a_bad_environment_variable_is_wrong_use(monkeypatch):
     assert "environment variable OPENAI_CHATGPT_BASE_URL" in done.stderr
 
 
-def test_ctrl_c_ends_a_question_at_once(service):
+def test_ctrl_c_stops_a_question_immediately(service):
     service.misbehave("/codex/responses", Fault(stall_before_headers=True))
 
     def interrupt(_, process):
@@ -183,7 +184,7 @@ def test_ctrl_c_ends_a_question_at_once(service):
     service.wait_until(lambda: service.connections_open == 0)
 
 
-def test_simulate_prints_how_to_use_it_and_ends_with_ctrl_c():
+def test_simulate_prints_how_to_use_it_and_stops_on_ctrl_c():
     process = subprocess.Popen([*COMMAND, "simulate"], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     lines = iter(process.stdout.readline, "")
@@ -200,8 +201,21 @@ def test_simulate_prints_how_to_use_it_and_ends_with_ctrl_c():
     assert not folder.exists()
 
 
+def test_ctrl_c_in_the_middle_of_an_answer_adds_no_remark(service):
+    service.misbehave("/codex/responses", Fault(stall_after_event=8))
+
+    def interrupt(terminal, process):
+        terminal.wait_for("Reading")
+        process.send_signal(signal.SIGINT)
+
+    screen = in_own_process(80, "ask", LONG, act=interrupt)
+    assert screen.code == 1
+    assert screen.lines[-1] == "Aborted!"
+    assert "ignore" not in screen.text
+
+
 @pytest.mark.parametrize("world", SIMULATED_WORLDS)
-def test_simulate_plays_the_chosen_world(world):
+def test_simulate_serves_the_chosen_world(world):
     command = [*COMMAND, "simulate", "--world", world]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -211,7 +225,7 @@ def test_simulate_plays_the_chosen_world(world):
     assert world.replace("-", " ").title() in lines[1]
 
 
-def test_simulate_says_that_a_port_is_taken(service):
+def test_simulate_reports_a_port_in_use(service):
     done = in_pipe("simulate", "--port", service.auth_url.rpartition(":")[2])
     assert done.exit_code == 1
     assert "cannot be used: Address already in use" in done.stderr

@@ -1,4 +1,4 @@
-"""The demo as a newcomer runs it."""
+"""The command ``demo`` as a new user runs it."""
 
 import subprocess
 import sys
@@ -24,15 +24,15 @@ def test_the_demo_streams_calls_a_tool_and_prints_usage():
 
 
 @pytest.mark.long
-def test_the_demo_answers_a_prompt_of_ones_own():
+def test_the_demo_answers_any_prompt():
     done = run("Tell me about owls.")
     assert done.returncode == 0, done.stderr
     assert "owls" in done.stdout.split("\n", 2)[-1]
 
 
 @pytest.mark.long
-def test_the_demo_ends_cleanly_thirty_times_in_a_row():
-    """Two at a time, which is less kind to it than one."""
+def test_the_demo_exits_cleanly_thirty_times_in_a_row():
+    """Two at a time, which is harder than one."""
     with ThreadPoolExecutor(2) as rows:
         ended = list(rows.map(run, ["What time is it in Tokyo?"] * 30))
     assert [done.returncode for done in ended] == [0] * 30

@@ -1,4 +1,4 @@
-"""The command ``doctor``: what a person reads when a step fails, and what then is not even tried."""
+"""The command ``doctor``: what it says when a check fails, and which checks it skips."""
 
 import json
 import subprocess
@@ -16,14 +16,14 @@ from tests.event_recorder import RESPONSES
 
 CHECKS = [
     *("settings", "token file", "file mode", "sign-in"),
-    *("backend", "issuer", "clock", "token", "catalogue", "small call"),
+    *("backend", "sign-in server", "clock", "token", "model list", "test request"),
 ]
 LOGIN = "→ Run: amplifier-openai-chatgpt login"
 
 
 @pytest.fixture
 def environment(sim, token_file, monkeypatch):
-    """The environment of somebody who is signed in at ``sim``; returns a way to change it."""
+    """The environment of a user signed in to ``sim``; returns a function that changes it."""
 
     def change(**variables):
         for name, value in variables.items():
@@ -35,7 +35,7 @@ def environment(sim, token_file, monkeypatch):
 
 @pytest.fixture
 def examine(sim, environment):
-    """Runs the command; returns its exit code and the lines of each check, advice included."""
+    """A function that runs the command and returns its exit code and output."""
 
     def run(*arguments):
         done = CliRunner().invoke(cli, ["doctor", *arguments])
@@ -47,7 +47,7 @@ def examine(sim, environment):
 
 
 def marks(report):
-    """Return the names of the checks by their mark, in order."""
+    """Return the names of the checks by mark, in order."""
     found: dict[str, list[str]] = {"✓": [], "✗": [], "–": []}
     for line in report.splitlines():
         if line[:1] in found:
@@ -64,68 +64,68 @@ def after(check):
     return CHECKS[CHECKS.index(check) + 1 :]
 
 
-def test_all_is_well_in_a_process_of_its_own(sim, environment):
+def test_all_checks_pass_in_a_process_of_its_own(sim, environment):
     command = [sys.executable, "-m", "amplifier_module_provider_openai_chatgpt", "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert marks(done.stdout) == failing()
-    assert done.stdout.splitlines()[-1] == "All is well."
+    assert done.stdout.splitlines()[-1] == "All checks passed."
     assert "→" not in done.stdout
     assert not done.stderr.strip()
     assert not [secret for secret in sim.secrets if secret in done.stdout]
     assert len(sim.requests_to(RESPONSES)) == 1
 
 
-def test_a_bad_setting_is_named_and_ends_the_examination(sim, environment, examine):
+def test_a_bad_setting_is_named_and_skips_all_other_checks(sim, environment, examine):
     environment(BASE_URL="http://example.com")
     code, report = examine()
     assert code == 1
     assert marks(report) == failing("settings", skipped=after("settings"))
     assert "OPENAI_CHATGPT_BASE_URL: it must be an https:// address" in report
-    assert "→ Mend or unset the variable it names." in report
-    assert "– small call: not checked, because of: settings" in report
-    assert report.splitlines()[-1] == "1 of 10 checks failed, 9 could not be made."
+    assert "→ Fix or unset the variable it names." in report
+    assert "– test request: skipped (depends on: settings)" in report
+    assert report.splitlines()[-1] == "1 of 10 checks failed, 9 skipped."
     assert sim.requests == []
 
 
-REST_ON_A_SIGN_IN = ("token", "catalogue", "small call")
+NEEDS_A_SIGN_IN = ("token", "model list", "test request")
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "is not there: nobody has signed in"),
-        ("", "is not used: it is empty"),
-        ("[1]", "is not used: it does not hold a JSON object"),
+        (None, "does not exist: not signed in"),
+        ("", "is ignored: it is empty"),
+        ("[1]", "is ignored: it does not hold a JSON object"),
     ],
 )
-def test_a_token_file_that_is_missing_or_useless(sim, environment, examine, tmp_path, content, reason):
+def test_a_token_file_that_is_missing_or_unusable(sim, environment, examine, tmp_path, content, reason):
     path = tmp_path / "other.json"
     environment(TOKEN_FILE=path)
     if content is not None:
         path.write_text(content)
     code, report = examine()
     assert code == 1
-    assert marks(report) == failing("token file", skipped=("file mode", "sign-in", *REST_ON_A_SIGN_IN))
+    assert marks(report) == failing("token file", skipped=("file mode", "sign-in", *NEEDS_A_SIGN_IN))
     assert f"✗ token file: {path} {reason}" in report
     assert "run: amplifier-openai-chatgpt login" in report.lower()
     assert sim.requests_to(RESPONSES) == []
 
 
-def test_a_link_in_place_of_the_token_file_is_told(environment, examine, token_file, tmp_path):
+def test_a_token_file_that_is_a_link_is_reported(environment, examine, token_file, tmp_path):
     link = tmp_path / "link.json"
     link.symlink_to(token_file)
     environment(TOKEN_FILE=link)
     _, report = examine()
-    assert f"✗ token file: {link} is not used: it is a symbolic link" in report
+    assert f"✗ token file: {link} is ignored: it is a symbolic link" in report
 
 
-def test_a_file_that_others_could_read_is_told_once_and_keeps_nothing_from_working(examine, token_file):
+def test_a_file_others_could_read_is_reported_once_and_skips_nothing(examine, token_file):
     token_file.chmod(0o644)
     code, report = examine()
     assert code == 1
     assert marks(report) == failing("file mode")
-    assert "could read the token file (mode 0644); it is made private now" in report
+    assert "other users could read the token file (mode 0644); its mode is corrected now" in report
     assert "→ If you do not trust them, run: amplifier-openai-chatgpt logout" in report
     assert token_file.stat().st_mode & 0o777 == 0o600
     assert marks(examine()[1]) == failing()
@@ -134,33 +134,37 @@ def test_a_file_that_others_could_read_is_told_once_and_keeps_nothing_from_worki
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"access_token": "", "refresh_token": ""}, "the token file holds no sign-in"),
-        ({"refresh_token": "", "expires_at": "2020-01-01T00:00:00Z"}, "it has ended and cannot be renewed"),
+        ({"access_token": "", "refresh_token": ""}, "the token file contains no sign-in"),
+        (
+            {"refresh_token": "", "expires_at": "2020-01-01T00:00:00Z"},
+            "the sign-in has expired and cannot be renewed",
+        ),
     ],
 )
-def test_a_sign_in_that_is_none_or_over(sim, examine, token_file, change, reason):
+def test_a_token_file_without_a_valid_sign_in(sim, examine, token_file, change, reason):
     write_tokens(token_file, {**sim.sign_in(expires_in=-60), **change})
     code, report = examine()
     assert code == 1
-    assert marks(report) == failing("sign-in", skipped=REST_ON_A_SIGN_IN)
+    assert marks(report) == failing("sign-in", skipped=NEEDS_A_SIGN_IN)
     assert f"✗ sign-in: {reason}\n  {LOGIN}\n" in report
 
 
-def test_a_sign_in_that_the_issuer_ended_is_found_when_it_is_renewed(sim, examine, token_file):
+def test_a_revoked_sign_in_is_found_when_it_is_renewed(sim, examine, token_file):
     tokens = sim.sign_in(expires_in=-60)
     sim.accounts.revoke(tokens["refresh_token"])
     write_tokens(token_file, tokens)
     code, report = examine()
     assert code == 1
-    assert marks(report) == failing("token", skipped=("catalogue", "small call"))
-    assert LOGIN in report
+    assert marks(report) == failing("token", skipped=("model list", "test request"))
+    assert "Not signed in: run amplifier-openai-chatgpt login." in report
+    assert "→" not in report
 
 
-def test_a_token_that_is_due_is_renewed_on_the_way(sim, examine, token_file):
+def test_a_token_that_is_due_is_renewed(sim, examine, token_file):
     write_tokens(token_file, sim.sign_in(expires_in=-60))
     code, report = examine()
     assert (code, marks(report)) == (0, failing())
-    assert "renews itself" in report
+    assert "renewed automatically" in report
     assert len(sim.requests_to("/oauth/token")) == 1
 
 
@@ -168,92 +172,96 @@ def test_a_backend_that_is_down(environment, examine):
     environment(BASE_URL=f"{DEAD}/backend-api")
     code, report = examine()
     assert code == 1
-    assert marks(report) == failing("backend", skipped=("catalogue", "small call"))
+    assert marks(report) == failing("backend", skipped=("model list", "test request"))
     assert f"✗ backend: {DEAD}/backend-api does not answer\n  → The server refuses connections" in report
     assert "check base_url" in report
-    assert "– small call: not checked, because of: backend" in report
+    assert "– test request: skipped (depends on: backend)" in report
 
 
-def test_an_issuer_that_is_down_matters_only_to_a_token_that_is_due(sim, environment, examine, token_file):
+def test_a_sign_in_server_that_is_down_matters_only_if_the_token_is_due(
+    sim, environment, examine, token_file
+):
     environment(AUTH_URL=DEAD)
     _, report = examine()
-    assert marks(report) == failing("issuer")
+    assert marks(report) == failing("sign-in server")
     assert "check auth_url" in report
     write_tokens(token_file, sim.sign_in(expires_in=-60))
     _, report = examine()
-    assert marks(report) == failing("issuer", skipped=REST_ON_A_SIGN_IN)
-    assert "– token: not checked, because of: issuer" in report
+    assert marks(report) == failing("sign-in server", skipped=NEEDS_A_SIGN_IN)
+    assert "– token: skipped (depends on: sign-in server)" in report
 
 
-def test_nothing_but_dead_hosts_tells_no_time(environment, examine):
+def test_the_clock_check_needs_a_server_that_answers(environment, examine):
     environment(BASE_URL=DEAD, AUTH_URL=DEAD)
     _, report = examine()
-    assert marks(report) == failing("backend", "issuer", skipped=("clock", "catalogue", "small call"))
-    assert "– clock: not checked, because no server told the time" in report
+    assert marks(report) == failing(
+        "backend", "sign-in server", skipped=("clock", "model list", "test request")
+    )
+    assert "– clock: skipped (no server sent the time)" in report
 
 
-def test_a_challenge_of_cloudflare_is_told_from_an_answer(sim, examine):
+def test_a_cloudflare_challenge_is_recognized(sim, examine):
     challenge = Fault(status=403, headers={"cf-mitigated": "challenge"}, body="<html>Just a moment...</html>")
     sim.misbehave("/backend-api", challenge)
     _, report = examine()
-    assert marks(report) == failing("backend", skipped=("catalogue", "small call"))
-    assert f"✗ backend: Cloudflare keeps this network from {sim.base_url}\n  → Try without VPN" in report
+    assert marks(report) == failing("backend", skipped=("model list", "test request"))
+    assert f"✗ backend: Cloudflare blocks this network from {sim.base_url}\n  → Try without VPN" in report
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(-7000, "1 h 57 min ahead"), (7000, "1 h 57 min behind")])
-def test_a_clock_that_is_wrong(sim, examine, seconds, told):
+@pytest.mark.parametrize(("seconds", "skew"), [(-7000, "1 h 57 min ahead"), (7000, "1 h 57 min behind")])
+def test_a_wrong_clock(sim, examine, seconds, skew):
     date = formatdate(time.time() + seconds, usegmt=True)
     for path in ("/backend-api", "/"):
         sim.misbehave(path, Fault(headers={"Date": date}))
     code, report = examine()
     assert code == 1
     assert marks(report) == failing("clock")
-    assert f"✗ clock: this machine's clock is {told}\n" in report
-    assert "→ Set it: tokens and certificates expire by the clock." in report
+    assert f"✗ clock: this machine's clock is {skew}\n" in report
+    assert "→ Set the clock: otherwise tokens and certificates look expired, or not yet valid." in report
 
 
-def test_one_server_with_a_wrong_clock_is_not_ours(sim, examine):
+def test_one_server_with_a_wrong_clock_is_ignored(sim, examine):
     sim.misbehave("/backend-api", Fault(headers={"Date": formatdate(0, usegmt=True)}))
     assert marks(examine()[1]) == failing()
 
 
-def test_a_catalogue_that_fails_says_why_and_the_call_is_made_all_the_same(sim, examine):
+def test_a_model_list_that_fails_says_why_and_the_request_is_sent_anyway(sim, examine):
     sim.misbehave("/codex/models", Fault(status=500, body={"detail": "The list is lost."}), times=None)
     code, report = examine()
     assert code == 1
-    assert marks(report) == failing("catalogue")
-    assert "✗ catalogue: The ChatGPT backend failed (HTTP 500)" in report
+    assert marks(report) == failing("model list")
+    assert "✗ model list: The ChatGPT backend failed (HTTP 500)" in report
     assert "The list is lost." in report
 
 
-def test_a_catalogue_without_a_model_is_a_finding(sim, examine):
+def test_an_empty_model_list_is_reported(sim, examine):
     sim.models = []
     _, report = examine()
-    assert "✗ catalogue: The backend's list names no model to choose: try again later" in report
+    assert "✗ model list: The backend's list names no model to choose: try again later" in report
 
 
-def test_a_call_that_fails_is_told_in_its_own_words_after_one_attempt(sim, examine):
+def test_a_failed_test_request_is_reported_after_one_attempt(sim, examine):
     sim.exhaust()
     code, report = examine()
     assert code == 1
-    assert marks(report) == failing("small call")
-    assert "✗ small call: ChatGPT usage limit reached on the Plus plan (5-hour window): resets" in report
+    assert marks(report) == failing("test request")
+    assert "✗ test request: ChatGPT usage limit reached on the Plus plan (5-hour window): resets" in report
     sim.use_quota()
     sim.forget()
     sim.misbehave(RESPONSES, Fault(status=503), times=None)
-    assert "✗ small call: The ChatGPT backend failed (HTTP 503)" in examine()[1]
+    assert "✗ test request: The ChatGPT backend failed (HTTP 503)" in examine()[1]
     assert len(sim.requests_to(RESPONSES)) == 1
 
 
-def test_a_refused_country_is_no_reason_to_sign_in_again(sim, examine):
+def test_a_refused_country_does_not_advise_a_new_sign_in(sim, examine):
     refusal = {"error": {"code": "unsupported_country_region_territory", "message": "Not here."}}
     sim.misbehave(RESPONSES, Fault(status=403, body=refusal))
     _, report = examine()
-    assert marks(report) == failing("small call")
+    assert marks(report) == failing("test request")
     assert "→" not in report
 
 
-def test_the_json_tells_the_same(sim, environment, examine):
+def test_the_json_has_the_same_findings(sim, environment, examine):
     environment(BASE_URL=DEAD)
     code, report = examine("--json")
     assert code == 1
@@ -261,7 +269,7 @@ def test_the_json_tells_the_same(sim, environment, examine):
     assert [finding["check"] for finding in findings] == CHECKS
     assert {finding["check"]: finding["ok"] for finding in findings if finding["ok"] is not True} == {
         "backend": False,
-        "catalogue": None,
-        "small call": None,
+        "model list": None,
+        "test request": None,
     }
     assert all(set(finding) == {"check", "ok", "found", "advice"} for finding in findings)

@@ -1,4 +1,4 @@
-"""How the routing matrix gets to where Amplifier looks for it."""
+"""The command ``install-routing``."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.cli.matrix import packaged
+from amplifier_module_provider_openai_chatgpt.cli.install_routing import packaged_matrix
 
 from .terminal import COMMAND, in_own_process, in_pipe
 
@@ -18,11 +18,11 @@ def test_install_routing_puts_the_matrix_where_amplifier_looks(home):
     done = in_pipe("install-routing")
     target = home / ".amplifier/routing/openai-chatgpt.yaml"
     assert done.exit_code == 0
-    assert done.stdout == f"Installed: {target}\nTo use it: amplifier routing use openai-chatgpt\n"
-    assert target.read_bytes() == packaged() == (ROOT / "routing/openai-chatgpt.yaml").read_bytes()
+    assert done.stdout == f"Installed: {target}\nTo activate it: amplifier routing use openai-chatgpt\n"
+    assert target.read_bytes() == packaged_matrix() == (ROOT / "routing/openai-chatgpt.yaml").read_bytes()
     again = in_pipe("install-routing")
     assert again.exit_code == 0
-    assert again.stdout.startswith("There already: ")
+    assert again.stdout.startswith("Already installed: ")
     assert [item.name for item in target.parent.iterdir()] == [target.name]
 
 
@@ -32,15 +32,18 @@ def test_a_changed_matrix_is_kept_unless_forced(home):
     target.write_text("mine")
     kept = in_pipe("install-routing")
     assert kept.exit_code == 1
-    assert kept.stderr == f"Error: {target} differs and was kept; --force replaces it.\n"
+    assert (
+        kept.stderr
+        == f"Error: {target} differs from this version's matrix and was kept; --force replaces it.\n"
+    )
     assert target.read_text() == "mine"
     forced = in_pipe("install-routing", "--force")
     assert forced.stdout.startswith("Replaced: ")
-    assert target.read_bytes() == packaged()
+    assert target.read_bytes() == packaged_matrix()
 
 
 @pytest.mark.parametrize(("answer", "code", "replaced"), [("y", 0, True), ("n", 1, False)])
-def test_a_person_is_asked_before_a_changed_matrix_is_replaced(home, answer, code, replaced):
+def test_it_asks_before_it_replaces_a_changed_matrix(home, answer, code, replaced):
     target = home / ".amplifier/routing/openai-chatgpt.yaml"
     target.parent.mkdir(parents=True)
     target.write_text("mine")
@@ -51,7 +54,7 @@ def test_a_person_is_asked_before_a_changed_matrix_is_replaced(home, answer, cod
 
     screen = in_own_process(120, "install-routing", act=reply)
     assert screen.code == code, screen.text
-    assert (target.read_bytes() == packaged()) is replaced
+    assert (target.read_bytes() == packaged_matrix()) is replaced
 
 
 def test_a_matrix_that_is_a_link_stays_a_link(home, tmp_path):
@@ -61,10 +64,10 @@ def test_a_matrix_that_is_a_link_stays_a_link(home, tmp_path):
     target.symlink_to(tmp_path / "dotfiles.yaml")
     in_pipe("install-routing", "--force")
     assert target.is_symlink()
-    assert (tmp_path / "dotfiles.yaml").read_bytes() == packaged()
+    assert (tmp_path / "dotfiles.yaml").read_bytes() == packaged_matrix()
 
 
-def test_a_folder_that_cannot_be_written_is_told(home):
+def test_a_folder_that_cannot_be_written_is_reported(home):
     home.parent.mkdir(exist_ok=True)
     home.write_text("no folder")
     done = in_pipe("install-routing")
@@ -74,7 +77,7 @@ def test_a_folder_that_cannot_be_written_is_told(home):
 
 @pytest.mark.long
 def test_the_matrix_comes_with_an_installed_wheel(tmp_path):
-    """Built, unpacked as an installer would, and run away from the checkout."""
+    """Built, unpacked like an installer does, and run outside the clone."""
     uv = os.environ.get("UV")
     build = [uv] if uv else [sys.executable, "-m", "uv"]
     subprocess.run(

@@ -1,6 +1,8 @@
-"""What the commands show at a terminal, wide or narrow, with colour or without."""
+"""What the commands display in a terminal: wide and narrow, with and without colours."""
 
+import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -19,15 +21,13 @@ LONG = "Tell me in a few words, if you please, why so many people think that the
 
 @pytest.mark.parametrize("colour", [True, False], ids=["colour", "NO_COLOR"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_screen_keeps_to_the_width_and_has_colour_only_where_it_is_wanted(
-    service, monkeypatch, tmp_path, width, colour
-):
+def test_every_screen_fits_the_width_and_honours_no_color(service, monkeypatch, tmp_path, width, colour):
     home = tmp_path / "h"
     monkeypatch.setenv("HOME", str(home))
     token_file = Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"])
     monkeypatch.chdir(token_file.parent)
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", token_file.name)
-    commands = [[name] for name in ("status", "usage", "models")]
+    commands = [[name] for name in SHOWN]
     commands += [["ask", LONG], ["ask", "hi", "--model", "gpt-nix"], ["--help"]]
     commands += [[name, "--help"] for name in (*SHOWN, "ask", "install-routing", "login", "simulate")]
     for command in commands:
@@ -39,10 +39,10 @@ def test_every_screen_keeps_to_the_width_and_has_colour_only_where_it_is_wanted(
     assert at_terminal(monkeypatch, width, "usage", colour=colour).has_colour is colour
 
 
-def test_usage_shows_a_bar_per_window_and_when_it_starts_anew(service, monkeypatch):
+def test_usage_shows_a_bar_and_the_reset_time_of_each_window(service, monkeypatch):
     service.use_quota(50, 100, resets_in=(900, 90_000))
     screen = at_terminal(monkeypatch, 80, "usage")
-    assert "Asking ChatGPT …" in screen.raw
+    assert "Contacting ChatGPT …" in screen.raw
     assert screen.lines[0] == "Plus plan"
     assert "5-hour  █████████░░░░░░░░░   50 % used  resets " in screen.lines[1]
     assert screen.lines[1].endswith(", in 15 min")
@@ -50,14 +50,14 @@ def test_usage_shows_a_bar_per_window_and_when_it_starts_anew(service, monkeypat
     assert screen.lines[-1] == "https://chatgpt.com/codex/settings/usage"
 
 
-def test_usage_breaks_its_lines_before_the_time_that_is_left(service, monkeypatch):
+def test_usage_wraps_before_the_remaining_time(service, monkeypatch):
     service.use_quota(50, None, resets_in=(900, 0))
     screen = at_terminal(monkeypatch, 60, "usage")
     assert "5-hour  ██████░░░░░░   50 % used  resets " in screen.lines[1]
     assert screen.lines[2].strip() == "in 15 min"
 
 
-def test_usage_tells_reset_times_in_local_time(service, monkeypatch):
+def test_usage_shows_reset_times_in_local_time(service, monkeypatch):
     service.use_quota(50, None, resets_in=(900, 0))
     shown = []
     for zone in ("UTC", "Asia/Tokyo"):
@@ -69,6 +69,14 @@ def test_usage_tells_reset_times_in_local_time(service, monkeypatch):
     assert shown[0] != shown[1]
 
 
+def test_doctor_aligns_wrapped_lines_with_the_text_of_the_first(service, monkeypatch):
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", "/no/such/folder/with/a/name/of/some/length/tokens.json")
+    screen = at_terminal(monkeypatch, 60, "doctor")
+    first = screen.lines.index("✗ token file:")
+    assert screen.lines[first + 1].startswith("  /no/such/folder")
+    assert "  → Run: amplifier-openai-chatgpt login" in screen.lines
+
+
 @pytest.mark.parametrize(
     ("credit", "shown"),
     [
@@ -77,14 +85,44 @@ def test_usage_tells_reset_times_in_local_time(service, monkeypatch):
         ({"has_credits": False, "unlimited": True}, "unlimited"),
     ],
 )
-def test_usage_shows_credits_where_there_are_any(service, monkeypatch, credit, shown):
+def test_usage_shows_credits_if_there_are_any(service, monkeypatch, credit, shown):
     document = {"plan_type": "pro", "credits": credit}
     service.misbehave("/wham/usage", Fault(status=200, body=document))
     screen = at_terminal(monkeypatch, 80, "usage")
-    assert screen.lines[:3] == ["Pro plan", "The backend names no limit.", f"Credits: {shown}"]
+    assert screen.lines[:3] == ["Pro (More) plan", "ChatGPT reports no limits.", f"Credits: {shown}"]
 
 
-def test_models_is_a_table_that_says_where_it_came_from(service, monkeypatch):
+def test_usage_shows_a_reached_spend_cap_and_saved_resets(service, monkeypatch):
+    document = {
+        "plan_type": "promax",
+        "spend_control": {"reached": True, "individual_limit": None},
+        "rate_limit_reset_credits": {"available_count": 2},
+    }
+    service.misbehave("/wham/usage", Fault(status=200, body=document))
+    screen = at_terminal(monkeypatch, 80, "usage")
+    assert screen.lines == [
+        "Pro (Max) plan",
+        "ChatGPT reports no limits.",
+        "Spend cap reached: requests are refused until it resets or is raised.",
+        "Saved limit resets: 2 (never used automatically)",
+        "https://chatgpt.com/codex/settings/usage",
+    ]
+
+
+def test_usage_shows_no_spend_cap_and_no_saved_resets_if_there_are_none(service, monkeypatch):
+    text = at_terminal(monkeypatch, 80, "usage").text
+    assert "Spend cap" not in text
+    assert "resets:" not in text
+
+
+def test_status_shows_the_plan_by_its_label(service, monkeypatch):
+    tokens = service.sign_in(plan="promax")
+    Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"]).write_text(json.dumps(tokens))
+    screen = at_terminal(monkeypatch, 80, "status")
+    assert next(line for line in screen.lines if line.startswith("Plan")).split(None, 1)[1] == "Pro (Max)"
+
+
+def test_models_is_a_table_that_names_its_source(service, monkeypatch):
     screen = at_terminal(monkeypatch, 80, "models")
     assert screen.lines[0].split() == ["id", "window", "efforts", "tiers", "input"]
     sol = next(line for line in screen.lines if line.startswith("gpt-5.6-sol "))
@@ -103,29 +141,25 @@ def test_models_is_a_table_that_says_where_it_came_from(service, monkeypatch):
             "image",
         )
     ]
-    assert "ChatGPT's own list, fetched just now." in screen.text
+    assert "Fetched from ChatGPT just now. * default effort." in screen.text
     assert "Add -fast to an id" in screen.text
     assert not any("gpt-5.4" in line for line in screen.lines)
 
 
-def test_models_says_how_old_a_copy_is_and_when_the_list_is_built_in(service, monkeypatch):
+def test_models_shows_the_age_of_a_copy_and_whether_the_list_is_built_in(service, monkeypatch):
     service.misbehave("/codex/models", Fault(status=503), times=None)
-    assert (
-        "A built-in list, because ChatGPT could not be asked." in at_terminal(monkeypatch, 120, "models").text
-    )
+    shown = at_terminal(monkeypatch, 120, "models").text
+    assert "Built-in list: ChatGPT could not be reached." in shown
     store(
         place_of(Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"]), service.account_id, service.base_url),
         CachedCatalogue((Model("gpt-9"),), "live", time.time() - 7200 + 59),
     )
     screen = at_terminal(monkeypatch, 120, "models")
-    assert (
-        "ChatGPT's own list, fetched 2 h ago; this machine's copy, because ChatGPT could not be asked."
-        in screen.text
-    )
+    assert "Local copy, fetched from ChatGPT 2 h ago: ChatGPT could not be reached." in screen.text
     assert any(line.startswith("gpt-9 ") for line in screen.lines)
 
 
-def test_a_terminal_sees_thinking_and_answer_as_they_come_and_dims_the_thinking(service, monkeypatch):
+def test_in_a_terminal_thinking_and_answer_stream_in_and_thinking_is_dimmed(service, monkeypatch):
     screen = at_terminal(monkeypatch, 60, "ask", LONG)
     thinking, answer = screen.raw.split("You asked", 1)
     assert "\x1b[2;3m" in thinking
@@ -134,8 +168,8 @@ def test_a_terminal_sees_thinking_and_answer_as_they_come_and_dims_the_thinking(
     assert " tokens in, " in screen.lines[-1]
 
 
-def test_the_answer_is_shown_while_it_is_written(service, monkeypatch):
-    """The backend stalls behind its first words until they have been seen on the terminal."""
+def test_the_answer_is_displayed_while_it_is_generated(service, monkeypatch):
+    """The backend stalls after its first words until the terminal displays them."""
     service.misbehave("/codex/responses", Fault(stall_after_event=8))
     environ = {**os.environ}
 
@@ -149,7 +183,7 @@ def test_the_answer_is_shown_while_it_is_written(service, monkeypatch):
     assert LONG in screen.text.replace("\n", " ")
 
 
-def test_code_keeps_its_lines_and_prose_gets_new_ones_between_words(service, monkeypatch):
+def test_prose_is_wrapped_between_words_and_code_is_not(service, monkeypatch):
     code = "```\n" + "x" * 30 + " " + "y" * 50 + "\n```"
     prose = "word " * 20 + "字" * 70
     text = f"{code}\n{prose}"
@@ -167,7 +201,7 @@ def test_code_keeps_its_lines_and_prose_gets_new_ones_between_words(service, mon
     assert "字" * 30 in screen.lines
 
 
-def test_what_would_steer_the_terminal_is_not_passed_on(service, monkeypatch):
+def test_characters_that_could_control_the_terminal_are_removed(service, monkeypatch):
     item = {
         "type": "message",
         "role": "assistant",
@@ -183,18 +217,21 @@ def test_what_would_steer_the_terminal_is_not_passed_on(service, monkeypatch):
 
 
 @pytest.mark.long
-def test_a_retry_is_told_and_voids_what_was_shown(service, monkeypatch):
+def test_a_retry_is_reported_and_the_partial_answer_is_marked(service, monkeypatch):
     service.misbehave("/codex/responses", Fault(cut_after_event=8))
     screen = at_terminal(monkeypatch, 120, "ask", "hi")
     assert screen.code == 0
-    assert "(what was shown so far is void)" in screen.text
-    assert "Trying again " in screen.text
+    assert "(ignore the partial answer above)" in screen.text
+    broke = (
+        r"The connection to ChatGPT broke in the middle of the answer\. Retrying (now|in 1 s) \(1 of 3\)\."
+    )
+    assert re.search(broke, screen.text)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("width", [60, 120])
-def test_every_command_at_a_terminal_of_its_own(service, width, tmp_path):
-    """The real processes: nothing wider than the terminal, the exit codes, no traceback."""
+def test_every_command_in_a_real_terminal(service, width, tmp_path):
+    """Real processes: no line wider than the terminal, exit code 0, no traceback."""
     env = {**os.environ, "HOME": str(tmp_path)}
     for command in (["models"], ["ask", LONG], ["demo"]):
         screen = in_own_process(width, *command, env=env)
@@ -204,7 +241,7 @@ def test_every_command_at_a_terminal_of_its_own(service, width, tmp_path):
 
 
 @pytest.mark.long
-def test_a_person_may_type_the_prompt(service):
+def test_the_prompt_can_be_typed(service):
     def type_it(terminal, _):
         terminal.wait_for("Ctrl-D")
         terminal.type("Tell me about owls.\n\x04")

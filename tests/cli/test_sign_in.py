@@ -1,4 +1,4 @@
-"""Signing in and out as a person sees it: the commands in a real terminal, against the simulator."""
+"""The commands ``login``, ``status`` and ``logout`` in a real terminal, against the simulator."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.pty_terminal import CTRL_C, CTRL_D, WIDTH, Terminal
 from tests.secret_leaks import watch
 
 COMMAND = [sys.executable, "-m", "amplifier_module_provider_openai_chatgpt"]
-LEFT = re.compile(r"Waiting for you: ( ?\d+):(\d\d) left")
+LEFT = re.compile(r"Waiting for approval: ( ?\d+):(\d\d) left")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def terminal(env):
 
 @pytest.fixture
 def run(env):
-    """Run a command whose output is read by a program."""
+    """Run a command with its output in a pipe."""
 
     def run(*words):
         out = CliRunner().invoke(cli, words, env=env)
@@ -52,14 +52,14 @@ def run(env):
 
 
 def assert_calm(frames):
-    """Nothing but the last line changes, and no line is longer than the screen is wide."""
+    """Only the last line changes, and no line is longer than the screen is wide."""
     for before, after in pairwise(frames):
         *fixed, last = before.split("\n")
         assert after.startswith("\n".join(fixed if LEFT.search(last) else [*fixed, last]).rstrip())
         assert max(map(len, after.split("\n"))) <= WIDTH
 
 
-def test_a_life_of_a_sign_in_in_a_terminal(sim, path, terminal):
+def test_login_status_and_logout_in_a_terminal(sim, path, terminal):
     sim.device.approve_manually = True
     with terminal("login") as login:
         login.show(re.compile(r"14:\d\d left"))
@@ -67,9 +67,7 @@ def test_a_life_of_a_sign_in_in_a_terminal(sim, path, terminal):
         assert login.end() == 0
     (code,) = sim.user_codes
     assert_calm(login.frames)
-    assert f"Signed in as ada@example.com.The sign-in is kept in {path}" in login.screen.text.replace(
-        "\n", ""
-    )
+    assert f"Signed in as ada@example.com.Stored in {path}" in login.screen.text.replace("\n", "")
     assert login.raw.count(code) == 1
     assert f"\n    {code}\n" in login.screen.text
     assert f"\n    {sim.auth_url}/codex/device\n" in login.screen.text
@@ -81,7 +79,11 @@ def test_a_life_of_a_sign_in_in_a_terminal(sim, path, terminal):
     with terminal("status") as status:
         assert status.end() == 0
     shown = status.screen.text.replace("\n", " ")
-    for part in ("ada@example.com (6f1c…0001)", "Plan        Plus", "valid for 10 days; renews itself"):
+    for part in (
+        "ada@example.com (6f1c…0001)",
+        "Plan        Plus",
+        "valid for 10 days; renewed automatically",
+    ):
         assert part in shown
     assert str(path) in status.screen.text.replace("\n", "")
 
@@ -95,7 +97,7 @@ def test_a_life_of_a_sign_in_in_a_terminal(sim, path, terminal):
         assert secret not in login.raw + status.raw + logout.raw
 
 
-def test_ctrl_c_ends_a_sign_in_at_once_without_a_trace(sim, path, terminal):
+def test_ctrl_c_cancels_a_sign_in_immediately(sim, path, terminal):
     sim.device.approve_manually = True
     with terminal("login") as login:
         login.show("left. Ctrl-C cancels.")
@@ -116,7 +118,7 @@ def test_a_refused_sign_in_is_one_sentence_and_exit_code_1(sim, run):
 
 
 @pytest.mark.long
-def test_a_browser_that_the_person_chose_signs_in(sim, path, tmp_path, terminal):
+def test_login_opens_the_browser_of_the_environment(sim, path, tmp_path, terminal):
     browser = tmp_path / "browser"
     browser.write_text(
         f"#!{sys.executable}\nimport sys, urllib.request\nurllib.request.urlopen(sys.argv[1])\n"
@@ -149,7 +151,7 @@ def test_a_pasted_address_signs_in_and_no_browser_takes_over_the_terminal(sim, p
 
 
 @pytest.mark.long
-def test_the_end_of_input_and_ctrl_c_are_understood_while_a_browser_is_waited_for(terminal):
+def test_end_of_input_and_ctrl_c_work_while_login_waits_for_the_browser(terminal):
     with callback_ports(), terminal("login", "--browser", BROWSER="true") as login:
         login.show("paste it here and press Enter")
         login.press(CTRL_D)
@@ -159,10 +161,10 @@ def test_the_end_of_input_and_ctrl_c_are_understood_while_a_browser_is_waited_fo
     assert "Traceback" not in login.raw
 
 
-def test_a_program_reads_the_status_as_json(sim, path, run):
+def test_status_signed_out_and_signed_in_as_text_and_json(sim, path, run):
     out = run("status")
     assert out.exit_code == 1
-    assert out.stdout.startswith("Signed out. Run: amplifier-openai-chatgpt login\n")
+    assert out.stdout.startswith("Not signed in. Run: amplifier-openai-chatgpt login\n")
     out = run("status", "--json")
     assert (out.exit_code, json.loads(out.stdout)) == (
         1,
@@ -186,7 +188,7 @@ def test_a_program_reads_the_status_as_json(sim, path, run):
 
 
 @pytest.mark.long
-def test_without_a_terminal_there_is_a_prompt_but_no_countdown_and_no_colour(sim, run):
+def test_without_a_terminal_login_shows_no_countdown_and_no_colour(sim, run):
     sim.device.pending = 0
     out = run("login")
     assert (out.exit_code, out.stdout) == (0, "")
@@ -196,7 +198,7 @@ def test_without_a_terminal_there_is_a_prompt_but_no_countdown_and_no_colour(sim
     assert "\x1b" not in out.stderr
 
 
-def test_a_sign_in_that_could_not_be_stored_is_not_begun(sim, path, run):
+def test_login_does_not_start_if_the_sign_in_cannot_be_stored(sim, path, run):
     path.mkdir()
     out = run("login")
     assert out.exit_code == 1

@@ -1,4 +1,4 @@
-"""How a conversation looks in a terminal: thinking dimmed, text as it comes, calls and tokens named."""
+"""A conversation in a terminal: dimmed thinking, streamed text, tool calls, retries and token counts."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from amplifier_core.events import LLM_RESPONSE, PROVIDER_RETRY
 from rich.cells import cell_len
 
 from ..call.events import STREAM_ABORTED, STREAM_DELTA, STREAM_END, STREAM_START
+from .console import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rich.console import Console
 
-# What stays together in a line: a word, or one sign of a script that puts no spaces between words.
+# What stays together in a line: a word, or one character of a script without spaces between words.
 _PIECES = re.compile(r"\n|[^\S\n]+|[\u2e80-\U0010ffff]|[^\s\u2e80-\U0010ffff]+")
 _FENCE = "```"
+_CANCELLED = {"AbortError", "CancelledError"}
 
 
 class Flow:
-    """Streams text to a console, whose lines end between words; code in fences stays as it is.
+    """Streams text to a console and wraps lines between words; fenced code is not wrapped.
 
-    Only a terminal gets line ends of ours. The word that still grows is held back until it is whole.
+    Only a terminal gets wrapped lines. A word is held back until it is complete.
     """
 
     def __init__(self, console: Console) -> None:
@@ -42,7 +44,7 @@ class Flow:
         for piece in _PIECES.findall(printable(text)):
             if piece.isspace():
                 self._end_word()
-                self._space(piece)
+                self._add_space(piece)
             elif piece[0] >= "\u2e80":
                 self._end_word()
                 self._word = piece
@@ -51,12 +53,12 @@ class Flow:
                 self._word += piece
 
     def close(self) -> None:
-        """End the line that was begun, if there is one."""
+        """End the current line, if there is one."""
         self._end_word()
         if self._column or self._gap:
-            self._space("\n")
+            self._add_space("\n")
 
-    def _space(self, space: str) -> None:
+    def _add_space(self, space: str) -> None:
         if space == "\n":
             self._print("\n")
             self._column, self._gap = 0, ""
@@ -64,7 +66,7 @@ class Flow:
             self._gap += space
 
     def _end_word(self) -> None:
-        """Write the word behind its gap, or at the beginning of a new line where it does not fit."""
+        """Write the word after its gap, or at the start of a new line if it does not fit."""
         if not self._word:
             return
         if self._column == 0 and self._word.startswith(_FENCE):
@@ -89,17 +91,17 @@ class Flow:
 
 
 class Transcript:
-    """Writes the events of a provider to a console. ``hear`` is the listener.
+    """Writes a provider's events to a console. ``handle`` takes an event.
 
-    ``on_output`` is called before anything is written.
+    ``on_output`` is called before anything is written. ``usage`` holds the token counts so far.
     """
 
     def __init__(self, console: Console, on_output: Callable[[], object] = lambda: None) -> None:
-        self.usage: Mapping[str, Any] | None = None
+        self.usage: Mapping[str, int] | None = None
         self._flow = Flow(console)
         self._on_output = on_output
-        self._thought = self._called = False
-        self._scenes: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+        self._is_thinking = self._has_called = False
+        self._handlers: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
             STREAM_START: self._start,
             STREAM_DELTA: self._delta,
             STREAM_END: self._end,
@@ -108,61 +110,58 @@ class Transcript:
             LLM_RESPONSE: self._response,
         }
 
-    def hear(self, event: str, data: Mapping[str, Any]) -> None:
-        """Show one event, or nothing where it has no place on a screen."""
-        if scene := self._scenes.get(event):
-            scene(data)
+    def handle(self, event: str, data: Mapping[str, Any]) -> None:
+        """Show one event; events without a handler are ignored."""
+        if handler := self._handlers.get(event):
+            handler(data)
 
     def _start(self, data: Mapping[str, Any]) -> None:
         if data["block_type"] == "tool_use":
-            self._called = True
-            self._line(f"→ calls {data.get('name', 'a tool')}", style="cyan")
+            self._has_called = True
+            self._write_line(f"→ calls {data.get('name', 'a tool')}", style="cyan")
 
     def _delta(self, data: Mapping[str, Any]) -> None:
         self._on_output()
-        self._thought = data["block_type"] == "thinking"
-        self._flow.write(data["text"], "dim italic" if self._thought else "")
+        self._is_thinking = data["block_type"] == "thinking"
+        self._flow.write(data["text"], "dim italic" if self._is_thinking else "")
 
     def _end(self, _: Mapping[str, Any]) -> None:
-        """End the line; an empty one sets thinking apart where nothing can be dimmed."""
+        """End the line; an empty line separates thinking from the answer, also without colours."""
         self._flow.close()
-        if self._thought:
+        if self._is_thinking:
             self._flow.write("\n")
-        self._thought = False
+        self._is_thinking = False
 
-    def _abort(self, _: Mapping[str, Any]) -> None:
-        self._line("(what was shown so far is void)", style="yellow")
+    def _abort(self, data: Mapping[str, Any]) -> None:
+        """Mark the partial answer as discarded, unless the user cancelled it."""
+        if data["error"]["type"] not in _CANCELLED:
+            self._write_line("(ignore the partial answer above)", style="yellow")
 
     def _retry(self, data: Mapping[str, Any]) -> None:
-        wait = f"again in {data['delay']:.0f} s" if data["delay"] >= 1 else "again now"
-        self._line(
-            f"{data['error_message']} Trying {wait} ({data['attempt']}/{data['max_retries']}).",
-            style="yellow",
-        )
+        """Name the problem and the wait; the error's own advice is left out, because the retry follows it."""
+        problem, _, _ = data["error_message"].partition(": ")
+        wait = f"in {data['delay']:.0f} s" if data["delay"] >= 1 else "now"
+        attempt = f"{data['attempt']} of {data['max_retries']}"
+        self._write_line(f"{problem.rstrip('.')}. Retrying {wait} ({attempt}).", style="yellow")
 
     def _response(self, data: Mapping[str, Any]) -> None:
-        """Add up the usage; an empty line sets calls apart from what comes of them."""
-        if self._called:
+        """Add up the usage; an empty line separates tool calls from what follows."""
+        if self._has_called:
             self._flow.write("\n")
-        self._called = False
+        self._has_called = False
         usage = data.get("usage")
         if usage:
-            self.usage = _sum(self.usage, usage)
+            self.usage = _add_usage(self.usage or {}, usage)
 
-    def _line(self, text: str, style: str = "") -> None:
+    def _write_line(self, text: str, style: str = "") -> None:
         self._on_output()
         self._flow.close()
         self._flow.write(text, style)
         self._flow.close()
 
 
-def printable(text: str) -> str:
-    """Drop what could steer a terminal; line ends and tabs stay."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
-
-
-def usage_line(usage: Mapping[str, Any]) -> str:
-    """One line on the tokens of a turn."""
+def usage_line(usage: Mapping[str, int]) -> str:
+    """Return the token counts of a turn as one line."""
     details = {
         "cached": usage.get("cache_read_tokens"),
         "reasoning": usage.get("reasoning_tokens"),
@@ -172,7 +171,7 @@ def usage_line(usage: Mapping[str, Any]) -> str:
     return f"{line} ({shown})" if shown else line
 
 
-def _sum(first: Mapping[str, Any] | None, second: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the counts of two calls of one turn."""
-    keys = {key for usage in (first or {}, second) for key, count in usage.items() if isinstance(count, int)}
-    return {key: (first or {}).get(key, 0) + second.get(key, 0) for key in keys}
+def _add_usage(first: Mapping[str, int], second: Mapping[str, Any]) -> dict[str, int]:
+    """Add the counts of two calls of one turn; what is not a count is left out."""
+    counts = {key: count for key, count in second.items() if isinstance(count, int)}
+    return {key: first.get(key, 0) + counts.get(key, 0) for key in first.keys() | counts.keys()}
