@@ -129,9 +129,9 @@ class Quota(NamedTuple):
         return max(spent, key=lambda window: window.resets_at or 0.0, default=None)
 
     def is_spent(self) -> bool:
-        """True when a window of the active limit is used up and there are no credits to continue on."""
+        """True when a limit is reported as reached, or a window is used up without credits to continue on."""
         continues = self.credits is not None and (self.credits.has_credits or self.credits.unlimited)
-        return self.exhausted() is not None and not continues
+        return bool(self.reached_type) or (self.exhausted() is not None and not continues)
 
 
 def read_headers(headers: Mapping[str, Any], general: str, now: float) -> Quota | None:

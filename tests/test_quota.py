@@ -115,6 +115,7 @@ def test_the_named_family_comes_first_if_it_has_windows():
 def test_a_limit_is_spent_when_its_window_is_full_and_no_credits_continue_it(used, credit, spent):
     quota = Quota(windows=(Window("daily", used, 1440, None),), credits=credit)
     assert quota.is_spent() is spent
+    assert quota._replace(reached_type="workspace_member_usage_limit_reached").is_spent()
 
 
 def test_the_exhausted_window_is_the_one_of_the_active_limit_that_lasts_longest():

@@ -16,7 +16,6 @@ from amplifier_core.llm_errors import (
 )
 from amplifier_core.message_models import ChatRequest, Message
 
-from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.errors.kernel import ErrorContext, kernel_error
 from amplifier_module_provider_openai_chatgpt.errors.refusal import read_event_refusal, read_refusal
 from amplifier_module_provider_openai_chatgpt.errors.table import BY_CODE
@@ -45,15 +44,16 @@ def streamed(event: dict[str, object]) -> LLMError:
     return kernel_error(read_event_refusal(event, names=CHATGPT_CODEX.response, now=NOW), CONTEXT)
 
 
+SPEND_LIMIT = (
+    QuotaExceededError,
+    (
+        "The spend limit of this organization or project is reached: "
+        f"ask its owner to raise it, see {USAGE_PAGE}."
+    ),
+)
 NEW = {
-    "organization_spend_limit_exceeded": (
-        QuotaExceededError,
-        f"The spend limit of this organization or project is reached: ask its owner to raise it, see {USAGE_PAGE}.",
-    ),
-    "project_spend_limit_exceeded": (
-        QuotaExceededError,
-        f"The spend limit of this organization or project is reached: ask its owner to raise it, see {USAGE_PAGE}.",
-    ),
+    "organization_spend_limit_exceeded": SPEND_LIMIT,
+    "project_spend_limit_exceeded": SPEND_LIMIT,
     "credit_balance_exhausted": (
         QuotaExceededError,
         f"The credits of this ChatGPT account are used up: add credits at {USAGE_PAGE}.",
@@ -64,8 +64,10 @@ NEW = {
     ),
     "string_above_max_length": (
         ContextLengthError,
-        "A message or tool result is longer than the backend accepts: "
-        "compact the conversation, or start a new one.",
+        (
+            "A message or tool result is longer than the backend accepts: "
+            "compact the conversation, or start a new one."
+        ),
     ),
     "misalignment_policy_violation": (
         ContentFilterError,
@@ -138,6 +140,12 @@ def test_a_bare_429_whose_headers_show_a_spent_window_is_the_usage_limit(body):
     assert (found.retryable, found.retry_after) == (False, 7980)
 
 
+def test_a_bare_429_whose_headers_name_the_reached_limit_is_the_usage_limit():
+    found = answered(429, {}, {"x-codex-rate-limit-reached-type": "workspace_member_usage_limit_reached"})
+    assert type(found) is QuotaExceededError
+    assert str(found).startswith("Your ChatGPT workspace is at its spend cap")
+
+
 def test_a_spent_window_in_an_event_of_a_stream_counts_as_well():
     event = {
         "type": "error",
@@ -176,7 +184,6 @@ async def test_a_spent_window_ends_a_call_after_one_request(sim, config, in_use)
     sim.misbehave(
         "/codex/responses", Fault(status=429, headers=headers, body={"detail": "Slow down"}), times=None
     )
-    provider: ChatGPTProvider = in_use(config)
     with pytest.raises(QuotaExceededError, match="usage limit reached on the Plus plan"):
-        await provider.complete(HELLO)
+        await in_use(config).complete(HELLO)
     assert len(sim.requests_to("/codex/responses")) == 1
