@@ -216,7 +216,9 @@ def demo(prompt: str) -> None:
 
 
 @cli.command()
-@click.option("--port", default=0, show_default="any free one", help="Port on 127.0.0.1.")
+@click.option(
+    "--port", type=click.IntRange(0, 65534), default=0, show_default="any free one", help="Port on 127.0.0.1."
+)
 @click.option("--world", type=click.Choice(SIMULATED_WORLDS), help="The simulated service, by date.")
 def simulate(port: int, world: str | None) -> None:
     """Serve a simulated ChatGPT.
