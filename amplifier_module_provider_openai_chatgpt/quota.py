@@ -114,6 +114,11 @@ class Quota(NamedTuple):
         spent = [window for window in self.windows if window.used_percent >= 100 and window.limit == active]
         return max(spent, key=lambda window: window.resets_at or 0.0, default=None)
 
+    def is_spent(self) -> bool:
+        """True when a limit is reported as reached, or a window is used up without credits to continue on."""
+        continues = self.credits is not None and (self.credits.has_credits or self.credits.unlimited)
+        return bool(self.reached_type) or (self.exhausted() is not None and not continues)
+
 
 def read_headers(headers: Mapping[str, Any], general: str, now: float) -> Quota | None:
     """Read the limit headers of any answer; None when there are none. Names may be in any case.

@@ -1,7 +1,7 @@
 """What each refusal means: the kernel's class, whether a retry may help, and the sentence for a person.
 
-Codes decide first, then the server's words, then the HTTP status (docs/backend.md, Failures). A new
-refusal is a new row here.
+A known code always decides; without one the server's words do, then the HTTP status (docs/backend.md,
+Failures). A new refusal is a new row here.
 """
 
 from __future__ import annotations
@@ -40,6 +40,13 @@ _CREDITS = Rule(
     QuotaExceededError,
     f"The quota of this ChatGPT account is used up: check plan and billing at {USAGE_PAGE}.",
 )
+_BALANCE = Rule(
+    QuotaExceededError, f"The credits of this ChatGPT account are used up: add credits at {USAGE_PAGE}."
+)
+_SPEND_LIMIT = Rule(
+    QuotaExceededError,
+    f"The spend limit of this organization or project is reached: ask its owner to raise it, see {USAGE_PAGE}.",
+)
 _TOO_MANY = Rule(
     RateLimitError,
     "Too many requests in a short time (this is not the usage limit): {wait}.",
@@ -50,6 +57,9 @@ _AT_CAPACITY = Rule(
     "The model {model} is overloaded: try again in a few minutes or choose another model.",
     retryable=True,
 )
+_FLEX = Rule(
+    ProviderUnavailableError, "The flex tier has no capacity for the model {model}: remove service_tier."
+)
 _SERVER = Rule(
     ProviderUnavailableError,
     "The ChatGPT backend failed{status}: try again in a few minutes.",
@@ -58,6 +68,10 @@ _SERVER = Rule(
 _CONTEXT = Rule(
     ContextLengthError,
     "The conversation is too long for the model {model}: compact it, or start a new one.",
+)
+_LONG_TEXT = Rule(
+    ContextLengthError,
+    "A message or tool result is longer than the backend accepts: compact the conversation, or start a new one.",
 )
 _POLICY = Rule(
     ContentFilterError,
@@ -118,6 +132,9 @@ BY_CODE: dict[str, Rule] = {
     "insufficient_quota": _CREDITS,
     "quota_exceeded": _CREDITS,
     "billing_hard_limit_reached": _CREDITS,
+    "credit_balance_exhausted": _BALANCE,
+    "organization_spend_limit_exceeded": _SPEND_LIMIT,
+    "project_spend_limit_exceeded": _SPEND_LIMIT,
     "rate_limit_exceeded": _TOO_MANY,
     "rate_limit_error": _TOO_MANY,
     "too_many_requests": _TOO_MANY,
@@ -125,14 +142,14 @@ BY_CODE: dict[str, Rule] = {
     "slow_down": _AT_CAPACITY,
     "overloaded": _AT_CAPACITY,
     "overloaded_error": _AT_CAPACITY,
-    "flex_unavailable": Rule(
-        ProviderUnavailableError, "The flex tier has no capacity for the model {model}: remove service_tier."
-    ),
+    "flex_unavailable": _FLEX,
+    "flex_capacity_exceeded": _FLEX,
     "server_error": _SERVER,
     "internal_server_error": _SERVER,
     "context_length_exceeded": _CONTEXT,
     "context_window_exceeded": _CONTEXT,
     "request_too_large": _CONTEXT,
+    "string_above_max_length": _LONG_TEXT,
     "cyber_policy": _POLICY,
     "misalignment_policy_violation": _POLICY,
     "bio_policy": _POLICY,
@@ -171,6 +188,7 @@ BY_WORDS: tuple[tuple[frozenset[int | None], str, Rule], ...] = (
         _NO_MODEL,
     ),
     (_REQUEST, r"\bcontext (?:length|window)\b|\bmaximum context\b|\btoo many tokens\b", _CONTEXT),
+    (_REQUEST, r"\bstring too long\b", _LONG_TEXT),
     (_REQUEST, r"encrypted content .{0,200}could not be verified", _REASONING),
     (_REQUEST, r"does not represent a valid image", _IMAGE),
     (_REQUEST, r"no tool (?:output|call) found for|missing namespace for function_call", _PAIRS),
@@ -258,18 +276,21 @@ def rule_for(refusal: Refusal, first: Mapping[str, Rule]) -> Rule:
 
 def _candidates(refusal: Refusal, by_code_or_type: Mapping[str, Rule]) -> Iterator[Rule | None]:
     by_code = by_code_or_type.get(refusal.code), by_code_or_type.get(refusal.kind)
+    too_many = USAGE_LIMIT if refusal.quota and refusal.quota.is_spent() else _TOO_MANY
     if USAGE_LIMIT in by_code:
         yield USAGE_LIMIT
+    yield from by_code
     if refusal.cloudflare:
         yield _CHALLENGE
-    yield from by_code
     if "rate_limit" in refusal.code:
-        yield _TOO_MANY
+        yield too_many
     if refusal.html and refusal.status in {200, 403}:
         yield _WEB_PAGE
     for statuses, pattern, rule in BY_WORDS:
         if refusal.status in statuses and re.search(pattern, refusal.message, re.IGNORECASE):
             yield rule
+    if refusal.status == 429:
+        yield too_many
     if refusal.status is None:
         yield _INVALID if refusal.kind == "invalid_request_error" else _SERVER
     else:
