@@ -23,8 +23,10 @@ _PLANS = {
     "guest": "Guest",
     "go": "Go",
     "plus": "Plus",
-    "pro": "Pro",
-    "prolite": "Pro Lite",
+    # Codex's own labels for the three sizes of Pro.
+    "prolite": "Pro",
+    "pro": "Pro (More)",
+    "promax": "Pro (Max)",
     "team": "Team",
     "business": "Business",
     "self_serve_business_prolite": "Business Pro Lite",
@@ -49,6 +51,7 @@ _LIMIT_HEADER = (
 )
 # Two answers may give one window's reset some seconds apart.
 _SAME_RESET = 600
+_LARGEST_COUNT = 1_000_000_000
 _LATEST = 253_370_764_800  # the year 9999: anything later is not a time
 
 
@@ -88,7 +91,11 @@ class Credits(NamedTuple):
 
 
 class Quota(NamedTuple):
-    """What is left, as of one answer. The active limit's windows come first."""
+    """What is left, as of one answer. The active limit's windows come first.
+
+    Only the usage endpoint reports ``spend_cap_reached`` and ``reset_credits``, the number of saved
+    credits that reset a window early; None: not reported.
+    """
 
     plan: str | None = None
     windows: tuple[Window, ...] = ()
@@ -96,9 +103,11 @@ class Quota(NamedTuple):
     active_limit: str | None = None
     limit_name: str | None = None
     reached_type: str | None = None
+    spend_cap_reached: bool | None = None
+    reset_credits: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe form, for ``llm:response["rate_limits"]`` and ``usage --json``."""
+        """JSON-safe form of what any answer reports, for ``llm:response["rate_limits"]``."""
         return {
             "plan": self.plan,
             "active_limit": self.active_limit,
@@ -107,6 +116,11 @@ class Quota(NamedTuple):
             "credits": self.credits.to_dict() if self.credits else None,
             "reached_type": self.reached_type,
         }
+
+    def usage(self) -> dict[str, Any]:
+        """JSON-safe form of what the usage endpoint reports, for ``usage --json``."""
+        own = {"spend_cap_reached": self.spend_cap_reached, "reset_credits": self.reset_credits}
+        return self.to_dict() | own
 
     def exhausted(self) -> Window | None:
         """Return the used-up window of the active limit that takes longest to reset, or None."""
@@ -173,6 +187,8 @@ def read_usage(payload: Any, now: float) -> Quota:
         ),
         credits=_credits(credit.get("has_credits"), credit.get("unlimited"), credit.get("balance")),
         reached_type=_text(reached.get("type") if isinstance(reached, dict) else reached),
+        spend_cap_reached=_flag(_object(data.get("spend_control")).get("reached")),
+        reset_credits=_count(_object(data.get("rate_limit_reset_credits")).get("available_count")),
     )
 
 
@@ -331,13 +347,20 @@ def after(seconds: Any, now: float) -> float | None:
 
 
 def _credits(has_credits: Any, unlimited: Any, balance: Any) -> Credits | None:
-    flags = [
-        flag if isinstance(flag, bool) else _TRUTH.get((_text(flag) or "").lower())
-        for flag in (has_credits, unlimited)
-    ]
-    if flags[0] is None or flags[1] is None:
+    has, without_end = _flag(has_credits), _flag(unlimited)
+    if has is None or without_end is None:
         return None
-    return Credits(flags[0], flags[1], _text(balance))
+    return Credits(has, without_end, _text(balance))
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else _TRUTH.get((_text(value) or "").lower())
+
+
+def _count(value: Any) -> int | None:
+    """Read a whole number of at least 0, also from text."""
+    found = number(value)
+    return int(found) if found is not None and 0 <= found < _LARGEST_COUNT and found == int(found) else None
 
 
 def _first(value: Any) -> str:

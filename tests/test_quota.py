@@ -102,6 +102,22 @@ def test_the_named_family_comes_first_if_it_has_windows():
         assert quota.limit_name == (first or None)
 
 
+@pytest.mark.parametrize(
+    ("used", "credit", "spent"),
+    [
+        (100, None, True),
+        (99.9, None, False),
+        (100, Credits(has_credits=False, unlimited=False), True),
+        (100, Credits(has_credits=True, unlimited=False), False),
+        (100, Credits(has_credits=False, unlimited=True), False),
+    ],
+)
+def test_a_limit_is_spent_when_its_window_is_full_and_no_credits_continue_it(used, credit, spent):
+    quota = Quota(windows=(Window("daily", used, 1440, None),), credits=credit)
+    assert quota.is_spent() is spent
+    assert quota._replace(reached_type="workspace_member_usage_limit_reached").is_spent()
+
+
 def test_the_exhausted_window_is_the_one_of_the_active_limit_that_lasts_longest():
     day = Window("daily", 100, 1440, NOW + 50)
     week = Window("weekly", 100, 10080, NOW + 500)
@@ -132,6 +148,8 @@ USAGE = {
         {"metered_feature": "codex_x", "rate_limit": None},
     ],
     "rate_limit_reached_type": {"type": "rate_limit_reached"},
+    "spend_control": {"reached": True, "individual_limit": None},
+    "rate_limit_reset_credits": {"available_count": "2"},
 }
 
 
@@ -145,7 +163,36 @@ def test_the_usage_endpoint_gives_the_same_windows():
         ),
         credits=Credits(has_credits=False, unlimited=False, balance="0"),
         reached_type="rate_limit_reached",
+        spend_cap_reached=True,
+        reset_credits=2,
     )
+
+
+@pytest.mark.parametrize(
+    ("spend", "resets", "expected"),
+    [
+        ({"reached": False}, {"available_count": 0}, (False, 0)),
+        ({"reached": "true"}, {"available_count": 3.0}, (True, 3)),
+        ({"reached": None}, {"available_count": None}, (None, None)),
+        ({"reached": 7}, {"available_count": -1}, (None, None)),
+        ({"reached": [True]}, {"available_count": 1.5}, (None, None)),
+        (True, 2, (None, None)),
+        ({}, {"available_count": True}, (None, None)),
+        ({}, {"available_count": 10**400}, (None, None)),
+    ],
+)
+def test_spend_cap_and_saved_resets_are_read_where_they_make_sense(spend, resets, expected):
+    quota = read_usage({"spend_control": spend, "rate_limit_reset_credits": resets}, NOW)
+    assert (quota.spend_cap_reached, quota.reset_credits) == expected
+
+
+def test_only_the_usage_document_reports_spend_cap_and_saved_resets():
+    usage = read_usage(USAGE, NOW)
+    assert json.loads(json.dumps(usage.usage())) == usage.to_dict() | {
+        "spend_cap_reached": True,
+        "reset_credits": 2,
+    }
+    assert "reset_credits" not in usage.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -251,7 +298,16 @@ def test_a_reset_is_said_in_the_persons_own_time_zone():
 
 
 @pytest.mark.parametrize(
-    ("plan", "name"), [("plus", "Plus"), ("HC", "Enterprise"), ("k12", "k12"), (None, "")]
+    ("plan", "name"),
+    [
+        ("plus", "Plus"),
+        ("HC", "Enterprise"),
+        ("prolite", "Pro"),
+        ("pro", "Pro (More)"),
+        ("promax", "Pro (Max)"),
+        ("k12", "k12"),
+        (None, ""),
+    ],
 )
 def test_a_plan_is_called_as_people_call_it_and_an_unknown_one_as_it_is(plan, name):
     assert plan_name(plan) == name
@@ -276,6 +332,8 @@ ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size
                         "reset_at",
                         "limit_window_seconds",
                         "limit_name",
+                        "reached",
+                        "available_count",
                     ]
                 ),
                 inner,
@@ -293,7 +351,7 @@ def test_no_values_whatever_break_the_reading_or_the_json(values, usage):
         "x-codex-limit-name",
     ]
     for quota in (read(dict(zip(names, values, strict=True))), read_usage(usage, NOW)):
-        json.dumps([quota.to_dict(), throttles(quota, set())], allow_nan=False)
+        json.dumps([quota.usage(), throttles(quota, set())], allow_nan=False)
         for window in quota.windows:
             if window.resets_at:
                 reset_phrase(window.resets_at, NOW, UTC)

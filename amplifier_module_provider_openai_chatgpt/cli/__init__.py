@@ -82,7 +82,7 @@ def usage(*, as_json: bool) -> None:
     from .screens import quota_of, show_usage
 
     quota = _run(quota_of(_provider()), "Asking ChatGPT")
-    _print_json(quota.to_dict()) if as_json else show_usage(quota, CHATGPT_CODEX.usage_page, _screen())
+    _print_json(quota.usage()) if as_json else show_usage(quota, CHATGPT_CODEX.usage_page, _screen())
 
 
 @cli.command()

@@ -90,7 +90,7 @@ async def quota_of(provider: ChatGPTProvider) -> Quota:
 
 
 def show_usage(quota: Quota, page: str, out: Console) -> None:
-    """Show a bar per window with the local time of its reset, and the credits."""
+    """Show a bar per window with the local time of its reset, the credits, spend cap and saved resets."""
     from rich.table import Table
 
     out.print(f"{plan_name(quota.plan)} plan" if quota.plan else "Unknown plan", markup=False)
@@ -101,6 +101,10 @@ def show_usage(quota: Quota, page: str, out: Console) -> None:
     if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
         left = "unlimited" if quota.credits.unlimited else quota.credits.balance or "some"
         out.print(f"Credits: {left}", markup=False)
+    if quota.spend_cap_reached:
+        out.print("Spend cap reached: requests are refused until it resets or is raised.", style="red")
+    if quota.reset_credits:
+        out.print(f"Saved limit resets: {quota.reset_credits} (never used automatically)")
     out.print(page, style="dim", soft_wrap=True)
 
 

@@ -46,6 +46,7 @@ def test_the_json_of_each_command_holds_what_is_promised(service):
     assert status["status"] == "authenticated"
     assert status["plan"] == "plus"
     assert [window["name"] for window in usage["windows"]] == ["5-hour", "weekly"]
+    assert (usage["spend_cap_reached"], usage["reset_credits"]) == (False, 0)
     assert models["source"] == "live"
     first = models["models"][0]
     assert first["id"] == "gpt-5.6-sol"

@@ -1,5 +1,6 @@
 """What the commands show at a terminal, wide or narrow, with colour or without."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -81,7 +82,37 @@ def test_usage_shows_credits_where_there_are_any(service, monkeypatch, credit, s
     document = {"plan_type": "pro", "credits": credit}
     service.misbehave("/wham/usage", Fault(status=200, body=document))
     screen = at_terminal(monkeypatch, 80, "usage")
-    assert screen.lines[:3] == ["Pro plan", "The backend names no limit.", f"Credits: {shown}"]
+    assert screen.lines[:3] == ["Pro (More) plan", "The backend names no limit.", f"Credits: {shown}"]
+
+
+def test_usage_shows_a_reached_spend_cap_and_saved_resets(service, monkeypatch):
+    document = {
+        "plan_type": "promax",
+        "spend_control": {"reached": True, "individual_limit": None},
+        "rate_limit_reset_credits": {"available_count": 2},
+    }
+    service.misbehave("/wham/usage", Fault(status=200, body=document))
+    screen = at_terminal(monkeypatch, 80, "usage")
+    assert screen.lines == [
+        "Pro (Max) plan",
+        "The backend names no limit.",
+        "Spend cap reached: requests are refused until it resets or is raised.",
+        "Saved limit resets: 2 (never used automatically)",
+        "https://chatgpt.com/codex/settings/usage",
+    ]
+
+
+def test_usage_is_silent_about_a_spend_cap_and_saved_resets_that_there_are_not(service, monkeypatch):
+    text = at_terminal(monkeypatch, 80, "usage").text
+    assert "Spend cap" not in text
+    assert "resets:" not in text
+
+
+def test_status_shows_the_plan_by_its_label(service, monkeypatch):
+    tokens = service.sign_in(plan="promax")
+    Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"]).write_text(json.dumps(tokens))
+    screen = at_terminal(monkeypatch, 80, "status")
+    assert next(line for line in screen.lines if line.startswith("Plan")).split(None, 1)[1] == "Pro (Max)"
 
 
 def test_models_is_a_table_that_says_where_it_came_from(service, monkeypatch):
