@@ -45,7 +45,8 @@ _BALANCE = Rule(
 )
 _SPEND_LIMIT = Rule(
     QuotaExceededError,
-    f"The spend limit of this organization or project is reached: ask its owner to raise it, see {USAGE_PAGE}.",
+    "The spend limit of this organization or project is reached: "
+    f"ask its owner to raise it, see {USAGE_PAGE}.",
 )
 _TOO_MANY = Rule(
     RateLimitError,
@@ -71,7 +72,8 @@ _CONTEXT = Rule(
 )
 _LONG_TEXT = Rule(
     ContextLengthError,
-    "A message or tool result is longer than the backend accepts: compact the conversation, or start a new one.",
+    "A message or tool result is longer than the backend accepts: "
+    "compact the conversation, or start a new one.",
 )
 _POLICY = Rule(
     ContentFilterError,

@@ -285,38 +285,39 @@ _FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "retires_at": ("retirement_at", _text),
 }
 
-_THROUGH_XHIGH = ("low", "medium", "high", "xhigh")
-_THROUGH_MAX = (*_THROUGH_XHIGH, "max")
-_THROUGH_ULTRA = (*_THROUGH_MAX, "ultra")
-
-
-def _built_in(slug: str, name: str, efforts: tuple[str, ...], **more: Any) -> Model:
-    values = {"default_effort": "medium", "verbosity": True, "default_verbosity": "low", **more}
-    return Model(slug, name, efforts=efforts, **values)
-
-
 _FAST = (FAST_TIER,)
-_NEEDS_144 = {"lite": True, "minimal_client_version": "0.144.0"}
+_TO_MAX = ("low", "medium", "high", "xhigh", "max")
+_TO_ULTRA = (*_TO_MAX, "ultra")
 
-# Known to have been offered to subscriptions in August 2026; the order is the one to fall back on.
+
+def _built_in(
+    slug: str, client: str, efforts: tuple[str, ...], default: str, tiers: tuple[str, ...]
+) -> Model:
+    return Model(
+        slug,
+        slug.title().replace("Gpt", "GPT"),
+        efforts=efforts,
+        default_effort=default,
+        verbosity=True,
+        default_verbosity="low",
+        service_tiers=tiers,
+        lite=True,
+        minimal_client_version=client,
+    )
+
+
+# Offered on most plans in November 2026 (docs/backend.md, Models); `latest` is the first while offline.
 BUILT_IN: tuple[Model, ...] = tuple(
     replace(model, priority=place)
     for place, model in enumerate(
         (
-            _built_in(
-                "gpt-5.5", "GPT-5.5", _THROUGH_XHIGH, service_tiers=_FAST, minimal_client_version="0.124.0"
-            ),
-            _built_in(
-                "gpt-5.6-sol",
-                "GPT-5.6-Sol",
-                _THROUGH_ULTRA,
-                default_effort="low",
-                service_tiers=(FAST_TIER, "ultrafast"),
-                **_NEEDS_144,
-            ),
-            _built_in("gpt-5.6-terra", "GPT-5.6-Terra", _THROUGH_ULTRA, service_tiers=_FAST, **_NEEDS_144),
-            _built_in("gpt-5.6-luna", "GPT-5.6-Luna", _THROUGH_MAX, service_tiers=_FAST, **_NEEDS_144),
-            _built_in("gpt-5.2", "GPT-5.2", _THROUGH_XHIGH, minimal_client_version="0.0.1"),
+            _built_in("gpt-6-sol", "0.155.0", _TO_ULTRA, "medium", _FAST),
+            _built_in("gpt-6.1-sol", "0.155.0", _TO_ULTRA, "low", _FAST),
+            _built_in("gpt-6-astra", "0.153.0", _TO_ULTRA, "low", _FAST),
+            _built_in("gpt-6-luna", "0.155.0", _TO_MAX, "medium", _FAST),
+            _built_in("gpt-5.6-sol", "0.144.0", _TO_ULTRA, "low", (*_FAST, "ultrafast")),
+            _built_in("gpt-5.6-terra", "0.144.0", _TO_ULTRA, "medium", _FAST),
+            _built_in("gpt-5.6-luna", "0.144.0", _TO_MAX, "medium", _FAST),
         ),
         start=1,
     )

@@ -18,7 +18,7 @@ from amplifier_module_provider_openai_chatgpt.settings import Settings
 if TYPE_CHECKING:
     from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 
-MODEL = "gpt-5.5"
+MODEL = "gpt-6-sol"
 ACCOUNT = "account"
 MODELS: dict[str, Model] = {model.slug: model for model in BUILT_IN}
 
