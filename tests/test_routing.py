@@ -15,6 +15,7 @@ from hypothesis import given, strategies as st
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
+from amplifier_module_provider_openai_chatgpt.cli.roles import highest
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model, model_infos
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS, PROVIDER
 from amplifier_module_provider_openai_chatgpt.simulator import WORLDS, Simulator
@@ -277,6 +278,12 @@ def groups() -> list[tuple[str, str, list[str]]]:
         (", ".join(role for role in ALL_ROLES if plays[role] == (effort, models)), effort, list(models))
         for effort, models in dict.fromkeys(plays.values())
     ]
+
+
+@given(st.sampled_from(PATTERNS), st.lists(_slugs, min_size=1, max_size=6))
+def test_the_command_that_shows_the_roles_chooses_as_the_routing_hook_does(pattern, slugs):
+    matching = [slug for slug in with_twins(*slugs) if fnmatch(slug, pattern)]
+    assert highest(pattern, with_twins(*slugs)) == max(matching, key=version_key, default=None)
 
 
 def table() -> list[list[str]]:

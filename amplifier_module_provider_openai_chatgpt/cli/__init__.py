@@ -86,13 +86,24 @@ def usage(*, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--roles", is_flag=True, help="Show which model and effort each role of Amplifier gets.")
 @json_option
-def models(*, as_json: bool) -> None:
+def models(*, roles: bool, as_json: bool) -> None:
     """List the models of your plan."""
+    if roles:
+        _show_roles(as_json=as_json)
+        return
     from .screens import models_of, show_models
 
     listing = _run(models_of(_provider()), "Asking ChatGPT")
     _print_json(listing) if as_json else show_models(listing, _screen())
+
+
+def _show_roles(*, as_json: bool) -> None:
+    from .roles import fetch_roles, show_roles
+
+    found = _run(fetch_roles(_provider()), "Asking ChatGPT")
+    _print_json(found.to_dict()) if as_json else show_roles(found, _screen())
 
 
 def _model_ids(_: click.Context, __: click.Parameter, begun: str) -> list[str]:
