@@ -24,7 +24,7 @@ from amplifier_module_provider_openai_chatgpt.simulator import Reply
 
 MODULE = "provider-openai-chatgpt"
 # What takes the place of the default model gpt-5.5 while no list is known.
-PRESENT_DEFAULT = "gpt-5.6-sol"
+PRESENT_DEFAULT = "gpt-6-sol"
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 STATES = {"signed out": "unauthenticated", "signed in": "authenticated", "ended": "expired"}
 

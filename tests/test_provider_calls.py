@@ -37,7 +37,7 @@ ARGUMENTS = [
     ({"model": "gpt-5.6-sol"}, {"model": "gpt-5.6-sol", "reasoning": THINKING}),
     ({"model": "gpt-5.5-fast"}, {"model": "gpt-5.5", "service_tier": "priority"}),
     ({"reasoning_effort": "high"}, {"reasoning": {**THINKING, "effort": "high"}}),
-    ({"reasoning_effort": "max"}, {"model": "gpt-5.5", "reasoning": {**THINKING, "effort": "xhigh"}}),
+    ({"model": "gpt-5.6-sol", "reasoning_effort": "none"}, {"model": "gpt-5.6-sol", "reasoning": THINKING}),
     ({"extended_thinking": True}, {"reasoning": THINKING}),
     ({"extended_thinking": False, "reasoning_effort": "high"}, {"reasoning": None}),
     ({"tool_choice": "none"}, {"tool_choice": "none"}),

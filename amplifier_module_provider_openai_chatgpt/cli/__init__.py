@@ -87,13 +87,24 @@ def usage(*, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--roles", is_flag=True, help="Show which model and effort each role of Amplifier gets.")
 @json_option
-def models(*, as_json: bool) -> None:
+def models(*, roles: bool, as_json: bool) -> None:
     """List the models your plan offers."""
+    if roles:
+        _show_roles(as_json=as_json)
+        return
     from .screens import fetch_models, show_models
 
     found = _run(fetch_models(_provider()), "Contacting ChatGPT")
     _print_json(found.to_dict()) if as_json else show_models(found, _console())
+
+
+def _show_roles(*, as_json: bool) -> None:
+    from .roles import fetch_roles, show_roles
+
+    found = _run(fetch_roles(_provider()), "Contacting ChatGPT")
+    _print_json(found.to_dict()) if as_json else show_roles(found, _console())
 
 
 def _model_ids(_: click.Context, __: click.Parameter, prefix: str) -> list[str]:

@@ -83,6 +83,19 @@ _PARAMETER = (
     False,
     "The backend rejects a parameter of the request: check extra_request_params, or report this." + SAID,
 )
+_SPEND_LIMIT = (
+    QuotaExceededError,
+    False,
+    (
+        "The spend limit of this organization or project is reached: ask its owner to raise it, see "
+        f"https://chatgpt.com/codex/settings/usage.{SAID}"
+    ),
+)
+_FLEX = (
+    ProviderUnavailableError,
+    False,
+    f"The flex tier has no capacity for the model gpt-5.5: remove service_tier.{SAID}",
+)
 # code → class, retryable, sentence; all codes that are known, and one that is not.
 CODES = {
     "usage_limit_reached": _LIMIT,
@@ -90,6 +103,16 @@ CODES = {
     "insufficient_quota": _CREDITS,
     "quota_exceeded": _CREDITS,
     "billing_hard_limit_reached": _CREDITS,
+    "credit_balance_exhausted": (
+        QuotaExceededError,
+        False,
+        (
+            "The credits of this ChatGPT account are used up: add credits at "
+            f"https://chatgpt.com/codex/settings/usage.{SAID}"
+        ),
+    ),
+    "organization_spend_limit_exceeded": _SPEND_LIMIT,
+    "project_spend_limit_exceeded": _SPEND_LIMIT,
     "usage_not_included": (
         QuotaExceededError,
         False,
@@ -105,16 +128,21 @@ CODES = {
     "slow_down": _BUSY,
     "overloaded": _BUSY,
     "overloaded_error": _BUSY,
-    "flex_unavailable": (
-        ProviderUnavailableError,
-        False,
-        f"The flex tier has no capacity for the model gpt-5.5: remove service_tier.{SAID}",
-    ),
+    "flex_unavailable": _FLEX,
+    "flex_capacity_exceeded": _FLEX,
     "server_error": _SERVER,
     "internal_server_error": _SERVER,
     "context_length_exceeded": _CONTEXT,
     "context_window_exceeded": _CONTEXT,
     "request_too_large": _CONTEXT,
+    "string_above_max_length": (
+        ContextLengthError,
+        False,
+        (
+            "A message or tool result is longer than the backend accepts: "
+            f"compact the conversation, or start a new one.{SAID}"
+        ),
+    ),
     "cyber_policy": _POLICY,
     "misalignment_policy_violation": _POLICY,
     "bio_policy": _POLICY,

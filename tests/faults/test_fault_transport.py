@@ -230,7 +230,7 @@ async def test_an_address_that_cannot_be_looked_up_is_retried_and_reported(servi
 @pytest.mark.usefixtures("names")
 async def test_the_built_in_models_are_listed_while_the_address_cannot_be_looked_up(settings):
     provider = ChatGPTProvider({**settings, "base_url": CHATGPT})
-    assert "gpt-5.5" in {model.id for model in await provider.list_models()}
+    assert "gpt-6-sol" in {model.id for model in await provider.list_models()}
 
 
 async def test_a_name_whose_addresses_all_refuse_is_reported_as_refusing(service, settings, names):

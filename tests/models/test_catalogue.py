@@ -308,14 +308,14 @@ async def test_signed_out_passes_through_and_leaves_others_lists_alone(world, ba
 
 async def test_a_model_is_found_offline_in_memory_on_disk_and_built_in(world, backend):
     backend.models = [{"slug": "gpt-9", "context_window": 9}]
-    assert world.catalogue.find("gpt-5.5") == BUILT_IN[0]
+    assert world.catalogue.find("gpt-6-sol") == BUILT_IN[0]
     assert world.catalogue.find("gpt-9").context_window == 272_000
     await world.slugs()
     backend.error = NetworkError("no route")
     for catalogue in (world.catalogue, world.process()):
         assert catalogue.find("gpt-9").context_window == 9
         assert catalogue.find("openai/gpt-9-2026-01-01").context_window == 9
-        assert catalogue.find("gpt-5.5") == BUILT_IN[0]
+        assert catalogue.find("gpt-6-sol") == BUILT_IN[0]
         assert catalogue.find("unheard-of") == Model("unheard-of")
     assert len(backend.asked) == 1
 
@@ -364,7 +364,7 @@ async def test_the_latest_model_is_the_listed_one_of_lowest_priority(world, back
     ]
     assert await world.catalogue.latest() == "gpt-10"
     backend.error = NetworkError("no route")
-    assert await World(world.folder / "other", backend).catalogue.latest() == "gpt-5.5"
+    assert await World(world.folder / "other", backend).catalogue.latest() == "gpt-6-sol"
 
 
 @pytest.mark.parametrize("etag", ['"1"', "1", 'W/"1"'])

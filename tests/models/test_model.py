@@ -165,16 +165,18 @@ def test_no_list_of_entries_raises_and_what_is_read_survives_the_disk(entries):
     model_infos(models)
 
 
-def test_the_built_in_list_is_the_few_offered_in_august_2026():
-    assert [model.slug for model in BUILT_IN] == [
-        "gpt-5.5",
-        "gpt-5.6-sol",
-        "gpt-5.6-terra",
-        "gpt-5.6-luna",
-        "gpt-5.2",
+def test_the_built_in_list_is_what_most_plans_offer_in_november_2026():
+    assert [(model.slug, model.name) for model in BUILT_IN] == [
+        ("gpt-6-sol", "GPT-6-Sol"),
+        ("gpt-6.1-sol", "GPT-6.1-Sol"),
+        ("gpt-6-astra", "GPT-6-Astra"),
+        ("gpt-6-luna", "GPT-6-Luna"),
+        ("gpt-5.6-sol", "GPT-5.6-Sol"),
+        ("gpt-5.6-terra", "GPT-5.6-Terra"),
+        ("gpt-5.6-luna", "GPT-5.6-Luna"),
     ]
     assert {model.context_window for model in BUILT_IN} == {272_000}
-    assert [model.slug for model in BUILT_IN if not model.has_fast] == ["gpt-5.2"]
+    assert all(model.has_fast for model in BUILT_IN)
     assert all(model.default_effort in model.efforts for model in BUILT_IN)
     assert parse_models([to_entry(model) for model in BUILT_IN]) == list(BUILT_IN)
 

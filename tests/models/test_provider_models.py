@@ -14,7 +14,10 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 LISTED = ["gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-5.5", "gpt-5.2"]
-BUILT_IN = ["gpt-5.5", "gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-5.2"]
+BUILT_IN = [
+    *("gpt-6-sol", "gpt-6.1-sol", "gpt-6-astra", "gpt-6-luna"),
+    *("gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna"),
+]
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 
 

@@ -1,5 +1,6 @@
 """The simulated catalogues: which models each world lists, and which of them each plan may call."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
@@ -54,8 +55,14 @@ def test_every_entry_is_parsed(name):
     assert [model.slug for model in parse_models({"models": entries})] == [entry["slug"] for entry in entries]
 
 
-def test_the_listed_models_of_august_are_the_built_in_ones():
-    assert set(offered(parse_models({"models": AUGUST_2026.catalogue()}))) == set(offered(BUILT_IN))
+def test_the_list_of_november_says_of_the_built_in_models_what_is_built_in():
+    listed = {model.slug: model for model in parse_models({"models": NOVEMBER_2026.catalogue()})}
+    assert {model.slug for model in BUILT_IN} <= set(offered(listed.values()))
+    for model in BUILT_IN:
+        there = listed[model.slug]
+        assert replace(model, priority=0, max_output_tokens=0) == replace(
+            there, priority=0, max_output_tokens=0, description="", plans=(), upgrade=None
+        )
 
 
 def test_each_call_returns_new_entries():

@@ -60,7 +60,7 @@ async def test_a_redirected_model_list_is_replaced_by_the_built_in_one(
     config, in_use, elsewhere, redirect, status
 ):
     redirect(MODELS, status)
-    assert "gpt-5.5" in {model.id for model in await in_use(config).list_models()}
+    assert "gpt-6-sol" in {model.id for model in await in_use(config).list_models()}
     assert elsewhere[1] == []
 
 
