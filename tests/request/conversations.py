@@ -15,17 +15,12 @@ from .pictures import b64, png
 PNG = b64(png())
 BLIND = Model("blind", input_modalities=("text",))
 TERSE = Model("terse", verbosity=False, parallel_tool_calls=False, summaries=False)
-OLDER = [
-    Model(
-        slug,
-        efforts=("low", "medium", "high", "xhigh"),
-        default_effort="medium",
-        verbosity=True,
-        service_tiers=tiers,
-    )
-    for slug, tiers in (("gpt-5.5", ("priority",)), ("gpt-5.2", ()))
-]
-CATALOGUE = {model.slug: model for model in (*BUILT_IN, *OLDER, BLIND, TERSE)}
+THROUGH_XHIGH = ("low", "medium", "high", "xhigh")
+OLDER = (
+    Model("gpt-5.5", efforts=THROUGH_XHIGH, service_tiers=("priority",), verbosity=True),
+    Model("gpt-5.2", efforts=THROUGH_XHIGH, verbosity=True),
+)
+CATALOGUE = {model.slug: model for model in (*OLDER, *BUILT_IN, BLIND, TERSE)}
 
 
 def request(*messages: dict | Message, **fields: Any) -> ChatRequest:
