@@ -54,6 +54,11 @@ class Watch(logging.Handler):
                 test = test or os.environ.get("PYTEST_CURRENT_TEST", "between tests").split(" (")[0]
                 self.found.append(f"{test}: {secret[:8]}… leaked into the {where}: {text[:200]!r}")
 
+    def stray(self, sentence):
+        """Note a secret that reached a service which must never see it."""
+        test = os.environ.get("PYTEST_CURRENT_TEST", "between tests").split(" (")[0]
+        self.found.append(f"{test}: {sentence}")
+
     def _given_away(self, text):
         for run in _RUNS.findall(text):
             for at in range(len(run) - _MARK + 1):
@@ -75,6 +80,7 @@ def surround(watch):
     That is Python's logging, the kernel's hooks and the kernel's errors. Callers get the same as without it.
     """
     accounts.secret_listeners.append(watch.learn)
+    accounts.stray_listeners.append(watch.stray)
     logging.getLogger().addHandler(watch)
     logging.getLogger().setLevel(logging.DEBUG)
     registry = type(MockCoordinator().hooks)

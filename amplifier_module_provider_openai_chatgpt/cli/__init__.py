@@ -217,7 +217,14 @@ def demo(prompt: str) -> None:
 
 
 @cli.command()
-@click.option("--port", default=0, metavar="PORT", show_default="any free port", help="Port on 127.0.0.1.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65534),
+    default=0,
+    metavar="PORT",
+    show_default="any free port",
+    help="Port on 127.0.0.1; sign-in uses the next one.",
+)
 @click.option(
     "--world",
     type=click.Choice(SIMULATED_WORLDS),

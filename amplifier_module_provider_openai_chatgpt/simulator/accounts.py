@@ -26,6 +26,16 @@ RefreshState = Literal["good", "unknown", "used", "revoked"]
 secret_listeners: list[Callable[[str], object]] = []
 
 
+# Called with every secret that reaches the wrong service, so test runs can fail (see strays.py).
+stray_listeners: list[Callable[[str], object]] = []
+
+
+def announce_stray(sentence: str) -> None:
+    """Report a misplaced secret to every listener."""
+    for listener in stray_listeners:
+        listener(sentence)
+
+
 def announce_secret(secret: str) -> None:
     """Report a newly issued secret to every listener."""
     for listener in secret_listeners:
@@ -116,6 +126,15 @@ class Accounts:
         """Return an access token's record, or None if it was never issued."""
         with self._lock:
             return self._access.get(token)
+
+    def kind(self, secret: str) -> Literal["access", "identity", "issuer"] | None:
+        """Return what a secret is: an access token, an id token, or one that only the issuer may see."""
+        with self._lock:
+            if secret in self._access:
+                return "access"
+            if secret not in self._secrets:
+                return None
+            return "identity" if secret.startswith("eyJ") else "issuer"
 
     def refuse(self, token: str, code: str) -> None:
         """Refuse an access token from now on, with this error code."""

@@ -14,18 +14,23 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from .backend import RESPONSES, Backend
+from .edge import challenge
 from .faults import Fault
 from .issuer import Issuer
 from .recorded import Recorded
+from .strays import strays
+from .validation.json_body import UnreadableError, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from starlette.types import Message, Receive, Scope, Send
 
+    from .edge import Service
     from .state import State
 
 logger = logging.getLogger(__name__)
@@ -36,16 +41,19 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class App:
-    """The ASGI application of one simulator; a connection's transport is in the scope's ``state``."""
+    """The ASGI application of one service; a connection's transport is in the scope's ``state``."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._routes = Starlette(routes=[*Issuer(state).routes(), *Backend(state).routes()])
+    def __init__(self, state: State, service: Service) -> None:
+        self._state, self._service = state, service
+        self._routes = Starlette(routes=(Backend if service == "backend" else Issuer)(state).routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request until it is answered or the client disconnects."""
         body = await Request(scope, receive).body()
-        self._state.record(_recorded(scope, body))
+        request = _recorded(self._service, scope, body)
+        self._state.record(request)
+        for sentence in strays(self._service, request, self._state.accounts):
+            self._state.add_stray(sentence)
         fault = self._state.next_fault(scope["path"]) or _NO_FAULT
         with self._state.stream_open() if scope["path"] == RESPONSES else nullcontext():
             answer = asyncio.create_task(self._answer(scope, body, send, fault))
@@ -82,7 +90,8 @@ class App:
         async def keep(message: Message) -> None:
             messages.append(message)
 
-        await self._routes(scope, read, keep)
+        page = challenge(self._service, scope["path"], Headers(scope=scope))
+        await (page or self._routes)(scope, read, keep)
         return messages[0], [message["body"] for message in messages[1:]]
 
     async def _send_body(
@@ -141,20 +150,30 @@ def _headers(headers: Sequence[tuple[bytes, bytes]], fault: Fault) -> list[tuple
     return [pair for pair in headers if pair[0] not in replaced] + added
 
 
-def _recorded(scope: Scope, body: bytes) -> Recorded:
+def _recorded(service: Service, scope: Scope, body: bytes) -> Recorded:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     is_form = headers.get("content-type", "").startswith(_FORM)
+    content = _content(body, headers.get("content-encoding", ""))
     return Recorded(
+        service=service,
         method=scope["method"],
         path=scope["path"],
         query=dict(parse_qsl(scope["query_string"].decode("latin-1"))),
         headers=headers,
         body=body,
-        json=_parsed(body),
-        form=dict(parse_qsl(body.decode("utf-8", "replace"))) if is_form else None,
+        content=content,
+        json=_parsed(content),
+        form=dict(parse_qsl(content.decode("utf-8", "replace"))) if is_form else None,
         at=time.monotonic(),
         peer=scope["client"],
     )
+
+
+def _content(body: bytes, encoding: str) -> bytes:
+    try:
+        return decoded(body, encoding)
+    except UnreadableError:
+        return b""
 
 
 def _parsed(body: bytes) -> Any:

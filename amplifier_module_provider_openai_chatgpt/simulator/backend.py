@@ -6,15 +6,14 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import stream
 from .model import cut_short, respond
-from .rules import as_list, seal
+from .rules import Incoming, Refused, as_list, seal
 from .usage import usage
-from .validation.request import refuse
+from .validation.request import judge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +33,7 @@ RESPONSES = f"{BASE}/codex/responses"
 _OLDEST_SERVED = (0, 100, 0)
 _ANY_VERSION = (0, 0, 0)
 _NEWEST = (99, 0, 0)
+_REASONING_COUNTS = {"x-reasoning-included": "true"}
 _EXPIRED = "Provided authentication token is expired. Please try signing in again."
 _INVALIDATED = "Your authentication token has been invalidated. Please try signing in again."
 
@@ -95,20 +95,28 @@ class Backend:
         headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "x-models-etag": state.models_etag}
         if state.quota.exhausted:
             return self._over_limit(sign_in, headers)
-        body = _parsed(await request.body())
-        refused = refuse(body, request.headers, policy)
-        if refused is not None:
-            return JSONResponse(
-                refused.body, refused.status, {**headers, **state.quota.headers(sign_in.plan)}
-            )
+        body = judge(await request.body(), request.headers, policy)
+        if isinstance(body, Refused):
+            return self._refused(body, {**headers, **state.quota.headers(sign_in.plan)})
         state.quota.spend()
         reply = state.next_reply()
         frames = self._frames(body, request.headers, policy, reply)
         if state.rate_limits_first:
             frames = [stream.encode(state.quota.event(sign_in.plan)), *frames]
-        headers |= {"openai-model": body["model"], "x-codex-turn-state": f"ts_{uuid.uuid4().hex}"}
+        turn = Incoming(body, request.headers, policy).turn
+        headers |= {"openai-model": body["model"], "x-codex-turn-state": state.turns.state(turn)}
+        headers |= _REASONING_COUNTS if _has_reasoning(body) else {}
         headers |= {**state.quota.headers(sign_in.plan), **reply.headers}
         return Frames(frames, headers)
+
+    def _refused(self, refused: Refused, headers: Mapping[str, str]) -> Response:
+        """Return a refusal, as `response.failed` in a stream where its status is 200."""
+        if refused.status != 200:
+            return JSONResponse(refused.body, refused.status, headers)
+        failed = stream.events(
+            [], response_id=f"resp_{uuid.uuid4().hex}", model="", usage=None, end="failed", **refused.body
+        )
+        return Frames([stream.encode(event) for event in failed], headers)
 
     def _over_limit(self, sign_in: SignIn, headers: Mapping[str, str]) -> Response:
         quota = self._state.quota
@@ -157,16 +165,13 @@ class Backend:
             return _unauthorized(_EXPIRED if code == "token_expired" else _INVALIDATED, code)
         if known.expires <= time.time():
             return _unauthorized(_EXPIRED, "token_expired")
-        if request.headers.get("chatgpt-account-id") != known.sign_in.account_id:
+        if not _names_account(request.headers, known.sign_in):
             return JSONResponse({"detail": "Unauthorized"}, 401)
         return known.sign_in
 
 
-def _parsed(body: bytes) -> Any:
-    try:
-        return from_json(body)
-    except ValueError:
-        return None
+def _has_reasoning(body: Json) -> bool:
+    return any(item.get("type") == "reasoning" for item in as_list(body.get("input")))
 
 
 def _seal_missing(items: Sequence[Json], body: Json, policy: Policy) -> list[Json]:
@@ -178,6 +183,15 @@ def _seal_missing(items: Sequence[Json], body: Json, policy: Policy) -> list[Jso
         {**item, "encrypted_content": seal(f"thought {place}", policy, body["model"])} if is_missing else item
         for place, (item, is_missing) in enumerate(zip(items, missing, strict=True))
     ]
+
+
+def _names_account(headers: Mapping[str, str], sign_in: SignIn) -> bool:
+    """Return True where the headers name the token's account, and a FedRAMP one as such.
+
+    [unsure]: what the real backend answers otherwise; the header on other accounts is accepted.
+    """
+    is_named = headers.get("chatgpt-account-id") == sign_in.account_id
+    return is_named and (not sign_in.fedramp or headers.get("x-openai-fedramp", "").lower() == "true")
 
 
 def _unauthorized(text: str, code: str) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 import string
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from .accounts import SignIn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -34,6 +35,40 @@ _REUSED = (
 _DEAD = {
     "used": (_REUSED, "refresh_token_reused"),
     "revoked": ("Your refresh token was revoked.", "refresh_token_invalidated"),
+}
+
+
+_SCOPE = {"openid", "profile", "email", "offline_access"}
+# What a revocation sends beside the token: a refresh token with the client id, an access token without.
+_REVOCATIONS = (
+    {"token_type_hint": "refresh_token", "client_id": CLIENT_ID},
+    {"token_type_hint": "access_token"},
+)
+
+
+def _is_redirect(text: str) -> bool:
+    target = urlsplit(text)
+    return (target.scheme, target.hostname, target.path) == ("http", "localhost", CALLBACK_PATH)
+
+
+def _is_random(text: str) -> bool:
+    """Return True for 32 bytes in base64url without padding: a challenge, a state."""
+    return re.fullmatch(r"[\w-]{43}", text, re.ASCII) is not None
+
+
+# The parameters of an authorization request, and what each must be (docs/backend.md, Browser sign-in).
+# [unsure]: which of them the real issuer insists on.
+AUTHORIZE: dict[str, Callable[[str], bool]] = {
+    "response_type": lambda text: text == "code",
+    "client_id": lambda text: text == CLIENT_ID,
+    "redirect_uri": _is_redirect,
+    "scope": lambda text: set(text.split()) >= _SCOPE,
+    "code_challenge": _is_random,
+    "code_challenge_method": lambda text: text == "S256",
+    "id_token_add_organizations": lambda text: text == "true",
+    "codex_cli_simplified_flow": lambda text: text == "true",
+    "state": _is_random,
+    "originator": bool,
 }
 
 
@@ -64,7 +99,7 @@ class Issuer:
         code = "-".join("".join(secrets.choice(letters) for _ in range(size)) for size in (4, 5))
         device_id = self._state.accounts.secret("deviceauth_")
         self._state.add_user_code(code)
-        self._state.device.waiting[device_id] = (code, 0)
+        self._state.device.codes[device_id] = code
         expires = datetime.now(UTC) + timedelta(minutes=15)
         return JSONResponse(
             {
@@ -82,14 +117,16 @@ class Issuer:
         device, device_id = self._state.device, str(fields.get("device_auth_id"))
         if device.outcomes:
             return _exact(*device.outcomes.popleft())
-        code, polls = device.waiting.get(device_id, ("", 0))
+        code = device.codes.get(device_id, "")
         if not code or code != fields.get("user_code"):
             return _error(404, "Resource not found", "deviceauth_not_found")
-        device.waiting[device_id] = (code, polls + 1)
-        if device.approve_manually or polls < device.pending:
+        earlier = device.poll(device_id)
+        if earlier is None:
+            return _error(429, "Polling too fast. Please slow down.", "slow_down")
+        if device.approve_manually or earlier < device.pending:
             text = "Device authorization is pending. Please try again."
             return _error(403, text, "deviceauth_authorization_pending")
-        del device.waiting[device_id]
+        del device.codes[device_id]
         return self._approved(f"{_origin(request)}/deviceauth/callback")
 
     def _approved(self, redirect_uri: str) -> Response:
@@ -110,13 +147,11 @@ class Issuer:
     async def _authorize(self, request: Request) -> Response:
         """Approve immediately and redirect the browser back."""
         asked = request.query_params
-        target = urlsplit(asked.get("redirect_uri", ""))
-        if asked.get("client_id") != CLIENT_ID or asked.get("code_challenge_method") != "S256":
-            return _error(400, "Invalid authorization request.", "invalid_request")
-        if target.hostname != "localhost" or target.path != CALLBACK_PATH:
-            return _error(400, "Unknown redirect_uri.", "invalid_request")
-        code = self._new_code(asked["redirect_uri"], asked.get("code_challenge", ""))
-        answer = urlencode({"code": code, "state": asked.get("state", "")})
+        wrong = next((name for name, valid in AUTHORIZE.items() if not valid(asked.get(name, ""))), None)
+        if wrong is not None:
+            return _error(400, f"Invalid authorization request: {wrong}.", "invalid_request")
+        code = self._new_code(asked["redirect_uri"], asked["code_challenge"])
+        answer = urlencode({"code": code, "state": asked["state"]})
         return RedirectResponse(f"{asked['redirect_uri']}?{answer}", status_code=302)
 
     async def _token(self, request: Request) -> Response:
@@ -158,6 +193,8 @@ class Issuer:
         fields = await _json(request)
         if fields is None or not isinstance(fields.get("token"), str):
             return _field_required("token")
+        if {name: value for name, value in fields.items() if name != "token"} not in _REVOCATIONS:
+            return _error(400, "Invalid revocation request.", "invalid_request")
         self._state.accounts.revoke(fields["token"])
         return Response(status_code=200)
 

@@ -101,8 +101,8 @@ def _read(body: Json) -> _Conversation:
 def _is_reminder(item: Json) -> bool:
     """Return True for a user message that a hook put in: nothing but reminders."""
     texts = _texts([item])
-    only_text = len(texts) == len(_parts(item))
-    return item.get("role") == "user" and bool(texts) and only_text and not without_reminders(" ".join(texts))
+    only_text = bool(texts) and all(isinstance(part.get("text"), str) for part in _parts(item))
+    return item.get("role") == "user" and only_text and not without_reminders(" ".join(texts))
 
 
 def _callable(body: Json, items: list[Json]) -> Iterator[Json]:
@@ -122,7 +122,9 @@ def _parts(item: Json) -> list[Json]:
 
 
 def _texts(items: list[Json]) -> list[str]:
-    return [part["text"] for item in items for part in _parts(item) if isinstance(part.get("text"), str)]
+    plain = [item["content"] for item in items if isinstance(item.get("content"), str)]
+    parts = [part["text"] for item in items for part in _parts(item) if isinstance(part.get("text"), str)]
+    return plain + parts
 
 
 def _called(talk: _Conversation, policy: Policy) -> list[Json]:

@@ -9,8 +9,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic_core import to_json
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Json = dict[str, Any]
 
@@ -23,13 +25,19 @@ _SEAL = "gAAAAAB"
 _MAC_LENGTH = 32
 
 
+def _no_turn(state: str) -> str | None:
+    del state
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The account of a request, what it may use, and the switches in force.
 
     `models` has the catalogue entries by slug. With the gate "strict" a model flagged for Lite needs a
     `version` header; slugs in `require_lite` need the Lite shape; `gate_voice` chooses the words of both.
-    `scripted_tools` names the tools with side effects that the simulated model may call.
+    `scripted_tools` names the tools with side effects that the simulated model may call. `turn_of`
+    returns the turn that an `x-codex-turn-state` was sent in.
     """
 
     account_id: str
@@ -40,14 +48,16 @@ class Policy:
     require_lite: frozenset[str] = frozenset()
     tier_refused: bool = False
     scripted_tools: frozenset[str] = frozenset()
+    turn_of: Callable[[str], str | None] = _no_turn
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An answer other than 200: the HTTP status and the JSON body."""
+    """A refusal: the HTTP status, the JSON body and the id of the rule; with 200 it is in the stream."""
 
     status: int
     body: Json
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,20 @@ class Incoming:
 
     @property
     def items(self) -> list[Json]:
-        """The input items that are objects; any other is refused before this is read."""
-        return [item for item in as_list(self.body.get("input")) if isinstance(item, dict)]
+        """The input items that are objects; any other is refused before this is read.
+
+        An item with a role and without a type is a message, as in the Responses API.
+        """
+        items = [item for item in as_list(self.body.get("input")) if isinstance(item, dict)]
+        return [{"type": "message", **item} if "role" in item else item for item in items]
+
+    @property
+    def turn(self) -> str:
+        """A key of the turn: the session and the input up to its last user message."""
+        items = self.items
+        last = max((place for place, item in enumerate(items) if item.get("role") == "user"), default=-1)
+        content = to_json(items[: last + 1], inf_nan_mode="null")
+        return f"{self.headers.get('session-id', '')}/{hashlib.sha256(content).hexdigest()}"
 
     @property
     def tools(self) -> list[Json]:
@@ -135,14 +157,23 @@ def as_object(value: object) -> Json:
     return value if isinstance(value, dict) else {}
 
 
+def family(model: str) -> str:
+    """Return the generation of a model, such as "gpt-5.6"; other names are families of their own.
+
+    [unsure]: that reasoning is bound to a family is reported, where a family ends is not.
+    """
+    generation = re.match(r"gpt-\d+(?:\.\d+)?(?=-|\Z)", model)
+    return generation.group() if generation else model
+
+
 def seal(text: str, policy: Policy, model: str) -> str:
-    """Return `text` as ciphertext that is valid only for this account, model and key."""
+    """Return `text` as ciphertext that is valid only for this account, family of models and key."""
     content = text.encode("utf-8", "replace")
     return _SEAL + base64.urlsafe_b64encode(_mac(content, policy, model) + content).decode()
 
 
 def opens(blob: object, policy: Policy, model: str) -> bool:
-    """Return True if `blob` was sealed for this account, model and key."""
+    """Return True if `blob` was sealed for this account, family of models and key."""
     if not isinstance(blob, str) or not re.fullmatch(_SEAL + r"[A-Za-z0-9_=-]+", blob):
         return False
     try:
@@ -153,7 +184,7 @@ def opens(blob: object, policy: Policy, model: str) -> bool:
 
 
 def _mac(content: bytes, policy: Policy, model: str) -> bytes:
-    bound = f"{policy.account_id}\0{model}".encode("utf-8", "replace")
+    bound = f"{policy.account_id}\0{family(model)}".encode("utf-8", "replace")
     return hmac.digest(policy.encryption_key.encode(), bound + b"\0" + content, hashlib.sha256)
 
 

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .accounts import announce_stray
 from .app import App
 from .server import Server
 from .state import State
@@ -19,35 +20,47 @@ if TYPE_CHECKING:
 
 
 class Simulator(State):
-    """An offline ChatGPT on a loopback port: the backend, the issuer and every switch of both.
+    """An offline ChatGPT on two loopback ports: the backend, the issuer and every switch of both.
 
-    Use it as a context manager, or call ``start`` and ``close``. Port 0 picks a free one.
-    ``world`` is the service at a date, or its name in ``WORLDS``.
+    Use it as a context manager, or call ``start`` and ``close``. ``port`` is the backend's, the issuer has
+    the next one; 0 picks two free ones. ``world`` is the service at a date, or its name in ``WORLDS``.
+    ``on_stray`` is called with a sentence when a secret reaches the wrong service.
     """
 
-    def __init__(self, port: int = 0, *, world: World | str = DEFAULT_WORLD) -> None:
-        super().__init__(WORLDS[world] if isinstance(world, str) else world)
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        world: World | str = DEFAULT_WORLD,
+        on_stray: Callable[[str], object] = announce_stray,
+    ) -> None:
+        super().__init__(WORLDS[world] if isinstance(world, str) else world, on_stray)
         self._port = port
         self._server: Server | None = None
 
     @property
     def auth_url(self) -> str:
         """The address that replaces https://auth.openai.com."""
-        if self._server is None:
-            raise RuntimeError("The simulator has no address until it runs; call start() first.")
-        return f"http://127.0.0.1:{self._server.port}"
+        return f"http://127.0.0.1:{self._running().port('issuer')}"
 
     @property
     def base_url(self) -> str:
         """The address that replaces https://chatgpt.com/backend-api."""
-        return f"{self.auth_url}/backend-api"
+        return f"http://127.0.0.1:{self._running().port('backend')}/backend-api"
 
     def start(self) -> Self:
         """Start serving; returns once requests are answered."""
         if self._server is None:
-            self._server = Server(App(self), self._port)
+            after = self._port + 1 if self._port else 0
+            apps = {"backend": (App(self, "backend"), self._port), "issuer": (App(self, "issuer"), after)}
+            self._server = Server(apps)
             self._server.start()
         return self
+
+    def _running(self) -> Server:
+        if self._server is None:
+            raise RuntimeError("The simulator has no address until it runs; call start() first.")
+        return self._server
 
     def close(self) -> None:
         """Close every connection and stop; recorded requests stay."""

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from .accounts import ACCOUNT, LIFETIME, Accounts, SignIn, announce_secret
+from .accounts import ACCOUNT, LIFETIME, Accounts, SignIn, announce_secret, announce_stray
 from .catalogue import served_models
 from .device import Device
 from .quota import Quota, Window
 from .reply import Reply
 from .rules import Policy, Voice
+from .turns import Turns
 from .usage import PrefixCache
 from .worlds import DEFAULT_WORLD, World
 
@@ -43,13 +44,17 @@ class State:
     * ``scripted_tools``: tools with side effects that the simulated model may call when asked
     """
 
-    def __init__(self, world: World = DEFAULT_WORLD) -> None:
+    def __init__(
+        self, world: World = DEFAULT_WORLD, on_stray: Callable[[str], object] = announce_stray
+    ) -> None:
         self.world = world
+        self._on_stray = on_stray
         self.changed = threading.Condition(threading.RLock())
         self.accounts = Accounts()
         self.device = Device()
         self.quota = Quota()
         self.cache = PrefixCache()
+        self.turns = Turns()
         self.plan = "plus"
         self.account_id = ACCOUNT
         self.models: list[Json] = world.catalogue()
@@ -65,6 +70,7 @@ class State:
         self.connections_open = 0
         self._encryption_key = "simulated"
         self._recorded: list[Recorded] = []
+        self._strays: list[str] = []
         self._user_codes: set[str] = set()
         self._sealed: set[str] = set()
         self._faults: dict[str, deque[Fault]] = defaultdict(deque)
@@ -86,6 +92,12 @@ class State:
     def requests_to(self, ending: str) -> list[Recorded]:
         """Return the requests whose path has this ending."""
         return [request for request in self.requests if request.path.endswith(ending)]
+
+    @property
+    def strays(self) -> list[str]:
+        """One sentence for every secret that reached the wrong service; a test run with any must fail."""
+        with self.changed:
+            return list(self._strays)
 
     @property
     def secrets(self) -> frozenset[str]:
@@ -116,6 +128,7 @@ class State:
             self._recorded.clear()
             self._sealed.clear()
             self.cache = PrefixCache()
+            self.turns = Turns()
 
     def sign_in(
         self,
@@ -217,6 +230,12 @@ class State:
             self._recorded.append(request)
             self.changed.notify_all()
 
+    def add_stray(self, sentence: str) -> None:
+        """Record and report a misplaced secret."""
+        with self.changed:
+            self._strays.append(sentence)
+        self._on_stray(sentence)
+
     def add_user_code(self, code: str) -> None:
         """Record a user code, which is a secret too."""
         with self.changed:
@@ -261,6 +280,7 @@ class State:
             require_lite=frozenset(self.require_lite),
             tier_refused=self.tier_refused,
             scripted_tools=frozenset(self.scripted_tools),
+            turn_of=self.turns.turn,
         )
 
     @contextmanager

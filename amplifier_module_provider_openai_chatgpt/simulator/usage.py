@@ -13,6 +13,7 @@ Json = dict[str, Any]
 
 _CHARACTERS_PER_TOKEN = 4
 _CACHE_BLOCK = 128
+_SHORTEST_CACHED = 1_024
 _TOKENS_OF_AN_IMAGE = 765
 _DATA_URL = "data:image/"
 
@@ -59,7 +60,8 @@ class PrefixCache:
     def cached_tokens(self, session_id: str | None, body: Mapping[str, Any]) -> int:
         """Return the cached part of `body` in tokens, a multiple of 128, and remember `body`.
 
-        `session_id` is the value of the hyphenated header; without it nothing is ever cached.
+        `session_id` is the value of the hyphenated header; without it, and below 1,024 tokens, nothing is
+        cached.
         """
         if not session_id:
             return 0
@@ -67,7 +69,10 @@ class PrefixCache:
         place = (session_id, str(body.get("model")))
         shared = _shared_length(self._prompts.get(place, b""), prompt)
         self._prompts[place] = prompt
-        tokens = min(shared // _CHARACTERS_PER_TOKEN, prompt_tokens(body))
+        asked = prompt_tokens(body)
+        if asked < _SHORTEST_CACHED:
+            return 0
+        tokens = min(shared // _CHARACTERS_PER_TOKEN, asked)
         return tokens // _CACHE_BLOCK * _CACHE_BLOCK
 
 

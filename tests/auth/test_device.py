@@ -43,8 +43,10 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
-    return Clock()
+def clock(sim):
+    """A clock that the simulator shares, which keeps the pace of polling."""
+    sim.device.clock = Clock()
+    return sim.device.clock
 
 
 @pytest.fixture

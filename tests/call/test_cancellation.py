@@ -163,7 +163,7 @@ class Stage:
 
     def __init__(self, sim, config, kind, way, chance):
         self.sim, self.kind, self.way, self.chance = sim, kind, way, chance
-        self.house = FullHouse(sim.auth_url) if kind.full_house else None
+        self.house = FullHouse(sim.base_url) if kind.full_house else None
         self.recorder = EventRecorder(self._react)
         where = {"base_url": self.house.base_url} if self.house else {}
         self.provider = ChatGPTProvider({**config, **kind.settings, **where}, self.recorder.coordinator)

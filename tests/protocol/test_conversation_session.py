@@ -39,7 +39,7 @@ TOOLS = (
     ),
     Tool("read_file", "Reads.", ToolResult(success=False, error={"message": "no such file"})),
 )
-SYSTEM = {"role": "system", "content": "You are terse.\nAnswer in English."}
+SYSTEM = {"role": "system", "content": "You are terse.\nAnswer in English." + " Be kind." * 600}
 SEEN = {"role": "user", "content": [{"type": "text", "text": "See this:"}, picture(RED, "image/png")]}
 STRAY = {"role": "tool", "name": "get_time", "tool_call_id": "call_of_another_life", "content": "midnight"}
 

@@ -77,7 +77,11 @@ quick = settings(max_examples=80)
 
 
 def refusal(call: Call):
-    headers = {"Content-Type": "application/json", "session-id": call.conversation_id}
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream",
+        "session-id": call.conversation_id,
+    }
     if call.lite:
         headers[LITE_HEADER] = "true"
     return refuse(call.payload(), headers, RULES)

@@ -1,19 +1,21 @@
 """Valid requests to the simulator, and the changes that tests make to them."""
 
-import base64
 from typing import Any
 
-from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER
-from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Policy
+from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Policy
 from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026
 
+from .pictures import PNG, data_url
+
 SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
-JSON = {"Content-Type": "application/json"}
+CLIENT = {"originator": "tests", "user-agent": "tests/1", "accept": "text/event-stream"}
+JSON = {"Content-Type": "application/json", **CLIENT}
 LITE = {**JSON, LITE_HEADER: "true"}
 RULES = Policy("acc_1", {model["slug"]: model for model in AUGUST_2026.catalogue()})
-PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
-TOOL = {"type": "function", "name": "get_time", "strict": False, "parameters": {"type": "object"}}
-CLOSED = {"type": "object", "additionalProperties": False}
+PIXEL = data_url("png", PNG)
+EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
+TOOL = {"type": "function", "name": "get_time", "strict": False, "parameters": EMPTY}
+CLOSED = {**EMPTY, "additionalProperties": False}
 OPEN_INSIDE = {**CLOSED, "properties": {"a": {"type": "object"}}, "required": ["a"]}
 ABSENT = object()
 
@@ -65,8 +67,9 @@ def lite(*tools, **changes):
 
 
 def headers_of(tokens):
-    """The headers of a signed-in client."""
+    """The headers of a signed-in client; of a FedRAMP account with its mark."""
     return {
+        **CLIENT,
         "authorization": f"Bearer {tokens['access_token']}",
         "chatgpt-account-id": tokens["account_id"],
     }

@@ -9,15 +9,10 @@ import pytest
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 
+from .requests import headers_of, says
+
 RESPONSES = "/codex/responses"
 SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
-
-
-def headers_of(tokens):
-    return {
-        "authorization": f"Bearer {tokens['access_token']}",
-        "chatgpt-account-id": tokens["account_id"],
-    }
 
 
 @pytest.fixture
@@ -168,7 +163,7 @@ def test_scripted_reasoning_can_be_replayed_until_the_key_changes(sim, http):
     assert sim.sealed == {item["encrypted_content"]}
     kept = {name: item[name] for name in ("type", "summary", "encrypted_content")}
     asked = question(include=sealed)
-    again = {**asked, "input": [kept, *asked["input"]]}
+    again = {**asked, "input": [kept, says("Hm.", "assistant"), *asked["input"]]}
     assert http.post(RESPONSES, json=again).status_code == 200
     sim.rotate_encryption()
     refused = http.post(RESPONSES, json=again)

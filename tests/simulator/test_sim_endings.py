@@ -7,7 +7,7 @@ import pytest
 
 from amplifier_module_provider_openai_chatgpt.simulator import Reply
 
-from .requests import classic, result, says
+from .requests import classic, headers_of, result, says
 
 RESPONSES = "/codex/responses"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -17,11 +17,7 @@ TOOL = {"type": "function", "name": "get_time", "strict": False, "parameters": C
 @pytest.fixture
 def ask(sim):
     """Send a request and return the finished items and the last event."""
-    tokens = sim.sign_in()
-    headers = {
-        "authorization": f"Bearer {tokens['access_token']}",
-        "chatgpt-account-id": tokens["account_id"],
-    }
+    headers = headers_of(sim.sign_in())
     with httpx.Client(base_url=sim.base_url, headers=headers, trust_env=False) as client:
 
         def answer(**changes):
@@ -37,8 +33,8 @@ def text_of(item):
     return item["content"][0]["text"]
 
 
-def without_id(item):
-    return {name: value for name, value in item.items() if name != "id"}
+def replayed(item):
+    return {name: value for name, value in item.items() if name not in {"id", "status"}}
 
 
 def test_an_answer_cut_at_the_output_limit_continues_where_it_stopped(sim, ask):
@@ -48,7 +44,7 @@ def test_an_answer_cut_at_the_output_limit_continues_where_it_stopped(sim, ask):
     texts, endings = [], []
     for _ in range(3):
         [item], last = ask(input=asked)
-        asked.append(without_id(item))
+        asked.append(replayed(item))
         texts.append(text_of(item))
         endings.append(last["type"])
     assert endings == ["response.incomplete", "response.incomplete", "response.completed"]
@@ -61,7 +57,7 @@ def test_the_cut_comes_before_any_call_and_the_call_follows(sim, ask):
     sim.max_output_cut = 1
     [half], last = ask(input=asked, tools=[TOOL])
     assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
-    (rest, call), _ = ask(input=[*asked, without_id(half)], tools=[TOOL])
+    (rest, call), _ = ask(input=[*asked, replayed(half)], tools=[TOOL])
     assert text_of(half) + text_of(rest) == "Let me check."
     assert call["type"] == "function_call"
 
@@ -69,11 +65,11 @@ def test_the_cut_comes_before_any_call_and_the_call_follows(sim, ask):
 def test_an_answer_to_a_result_can_be_cut_too(sim, ask):
     asked = [says("What time is it in Tokyo?")]
     items, _ = ask(input=asked, tools=[TOOL])
-    asked += [*map(without_id, items), result(items[-1]["call_id"])]
+    asked += [*map(replayed, items), result(items[-1]["call_id"])]
     [whole], _ = ask(input=asked, tools=[TOOL])
     sim.max_output_cut = 1
     [half], _ = ask(input=asked, tools=[TOOL])
-    [rest], _ = ask(input=[*asked, without_id(half)], tools=[TOOL])
+    [rest], _ = ask(input=[*asked, replayed(half)], tools=[TOOL])
     assert text_of(half) + text_of(rest) == text_of(whole)
 
 

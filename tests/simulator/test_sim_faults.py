@@ -13,6 +13,8 @@ import pytest
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply, Simulator
 
+from .requests import CLIENT, headers_of
+
 RESPONSES = "/codex/responses"
 SCRIPT = Reply(events=[{"type": "a", "n": 1}, {"type": "b", "n": 2}, {"type": "c", "n": 3}])
 BODY = {
@@ -31,11 +33,7 @@ EVENT = len(NORMAL) // 3
 
 @pytest.fixture
 def http(sim):
-    tokens = sim.sign_in()
-    headers = {
-        "authorization": f"Bearer {tokens['access_token']}",
-        "chatgpt-account-id": tokens["account_id"],
-    }
+    headers = headers_of(sim.sign_in())
     with httpx.Client(base_url=sim.base_url, headers=headers, trust_env=False, verify=False) as client:
         yield client
 
@@ -218,7 +216,9 @@ def test_the_command_says_how_to_use_it_and_ends_on_interrupt():
         assert running.stdout is not None
         lines = [running.stdout.readline().strip() for _ in range(13)]
         exported = dict(line[7:].split("=", 1) for line in lines if line.startswith("export "))
-        usage = httpx.get(exported["OPENAI_CHATGPT_BASE_URL"] + "/wham/usage", trust_env=False)
+        usage = httpx.get(
+            exported["OPENAI_CHATGPT_BASE_URL"] + "/wham/usage", headers=CLIENT, trust_env=False
+        )
         running.send_signal(signal.SIGINT)
         rest = running.stdout.read()
     assert usage.status_code == 401

@@ -8,7 +8,7 @@ from amplifier_module_provider_openai_chatgpt.simulator.framings import no_delta
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events
 from amplifier_module_provider_openai_chatgpt.transport.sse import SSEParser
 
-from .requests import classic
+from .requests import classic, headers_of
 
 RESPONSES = "/codex/responses"
 TEXT = "One\u2028two\u2029three\u0085four\r\nfive"
@@ -42,11 +42,7 @@ def test_a_lossy_framing_loses_one_type_of_event(framing, lost):
 
 @pytest.fixture
 def http(sim):
-    tokens = sim.sign_in()
-    headers = {
-        "authorization": f"Bearer {tokens['access_token']}",
-        "chatgpt-account-id": tokens["account_id"],
-    }
+    headers = headers_of(sim.sign_in())
     with httpx.Client(base_url=sim.base_url, headers=headers, trust_env=False) as client:
         yield client
 

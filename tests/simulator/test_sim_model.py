@@ -6,18 +6,25 @@ from typing import Any
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.simulator.model import respond
+from amplifier_module_provider_openai_chatgpt.simulator.rules import Policy, opens
 from amplifier_module_provider_openai_chatgpt.simulator.schema_samples import salient, sample
 from amplifier_module_provider_openai_chatgpt.simulator.usage import PrefixCache, estimate, usage
-from amplifier_module_provider_openai_chatgpt.simulator.validation.request import Policy, opens, refuse
+from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
 from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026
 
 RULES = Policy("acc_1", {model["slug"]: model for model in AUGUST_2026.catalogue()})
-JSON = {"Content-Type": "application/json"}
+JSON = {"Content-Type": "application/json", "Accept": "text/event-stream"}
 
 
 def tool(name, description="", **properties):
     parameters = {"type": "object", "properties": properties, "required": list(properties)}
-    return {"type": "function", "name": name, "description": description, "parameters": parameters}
+    return {
+        "type": "function",
+        "name": name,
+        "description": description,
+        "strict": False,
+        "parameters": parameters,
+    }
 
 
 TIME = tool("get_time", "Tells the clock somewhere", place={"type": "string"})

@@ -1,31 +1,18 @@
-"""Refusals of the input: item types and fields, parts, images, ids, names, sealed reasoning."""
+"""Rules for input items: their types and fields, roles, and what is never replayed."""
 
 from __future__ import annotations
 
-import base64
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..rules import (
-    Incoming,
-    Json,
-    Refused,
-    as_list,
-    detail,
-    error,
-    missing,
-    opens,
-    unknown,
-    unsupported,
-    wrong_type,
-    wrong_value,
-)
-from .pairs import PAIR_CHECKS
+from pydantic_core import from_json
+
+from ..rules import Incoming, Json, Refused, detail, error, missing, unknown, wrong_type, wrong_value
+from .rule import Rule
 from .tools import name_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "a string": str,
@@ -45,7 +32,7 @@ class _Shape:
 
 
 _SHAPES: dict[str, _Shape] = {
-    "message": _Shape({"role": "a string", "content": "an array"}, {"phase": "a string"}, "msg_"),
+    "message": _Shape({"role": "a string", "content": "a string or an array"}, {"phase": "a string"}, "msg_"),
     "reasoning": _Shape(
         {"summary": "an array"}, {"encrypted_content": "a string", "content": "an array"}, "rs_"
     ),
@@ -75,32 +62,20 @@ _SHAPES: dict[str, _Shape] = {
     "compaction_trigger": _Shape({}, {}, "cmp_"),
     "additional_tools": _Shape({"role": "a string", "tools": "an array"}, {}, "at_"),
 }
-_COMMON = {"type": "a string", "id": "a string", "status": "a string"}
-_STATUSES = ("in_progress", "completed", "incomplete")
+# The official client puts its own metadata on items, which is accepted [source].
+_COMMON = {
+    "type": "a string",
+    "id": "a string",
+    "status": "a string",
+    "internal_chat_message_metadata_passthrough": "an object",
+}
 _ROLES = ("user", "assistant", "developer")
 _PHASES = ("commentary", "final_answer")
-_PARTS: dict[str, tuple[str, ...]] = {
-    "user": ("input_text", "input_image", "input_audio"),
-    "developer": ("input_text", "input_image"),
-    "assistant": ("output_text", "refusal"),
-    "output": ("input_text", "input_image", "input_audio", "encrypted_content"),
-    "summary": ("summary_text",),
-    "thought": ("reasoning_text", "text"),
-}
-_PART_FIELDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "input_text": ("text", ()),
-    "input_image": ("image_url", ("detail",)),
-    "input_audio": ("audio_url", ()),
-    "output_text": ("text", ("annotations", "logprobs")),
-    "refusal": ("refusal", ()),
-    "summary_text": ("text", ()),
-    "reasoning_text": ("text", ()),
-    "text": ("text", ()),
-    "encrypted_content": ("encrypted_content", ()),
-}
-_DETAILS = ("auto", "low", "high", "original")
-_DATA_URL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,(.+)", re.DOTALL)
-_BAD_IMAGE = "The image data you provided does not represent a valid image. Please check your input."
+
+
+def _placed(request: Incoming) -> Iterator[tuple[str, Json, _Shape]]:
+    for place, item in enumerate(request.items):
+        yield f"input[{place}]", item, _SHAPES[item["type"]]
 
 
 def _system(request: Incoming) -> Refused | None:
@@ -109,52 +84,59 @@ def _system(request: Incoming) -> Refused | None:
     return None
 
 
-def _shapes(request: Incoming) -> Refused | None:
-    faults = (_shape_fault(item, f"input[{place}]") for place, item in enumerate(request.items))
-    return next((fault for fault in faults if fault), None)
+def _types(request: Incoming) -> Refused | None:
+    for place, item in enumerate(request.items):
+        kind, param = item.get("type"), f"input[{place}].type"
+        if kind is None:
+            return missing(param)
+        if kind == "item_reference":
+            return _not_persisted(item.get("id"))
+        if not isinstance(kind, str) or kind not in _SHAPES:
+            return wrong_value(param, kind, tuple(_SHAPES))
+    return None
 
 
-def _shape_fault(item: Json, param: str) -> Refused | None:
-    kind = item.get("type")
-    if kind is None:
-        return missing(f"{param}.type")
-    if kind == "item_reference":
-        return _not_persisted(item.get("id"))
-    if not isinstance(kind, str) or kind not in _SHAPES:
-        return wrong_value(f"{param}.type", kind, tuple(_SHAPES))
-    return _field_fault(item, _SHAPES[kind], param)
+def _required(request: Incoming) -> Refused | None:
+    for param, item, shape in _placed(request):
+        absent = next((field for field in shape.required if item.get(field) is None), None)
+        if absent is not None:
+            return _not_persisted(item["id"]) if item.get("id") else missing(f"{param}.{absent}")
+    return None
 
 
-def _field_fault(item: Json, shape: _Shape, param: str) -> Refused | None:
-    absent = next((field for field in shape.required if item.get(field) is None), None)
-    if absent is not None:
-        return _absent_fault(item, absent, param)
-    known = {**shape.required, **shape.optional, **_COMMON}
-    strange = next((field for field in item if field not in known), None)
-    if strange is not None:
-        return unknown(f"{param}.{strange}")
-    for field, value in item.items():
-        if value is not None and not isinstance(value, _TYPES[known[field]]):
-            return wrong_type(f"{param}.{field}", known[field])
-    return _identity_fault(item, shape.prefix, param)
+def _fields(request: Incoming) -> Refused | None:
+    for param, item, shape in _placed(request):
+        known = {**shape.required, **shape.optional, **_COMMON}
+        strange = next((field for field in item if field not in known), None)
+        if strange is not None:
+            return unknown(f"{param}.{strange}")
+        for field, value in item.items():
+            if value is not None and not isinstance(value, _TYPES[known[field]]):
+                return wrong_type(f"{param}.{field}", known[field])
+    return None
 
 
-def _absent_fault(item: Json, field: str, param: str) -> Refused:
-    """Refuse an item that lacks a field: by its id alone nothing can be found, for nothing is stored."""
-    return _not_persisted(item["id"]) if item.get("id") else missing(f"{param}.{field}")
+def _ids(request: Incoming) -> Refused | None:
+    """Refuse a replayed id: nothing is stored under it (docs/backend.md, Items).
 
-
-def _identity_fault(item: Json, prefix: str, param: str) -> Refused | None:
-    name, status = item.get("id"), item.get("status")
-    if status is not None and status not in _STATUSES:
-        return wrong_value(f"{param}.status", status, _STATUSES)
-    if name is None:
-        return None
-    if not str(name).startswith(prefix):
-        text = f"Invalid '{param}.id': '{name}'. Expected an ID that begins with '{prefix[:-1]}'."
+    [unsure]: ids with a known prefix and their content have been sent by the official client since June;
+    they are refused here because a client that keeps ids loses the conversation where the content is gone.
+    """
+    for param, item, shape in _placed(request):
+        name = item.get("id")
+        if name is None:
+            continue
+        if str(name).startswith(shape.prefix):
+            return _not_persisted(name)
+        text = f"Invalid '{param}.id': '{name}'. Expected an ID that begins with '{shape.prefix[:-1]}'."
         return error(text, f"{param}.id", "invalid_value")
-    hollow = item["type"] == "reasoning" and not item.get("encrypted_content")
-    return _not_persisted(name) if hollow else None
+    return None
+
+
+def _status(request: Incoming) -> Refused | None:
+    """Refuse a replayed status. [unsure]: the official client leaves it out (docs/backend.md, Items)."""
+    params = (f"{param}.status" for param, item, _ in _placed(request) if item.get("status") is not None)
+    return next(map(unknown, params), None)
 
 
 def _not_persisted(name: object) -> Refused:
@@ -166,106 +148,61 @@ def _not_persisted(name: object) -> Refused:
     )
 
 
-def _words(request: Incoming) -> Refused | None:
-    """Hold roles, phases and the place of `additional_tools` to the values there are."""
-    for place, item in enumerate(request.items):
-        role, phase, tools = item.get("role"), item.get("phase"), item["type"] == "additional_tools"
-        if tools and (place or not request.lite):
-            return wrong_value(f"input[{place}].type", "additional_tools")
-        allowed = ("developer",) if tools else _ROLES
+def _roles(request: Incoming) -> Refused | None:
+    for param, item, _ in _placed(request):
+        role, phase = item.get("role"), item.get("phase")
+        allowed = ("developer",) if item["type"] == "additional_tools" else _ROLES
         if role is not None and role not in allowed:
-            return wrong_value(f"input[{place}].role", role, allowed)
+            return wrong_value(f"{param}.role", role, allowed)
         if phase is not None and (phase not in _PHASES or role != "assistant"):
-            return wrong_value(f"input[{place}].phase", phase, _PHASES)
+            return wrong_value(f"{param}.phase", phase, _PHASES)
     return None
 
 
-def _parts(request: Incoming) -> Refused | None:
-    for param, parts, allowed in _part_lists(request.items):
-        for place, part in enumerate(parts):
-            fault = _part_fault(part, f"{param}[{place}]", allowed, request)
-            if fault:
-                return fault
+def _additional_tools(request: Incoming) -> Refused | None:
+    """Refuse the tools of Lite in the classic shape, and anywhere but at the beginning."""
+    for place, item in enumerate(request.items):
+        if item["type"] == "additional_tools" and (place or not request.lite):
+            return wrong_value(f"input[{place}].type", "additional_tools")
     return None
-
-
-def _part_lists(items: list[Json]) -> Iterator[tuple[str, list[Any], tuple[str, ...]]]:
-    """Yield every list of parts with its place and the types it may hold."""
-    for place, item in enumerate(items):
-        kind = item["type"]
-        if kind == "message":
-            yield f"input[{place}].content", as_list(item["content"]), _PARTS[item["role"]]
-        if kind.endswith("_call_output"):
-            yield f"input[{place}].output", as_list(item["output"]), _PARTS["output"]
-        if kind == "reasoning":
-            yield f"input[{place}].summary", as_list(item["summary"]), _PARTS["summary"]
-            yield f"input[{place}].content", as_list(item.get("content")), _PARTS["thought"]
-
-
-def _part_fault(part: object, param: str, allowed: tuple[str, ...], request: Incoming) -> Refused | None:
-    if not isinstance(part, dict):
-        return wrong_type(param, "an object")
-    kind = part.get("type")
-    if kind not in allowed:
-        return wrong_value(f"{param}.type", kind, allowed)
-    needed, others = _PART_FIELDS[str(kind)]
-    if part.get(needed) is None:
-        return missing(f"{param}.{needed}")
-    if not isinstance(part[needed], str):
-        return wrong_type(f"{param}.{needed}", "a string")
-    strange = next((field for field in part if field not in ("type", needed, *others)), None)
-    if strange is not None:
-        return unknown(f"{param}.{strange}")
-    return _image_fault(part, param, request) if kind == "input_image" else None
-
-
-def _image_fault(part: Json, param: str, request: Incoming) -> Refused | None:
-    if "image" not in as_list(request.entry.get("input_modalities", ["image"])):
-        return unsupported(f"{param}.type", "input_image", request.slug)
-    if part.get("detail", "auto") not in _DETAILS:
-        return wrong_value(f"{param}.detail", part["detail"], _DETAILS)
-    if part["image_url"].startswith("https://") and not request.lite:
-        return None
-    return None if _is_image(part["image_url"]) else error(_BAD_IMAGE, param)
-
-
-def _is_image(url: str) -> bool:
-    match = _DATA_URL.fullmatch(url)
-    if match is None:
-        return False
-    try:
-        return bool(base64.b64decode(match.group(1), validate=True))
-    except ValueError:
-        return False
 
 
 def _names(request: Incoming) -> Refused | None:
-    for place, item in enumerate(request.items):
-        if item["type"] in ("function_call", "custom_tool_call"):
-            fault = name_fault(item["name"], f"input[{place}].name")
-            if fault:
-                return fault
+    calls = ((param, item) for param, item, _ in _placed(request) if item["type"] in _CALLS)
+    return next(
+        (fault for param, item in calls if (fault := name_fault(item["name"], f"{param}.name"))), None
+    )
+
+
+def _arguments(request: Incoming) -> Refused | None:
+    """Refuse arguments that are not JSON. [unsure]: the answer to them is not known."""
+    for param, item, _ in _placed(request):
+        if item["type"] == "function_call" and not _is_json(item["arguments"]):
+            return error(f"Invalid '{param}.arguments': not JSON.", f"{param}.arguments", "invalid_value")
     return None
 
 
-def _sealed(request: Incoming) -> Refused | None:
-    """Open every sealed thought: it is bound to account and model (docs/backend.md, Reasoning replay)."""
-    blobs = (item["encrypted_content"] for item in request.items if item.get("encrypted_content") is not None)
-    for blob in blobs:
-        if not opens(blob, request.policy, request.slug):
-            shown = f"{blob[:4]}...{blob[-4:]}"
-            text = f"The encrypted content {shown} could not be verified. "
-            reason = "Reason: Encrypted content could not be decrypted or parsed."
-            return error(text + reason, None, "invalid_encrypted_content")
-    return None
+def _is_json(text: str) -> bool:
+    try:
+        from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
-ITEM_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (
-    _system,
-    _shapes,
-    _words,
-    _parts,
-    _names,
-    *PAIR_CHECKS,
-    _sealed,
+_CALLS = ("function_call", "custom_tool_call")
+
+RULES = (
+    Rule("items.system", "Items", _system),
+    Rule("items.types", "Items", _types),
+    Rule("items.required", "Items", _required),
+    Rule("items.fields", "Items", _fields),
+    Rule("items.ids", "Items", _ids),
+    Rule("items.status", "Items", _status),
+    Rule("items.additional-tools", "Lite", _additional_tools),
+    Rule("items.roles", "Items", _roles),
+)
+CALL_RULES = (
+    Rule("items.names", "Items", _names),
+    Rule("items.arguments", "Items", _arguments),
 )

@@ -1,4 +1,4 @@
-"""Refusals that hang on the model: gates, shapes, reasoning, tiers and the form of the text."""
+"""Rules that depend on the model: gates, request shapes, reasoning, tiers and the text format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from ..rules import (
     wrong_type,
     wrong_value,
 )
-from .tools import WIRE_NAME, strict_schema_fault
+from .rule import Rule
+from .schemas import strict_fault
+from .tools import WIRE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,34 +82,47 @@ def _parallel(request: Incoming) -> Refused | None:
 def _reasoning(request: Incoming) -> Refused | None:
     reasoning = request.body.get("reasoning")
     if reasoning is None:
-        return unsupported("reasoning.context", None, request.slug, ("all_turns",)) if request.lite else None
+        return None
     if not isinstance(reasoning, dict):
         return wrong_type("reasoning", "an object")
     strange = next((key for key in reasoning if key not in ("effort", "summary", "context")), None)
     if strange is not None:
         return unknown(f"reasoning.{strange}")
-    return _effort(request, reasoning) or _summary(request, reasoning) or _context(request, reasoning)
+    return None
+
+
+def _part(
+    check: Callable[[Incoming, Json], Refused | None],
+) -> Callable[[Incoming], Refused | None]:
+    """Return a check of the field `reasoning`, which is an object or absent by then."""
+    return lambda request: check(request, as_object(request.body.get("reasoning")))
 
 
 def _effort(request: Incoming, reasoning: Json) -> Refused | None:
     """Refuse an effort that the endpoint or the model does not accept (docs/backend.md, Request body).
 
     The catalogue lists `ultra`, a client's word; the endpoint knows it as `max` [seen]. The gpt-6 models
-    refuse `none` and `minimal` with the accepted set [seen for astra, sol and 6.1; else unsure].
+    refuse `none` and `minimal` with the accepted set [seen for astra, sol and 6.1; else unsure]. Older models
+    accept `none`, although no list has it [unsure]. Numbers are refused; models that take them are not known.
     """
     effort = reasoning.get("effort")
     if effort is None:
         return None
     if not isinstance(effort, str):
         return wrong_type("reasoning.effort", "a string")
-    listed = [level for level in _levels(request.entry) if level != "ultra"] or list(_EFFORTS)
-    if effort in listed:
+    accepted = _accepted_efforts(request)
+    if effort in accepted:
         return None
     if _NEVER_WITHOUT.match(request.slug):
-        return wrong_value("reasoning.effort", effort, listed)
+        return wrong_value("reasoning.effort", effort, accepted)
     if effort == "ultra":
         return wrong_value("reasoning.effort", effort, _EFFORTS)
-    return unsupported("reasoning.effort", effort, request.slug, listed)
+    return unsupported("reasoning.effort", effort, request.slug, accepted)
+
+
+def _accepted_efforts(request: Incoming) -> list[str]:
+    listed = [level for level in _levels(request.entry) if level != "ultra"] or list(_EFFORTS)
+    return listed if _NEVER_WITHOUT.match(request.slug) or "none" in listed else ["none", *listed]
 
 
 def _summary(request: Incoming, reasoning: Json) -> Refused | None:
@@ -197,7 +212,7 @@ def _schema_format(chosen: Json) -> Refused | None:
         )
     if strict is not None and not isinstance(strict, bool):
         return wrong_type("text.format.strict", "a boolean")
-    fault = strict_schema_fault(schema) if strict else None
+    fault = strict_fault(schema) if strict else None
     if fault is None:
         return None
     return error(
@@ -246,12 +261,15 @@ _VOICES: dict[Voice, Callable[[Incoming], Refused]] = {
 }
 
 
-MODEL_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (
-    _known,
-    _version,
-    _request_shape,
-    _parallel,
-    _reasoning,
-    _tier,
-    _text,
+RULES = (
+    Rule("model.known", "Gates", _known),
+    Rule("model.version", "Gates", _version),
+    Rule("model.request-shape", "Lite", _request_shape),
+    Rule("model.parallel-calls", "Lite", _parallel),
+    Rule("model.reasoning", "Request body", _reasoning),
+    Rule("model.effort", "Request body", _part(_effort)),
+    Rule("model.summary", "Request body", _part(_summary)),
+    Rule("model.context", "Lite", _part(_context)),
+    Rule("model.tier", "Request body", _tier),
+    Rule("model.text", "Request body", _text),
 )

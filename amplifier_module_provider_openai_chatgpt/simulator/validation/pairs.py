@@ -1,14 +1,10 @@
-"""Refusals of calls without results, results without calls, and calls in the wrong namespace."""
+"""Rules for calls and their results: ids, pairs and namespaces."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..rules import Incoming, Refused, error, unknown
+from .rule import Rule
 from .tools import declared_names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _PAIRS = {
     "function_call": "function_call_output",
@@ -21,7 +17,7 @@ _LONGEST_CALL_ID = 64
 
 
 def _call_ids(request: Incoming) -> Refused | None:
-    """Hold call ids to 1 to 64 characters, and each to one call and one result."""
+    """Refuse call ids of no or more than 64 characters, and ids of several calls or results."""
     seen: set[tuple[bool, str]] = set()
     for place, item in enumerate(request.items):
         call_id = item.get("call_id")
@@ -42,7 +38,7 @@ def _call_ids(request: Incoming) -> Refused | None:
 
 
 def _pairs(request: Incoming) -> Refused | None:
-    """Every result follows its call, and every call has its result somewhere behind it."""
+    """Refuse a result that does not follow its call, and a call without a result."""
     open_calls: dict[tuple[str, str], str] = {}
     for item in request.items:
         kind = item["type"]
@@ -63,7 +59,7 @@ def _no_call(kind: str, call_id: str) -> Refused:
 
 
 def _namespaces(request: Incoming) -> Refused | None:
-    """A namespace must be declared by this request, and named where the tool is only found there."""
+    """Refuse an undeclared namespace, and a missing one where the tool is only found there."""
     declared = set(declared_names(request.tools))
     spaces = {space for space, _ in declared}
     plain = {name for space, name in declared if not space}
@@ -83,4 +79,8 @@ def _namespaces(request: Incoming) -> Refused | None:
     return None
 
 
-PAIR_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (_call_ids, _pairs, _namespaces)
+RULES = (
+    Rule("pairs.call-ids", "Items", _call_ids),
+    Rule("pairs.complete", "Items", _pairs),
+    Rule("pairs.namespaces", "Items", _namespaces),
+)

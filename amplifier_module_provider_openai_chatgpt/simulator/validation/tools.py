@@ -1,8 +1,9 @@
-"""Refusals of tools and of the choice among them."""
+"""Rules for the declared tools and for the choice among them."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..rules import (
@@ -17,6 +18,8 @@ from ..rules import (
     wrong_type,
     wrong_value,
 )
+from .rule import Rule
+from .schemas import FAULTS, strict_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,10 +47,13 @@ _FIELDS: dict[str, frozenset[str]] = {
     ),
     "image_generation": frozenset({"type", "size", "quality", "background", "output_format"}),
 }
+_CLASSIC = tuple(_FIELDS)
 _IN_NAMESPACE = ("function", "custom")
-_IN_LITE = ("namespace", "tool_search")
+# Hosted search is accepted in Lite and does nothing there [seen].
+_IN_LITE = ("namespace", "tool_search", "web_search")
+_NAMED = ("function", "custom", "namespace")
 _MODES = ("auto", "none", "required")
-_NAMED = ("function", "custom")
+_CHOSEN = ("function", "custom")
 _HOSTED = ("web_search", "image_generation")
 
 
@@ -70,41 +76,6 @@ def name_fault(name: object, param: str) -> Refused | None:
     return error(f"Invalid '{param}': {text}", param, "invalid_value")
 
 
-def strict_schema_fault(schema: object, context: tuple[str, ...] = ()) -> str | None:
-    """Return why `schema` cannot be used with `strict: true`, or None where it can."""
-    if not isinstance(schema, dict):
-        return None
-    return _object_fault(schema, context) or _inner_fault(schema, context)
-
-
-def _object_fault(schema: Json, context: tuple[str, ...]) -> str | None:
-    properties = as_object(schema.get("properties"))
-    if schema.get("type") != "object" and not properties:
-        return None
-    if schema.get("additionalProperties") is not False:
-        return f"In context={context}, 'additionalProperties' is required to be supplied and to be false."
-    required = as_list(schema.get("required"))
-    left_out = next((name for name in properties if name not in required), None)
-    if left_out is None:
-        return None
-    return (
-        f"In context={context}, 'required' is required to be supplied and to be an array including every "
-        f"key in properties. Missing '{left_out}'."
-    )
-
-
-def _inner_fault(schema: Json, context: tuple[str, ...]) -> str | None:
-    inner = [
-        ((*context, field, name), value)
-        for field in ("properties", "$defs")
-        for name, value in as_object(schema.get(field)).items()
-    ]
-    inner += [((*context, "anyOf", str(n)), value) for n, value in enumerate(as_list(schema.get("anyOf")))]
-    inner += [((*context, "items"), schema.get("items"))]
-    faults = (strict_schema_fault(value, place) for place, value in inner)
-    return next((fault for fault in faults if fault), None)
-
-
 def declared_names(tools: list[Json]) -> Iterator[tuple[str, object]]:
     """Yield (namespace, name) of each callable tool; the namespace is empty where none need be named."""
     for tool in tools:
@@ -116,52 +87,94 @@ def declared_names(tools: list[Json]) -> Iterator[tuple[str, object]]:
             yield "" if space == LITE_NAMESPACE else space, as_object(inner).get("name")
 
 
-def tools_fault(tools: object, param: str, kinds: tuple[str, ...] = tuple(_FIELDS)) -> Refused | None:
-    """Return what is wrong with an array of tools of these kinds."""
+def _placed(request: Incoming) -> Iterator[tuple[str, object]]:
+    """Yield the declared tools with their place, those of a namespace after it."""
+    param, tools = _declaration(request)
+    for place, tool in enumerate(as_list(tools)):
+        yield f"{param}[{place}]", tool
+        if isinstance(tool, dict) and tool.get("type") == "namespace":
+            yield from (
+                (f"{param}[{place}].tools[{number}]", inner)
+                for number, inner in enumerate(as_list(tool.get("tools")))
+            )
+
+
+def _declaration(request: Incoming) -> tuple[str, object]:
+    if not request.lite:
+        return "tools", request.body.get("tools")
+    return "input[0].tools", request.items[0].get("tools")
+
+
+def _each(check: Callable[[Json, str], Refused | None]) -> Callable[[Incoming], Refused | None]:
+    """Return a check of all declared tools; those that are not objects are refused before."""
+
+    def checked(request: Incoming) -> Refused | None:
+        tools = ((param, tool) for param, tool in _placed(request) if isinstance(tool, dict))
+        return next((fault for param, tool in tools if (fault := check(tool, param))), None)
+
+    return checked
+
+
+def _lite_shape(request: Incoming) -> Refused | None:
+    """Refuse a Lite input that does not begin with its tools (docs/backend.md, Lite)."""
+    if not request.lite or request.items[0].get("type") == "additional_tools":
+        return None
+    return wrong_value("input[0].type", request.items[0].get("type"), ("additional_tools",))
+
+
+def _kinds(request: Incoming) -> Refused | None:
+    param, tools = _declaration(request)
+    if tools is None and not request.lite:
+        return None
     if not isinstance(tools, list):
         return wrong_type(param, "an array of tools")
-    faults = (_tool_fault(tool, f"{param}[{place}]", kinds) for place, tool in enumerate(tools))
-    return next((fault for fault in faults if fault), None)
+    for place, tool in _placed(request):
+        fault = _kind_fault(tool, place, request)
+        if fault:
+            return fault
+    return None
 
 
-def _tool_fault(tool: object, param: str, kinds: tuple[str, ...]) -> Refused | None:
+def _kind_fault(tool: object, param: str, request: Incoming) -> Refused | None:
     if not isinstance(tool, dict):
         return wrong_type(param, "an object")
+    inner = param.count(".tools[") > request.lite
+    kinds = _IN_NAMESPACE if inner else (_IN_LITE if request.lite else _CLASSIC)
     kind = tool.get("type")
+    if kind is None:
+        return missing(f"{param}.type")
     if kind not in kinds:
-        return missing(f"{param}.type") if kind is None else wrong_value(f"{param}.type", kind, kinds)
-    if kind in _TOOL_CHECKS and (fault := name_fault(tool.get("name"), f"{param}.name")):
-        return fault
-    strange = next((field for field in tool if field not in _FIELDS[kind]), None)
+        return wrong_value(f"{param}.type", kind, kinds)
+    is_list = kind != "namespace" or isinstance(tool.get("tools"), list)
+    return None if is_list else wrong_type(f"{param}.tools", "an array of tools")
+
+
+def _name(tool: Json, param: str) -> Refused | None:
+    return name_fault(tool.get("name"), f"{param}.name") if tool["type"] in _NAMED else None
+
+
+def _fields(tool: Json, param: str) -> Refused | None:
+    strange = next((field for field in tool if field not in _FIELDS[tool["type"]]), None)
     if strange is not None:
         return unknown(f"{param}.{strange}")
-    if not isinstance(tool.get("description", ""), str):
-        return wrong_type(f"{param}.description", "a string")
-    check = _TOOL_CHECKS.get(kind)
-    return check(tool, param) if check else None
+    is_text = isinstance(tool.get("description", ""), str)
+    return None if is_text else wrong_type(f"{param}.description", "a string")
 
 
-def _function_fault(tool: Json, param: str) -> Refused | None:
-    strict, parameters = tool.get("strict"), tool.get("parameters")
-    if strict is not None and not isinstance(strict, bool):
+def _parameters(tool: Json, param: str) -> Refused | None:
+    if tool["type"] != "function":
+        return None
+    if tool.get("strict") is not None and not isinstance(tool["strict"], bool):
         return wrong_type(f"{param}.strict", "a boolean")
+    parameters = tool.get("parameters")
     if parameters is None:
         return missing(f"{param}.parameters")
-    if not isinstance(parameters, dict):
-        return wrong_type(f"{param}.parameters", "an object")
-    kind = parameters.get("type")
-    fault = strict_schema_fault(parameters) if strict else None
-    if kind != "object":
-        fault = f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'."
-    if fault is None:
-        return None
-    text = f"Invalid schema for function '{tool['name']}': {fault}"
-    return error(text, f"{param}.parameters", "invalid_function_parameters")
+    return None if isinstance(parameters, dict) else wrong_type(f"{param}.parameters", "an object")
 
 
-def _custom_fault(tool: Json, param: str) -> Refused | None:
+def _grammar(tool: Json, param: str) -> Refused | None:
     form = tool.get("format")
-    if form is None or form == {"type": "text"}:
+    if tool["type"] != "custom" or form is None or form == {"type": "text"}:
         return None
     form = as_object(form)
     if form.get("type") != "grammar":
@@ -171,30 +184,30 @@ def _custom_fault(tool: Json, param: str) -> Refused | None:
     return None if isinstance(form.get("definition"), str) else missing(f"{param}.format.definition")
 
 
-def _namespace_fault(tool: Json, param: str) -> Refused | None:
-    return tools_fault(tool.get("tools"), f"{param}.tools", _IN_NAMESPACE)
+def _schema(fault: Callable[[Json], str | None]) -> Callable[[Json, str], Refused | None]:
+    """Return a check that refuses the functions whose schema has this fault."""
+
+    def check(tool: Json, param: str) -> Refused | None:
+        found = fault(tool["parameters"]) if tool["type"] == "function" else None
+        if found is None:
+            return None
+        text = f"Invalid schema for function '{tool['name']}': {found}"
+        return error(text, f"{param}.parameters", "invalid_function_parameters")
+
+    return check
 
 
-_TOOL_CHECKS: dict[str, Callable[[Json, str], Refused | None]] = {
-    "function": _function_fault,
-    "custom": _custom_fault,
-    "namespace": _namespace_fault,
-}
+def _strict(tool: Json, param: str) -> Refused | None:
+    """Hold a schema to strict mode; `strict` omitted or null counts as true (docs/backend.md, Tools)."""
+    return None if tool.get("strict") is False else _schema(strict_fault)(tool, param)
 
 
-def _classic_tools(request: Incoming) -> Refused | None:
-    tools = request.body.get("tools")
-    return None if request.lite or tools is None else tools_fault(tools, "tools")
-
-
-def _lite_tools(request: Incoming) -> Refused | None:
-    """In Lite the tools lead the input, and plain ones are wrapped in a namespace (docs/backend.md, Lite)."""
-    if not request.lite:
+def _unique_names(request: Incoming) -> Refused | None:
+    names = Counter((space, name) for space, name in declared_names(request.tools) if name is not None)
+    twice = next((name for (_, name), count in names.items() if count > 1), None)
+    if twice is None:
         return None
-    first = request.items[0]
-    if first.get("type") != "additional_tools":
-        return wrong_value("input[0].type", first.get("type"), ("additional_tools",))
-    return tools_fault(first.get("tools"), "input[0].tools", _IN_LITE)
+    return error(f"Duplicate tool name: '{twice}'. Tool names must be unique.", _declaration(request)[0])
 
 
 def _choice(request: Incoming) -> Refused | None:
@@ -208,10 +221,10 @@ def _choice(request: Incoming) -> Refused | None:
     kind = choice.get("type")
     if kind in _HOSTED:
         found = any(tool.get("type") == kind for tool in request.tools)
-    elif kind in _NAMED:
+    elif kind in _CHOSEN:
         found = choice.get("name") in [name for _, name in declared_names(request.tools)]
     else:
-        return wrong_value("tool_choice.type", kind, (*_NAMED, *_HOSTED))
+        return wrong_value("tool_choice.type", kind, (*_CHOSEN, *_HOSTED))
     strange = next((field for field in choice if field not in ("type", "name")), None)
     if strange is not None:
         return unknown(f"tool_choice.{strange}")
@@ -226,4 +239,15 @@ def _mode_fault(choice: str, request: Incoming) -> Refused | None:
     return None
 
 
-TOOL_CHECKS: tuple[Callable[[Incoming], Refused | None], ...] = (_classic_tools, _lite_tools, _choice)
+RULES = (
+    Rule("tools.lite-shape", "Lite", _lite_shape),
+    Rule("tools.kinds", "Tools", _kinds),
+    Rule("tools.names", "Tools", _each(_name)),
+    Rule("tools.fields", "Tools", _each(_fields)),
+    Rule("tools.parameters", "Tools", _each(_parameters)),
+    Rule("tools.grammar", "Tools", _each(_grammar)),
+    *(Rule(f"schemas.{name}", "Tools", _each(_schema(fault))) for name, fault in FAULTS.items()),
+    Rule("schemas.strict", "Tools", _each(_strict)),
+    Rule("tools.unique-names", "Tools", _unique_names),
+    Rule("tools.choice", "Tools", _choice),
+)

@@ -1,0 +1,59 @@
+"""Rules for replayed reasoning."""
+
+from __future__ import annotations
+
+from ..rules import Incoming, Refused, error, missing, opens
+from .rule import Rule
+
+_OUTPUT = frozenset(
+    {
+        "reasoning",
+        "function_call",
+        "custom_tool_call",
+        "local_shell_call",
+        "web_search_call",
+        "image_generation_call",
+        "tool_search_call",
+    }
+)
+
+
+def _hollow(request: Incoming) -> Refused | None:
+    """Refuse reasoning without ciphertext: nothing of it is stored (docs/backend.md, Reasoning replay)."""
+    for place, item in enumerate(request.items):
+        if item["type"] == "reasoning" and not item.get("encrypted_content"):
+            return missing(f"input[{place}].encrypted_content")
+    return None
+
+
+def _unreadable(request: Incoming) -> Refused | None:
+    """Refuse ciphertext of another account or family of models, and any from before a key change."""
+    blobs = (item["encrypted_content"] for item in request.items if item.get("encrypted_content") is not None)
+    for blob in blobs:
+        if not opens(blob, request.policy, request.slug):
+            text = f"The encrypted content {blob[:4]}...{blob[-4:]} could not be verified. "
+            reason = "Reason: Encrypted content could not be decrypted or parsed."
+            return error(text + reason, None, "invalid_encrypted_content")
+    return None
+
+
+def _alone(request: Incoming) -> Refused | None:
+    """Refuse reasoning that no output of its answer follows; the public API does, in these words [unsure]."""
+    items = request.items
+    for place, item in enumerate(items):
+        if item["type"] != "reasoning":
+            continue
+        after = items[place + 1] if place + 1 < len(items) else {}
+        if after.get("type") not in _OUTPUT and after.get("role") != "assistant":
+            text = (
+                f"Item 'input[{place}]' of type 'reasoning' was provided without its required following item."
+            )
+            return error(text, "input")
+    return None
+
+
+RULES = (
+    Rule("reasoning.hollow", "Reasoning replay", _hollow),
+    Rule("reasoning.readable", "Reasoning replay", _unreadable),
+    Rule("reasoning.followed", "Reasoning replay", _alone),
+)
