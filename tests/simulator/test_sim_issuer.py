@@ -245,7 +245,7 @@ def test_a_revocation_needs_the_fields_of_its_kind_of_token(sim, http, fields):
     assert use(sim, tokens).status_code == 200
 
 
-WRONG = {
+WRONG: dict[str, list[str | None]] = {
     "response_type": ["token", None],
     "client_id": ["app_another", None],
     "redirect_uri": ["https://localhost:1455/auth/callback", "http://127.0.0.1:1455/auth/callback", None],
