@@ -234,7 +234,7 @@ def demo(prompt: str) -> None:
     default=0,
     metavar="PORT",
     show_default="any free port",
-    help="Port on 127.0.0.1.",
+    help="Port on 127.0.0.1; sign-in uses the next one.",
 )
 @click.option(
     "--world",
