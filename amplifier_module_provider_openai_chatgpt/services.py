@@ -36,7 +36,7 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Where a person signs in. Paths are relative to the issuer's URL (docs/backend.md, Sign-in).
+    """Where a person signs in. Paths are relative to the issuer's URL (docs/backend.md, Hosts).
 
     ``redirect_ports`` are the only registered ones; ``authorize_options`` go out with every authorize
     request. An empty path means that the issuer has no such endpoint.

@@ -1,6 +1,6 @@
-"""The ten most frequent failures, word for word, as a session and the command line show them.
+"""The ten most frequent errors, word for word, as a session and the command line show them.
 
-A session tells a person one line, in which nothing of an error is left but its class and its sentence.
+A session shows one line for an error: its class and its sentence.
 """
 
 import json
@@ -45,10 +45,10 @@ def cut(sim, path):
 
 
 def nothing(sim, path):
-    """The backend's address leads nowhere."""
+    """The backend cannot be reached."""
 
 
-# Longer than it is waited for.
+# Longer than the provider waits.
 LATER = {"retry-after": "300"}
 BUSY = refuse(429, LATER, code="rate_limit_exceeded", message="Rate limit reached.")
 DOWN = refuse(503, LATER, message="upstream connect error")
@@ -72,13 +72,13 @@ FAILURES = {
     cut: "StreamError: The connection to ChatGPT broke in the middle of the answer: try again. "
     "Cause: peer closed connection without sending complete message body (incomplete chunked read)",
 }
-# Those that are tried again: the command line, which cannot be told otherwise, waits seconds in between.
+# These are retried: the command line waits seconds before each retry.
 REPEATED = {nothing, cut}
 NAMES = {BUSY: "busy", DOWN: "down", TOO_LONG: "too long", UNSAFE: "unsafe"}
 
 
 def rows(*, fast):
-    """The table; ``fast``: where nobody waits between attempts."""
+    """Yield the table; if not ``fast``, retried errors take seconds and are marked long."""
     for prepare, line in FAILURES.items():
         marks = [] if fast or prepare not in REPEATED else [pytest.mark.long]
         name = NAMES.get(prepare) or prepare.__name__
@@ -86,24 +86,26 @@ def rows(*, fast):
 
 
 def pattern(sentence):
-    """A sentence with what differs from day to day written as a word in capitals."""
+    """Return a pattern for a sentence; words in capitals are the parts that vary."""
     return re.sub("|".join(VARIES), lambda found: VARIES[found[0]], re.escape(sentence))
 
 
 @pytest.fixture
-def scene(sim, token_file):
-    """Lets something go wrong; returns the backend's address."""
+def cause(sim, token_file):
+    """A function that causes an error and returns the backend's address."""
 
-    def play(prepare):
+    def prepared(prepare):
         prepare(sim, token_file)
         return f"{DEAD}/backend-api" if prepare is nothing else sim.base_url
 
-    return play
+    return prepared
 
 
 @pytest.mark.parametrize(("prepare", "kind", "sentence"), [*rows(fast=True)])
-async def test_a_session_shows_one_line_that_says_what_and_what_next(scene, config, prepare, kind, sentence):
-    settings = {**config, "base_url": scene(prepare)}
+async def test_a_session_shows_one_line_that_says_what_happened_and_what_to_do(
+    cause, config, prepare, kind, sentence
+):
+    settings = {**config, "base_url": cause(prepare)}
     session = new_session({"module": "provider-openai-chatgpt", "config": settings})
     await session.initialize()
     with pytest.raises(RuntimeError) as raised:
@@ -114,11 +116,11 @@ async def test_a_session_shows_one_line_that_says_what_and_what_next(scene, conf
 
 @pytest.mark.parametrize(("prepare", "kind", "sentence"), [*rows(fast=False)])
 def test_the_command_line_shows_the_same_sentence_and_fails(
-    sim, scene, token_file, monkeypatch, prepare, kind, sentence
+    sim, cause, token_file, monkeypatch, prepare, kind, sentence
 ):
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(token_file))
     monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
-    monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", scene(prepare))
+    monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", cause(prepare))
     done = CliRunner().invoke(cli, ["ask", "Say hello.", "--json"])
     assert done.exit_code == 1
     assert done.stdout == ""
@@ -127,11 +129,11 @@ def test_the_command_line_shows_the_same_sentence_and_fails(
     assert "Traceback" not in done.output
 
 
-async def test_no_line_holds_a_secret_or_its_own_punctuation_twice(scene, config, sim, token_file):
-    """Whatever the server puts into its words, a person reads one clean line."""
+async def test_no_line_contains_a_secret_or_markup(cause, config, sim, token_file):
+    """Whatever the server's message contains, users read one clean line."""
     tokens = json.loads(token_file.read_text())
     echo = f"<b>Bearer {tokens['access_token']}</b>\n\x1b[31mfor {tokens['refresh_token']}" + "x" * 1000
-    scene(refuse(400, message=echo))
+    cause(refuse(400, message=echo))
     session = new_session({"module": "provider-openai-chatgpt", "config": config})
     await session.initialize()
     with pytest.raises(RuntimeError) as raised:

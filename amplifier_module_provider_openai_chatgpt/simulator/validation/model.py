@@ -46,7 +46,7 @@ def _known(request: Incoming) -> Refused | None:
 
 
 def _version(request: Incoming) -> Refused | None:
-    """Compare the client version part by part with the model's minimum (docs/backend.md, Gates)."""
+    """Compare the client version part by part with the model's minimum (docs/backend.md, Version gates)."""
     needed = _parts(request.entry.get("minimal_client_version"))
     agent = _CODEX_AGENT.match(request.headers.get("user-agent", ""))
     sent = request.headers.get("version") or (agent.group(1) if agent else None)
