@@ -156,13 +156,24 @@ def _is_finite(parsed: dict[str, Any]) -> bool:
 
 
 def arguments_text(arguments: Mapping[str, Any]) -> str:
-    """Return the arguments as the model wrote them if they were kept under ``_raw``, else as JSON."""
+    """Return the arguments as the model wrote them if ``_raw`` has other JSON than an object, else as JSON.
+
+    What is not JSON at all stays in its ``_raw``: the backend may reject it as it is.
+    """
     raw = arguments.get(RAW) if len(arguments) == 1 else None
     if isinstance(raw, str):
         raw = clean_text(raw)
-        if call_arguments({"arguments": raw}) == {RAW: raw}:
+        if call_arguments({"arguments": raw}) == {RAW: raw} and _is_json(raw):
             return raw
     return json_text(arguments)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _parts(value: object) -> list[Mapping[str, Any]]:

@@ -64,7 +64,7 @@ SHAPES = {
         [user(), assistant(text("a", phase="final_answer"), text("b", phase="analysis"), text("c", phase=7))],
         [said("user", "hi"), answered("a", phase="final_answer"), answered("b"), answered("c")],
     ),
-    "arguments kept as _raw are sent as the model wrote them": (
+    "arguments kept as _raw are sent as the model wrote them, if that is JSON": (
         [
             user(),
             assistant(calls("c1", _raw='{"at": '), calls("c2", _raw="[1]"), calls("c3", _raw='{"at":1}')),
@@ -72,7 +72,8 @@ SHAPES = {
         ],
         [
             said("user", "hi"),
-            *(called("c1", arguments='{"at": '), called("c2", arguments="[1]")),
+            called("c1", arguments='{"_raw":"{\\"at\\": "}'),
+            called("c2", arguments="[1]"),
             called("c3", arguments='{"_raw":"{\\"at\\":1}"}'),
             *(output(name) for name in ("c1", "c2", "c3")),
         ],

@@ -37,23 +37,9 @@ def _unreadable(request: Incoming) -> Refused | None:
     return None
 
 
-def _alone(request: Incoming) -> Refused | None:
-    """Refuse reasoning that no output of its answer follows; the public API does, in these words [unsure]."""
-    items = request.items
-    for place, item in enumerate(items):
-        if item["type"] != "reasoning":
-            continue
-        after = items[place + 1] if place + 1 < len(items) else {}
-        if after.get("type") not in _OUTPUT and after.get("role") != "assistant":
-            text = (
-                f"Item 'input[{place}]' of type 'reasoning' was provided without its required following item."
-            )
-            return error(text, "input")
-    return None
-
-
+# [unsure] and so not a rule: the public API refuses reasoning "without its required following item". That was
+# seen for items with ids only; for encrypted ones without ids nothing is known, and clients send them.
 RULES = (
     Rule("reasoning.hollow", "Reasoning replay", _hollow),
     Rule("reasoning.readable", "Reasoning replay", _unreadable),
-    Rule("reasoning.followed", "Reasoning replay", _alone),
 )

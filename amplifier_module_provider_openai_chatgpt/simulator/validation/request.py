@@ -30,7 +30,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 # Rules that are not in force yet, because the product does not keep them. To be emptied.
-PENDING: frozenset[str] = frozenset({"items.arguments", "reasoning.followed"})
+PENDING: frozenset[str] = frozenset()
 
 
 def judge(raw: bytes, headers: Mapping[str, str], policy: Policy) -> dict[str, Any] | Refused:
