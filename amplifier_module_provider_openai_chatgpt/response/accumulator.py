@@ -67,11 +67,11 @@ class ResponseAccumulator:
         """Take the events of one read; return what began, grew and ended, deltas of a block merged."""
         handlers = self._HANDLERS
         for event in events:
+            if self.is_over:
+                break
             handler = handlers.get(event["type"])
             if handler is not None:
                 handler(self, event)
-                if self.is_over:
-                    break
         return self._take_steps()
 
     def hear_out(self, events: Iterable[Event]) -> bool:

@@ -43,7 +43,7 @@ class StopFilter:
         end = self._find(self._shown_before(), text)
         if end < len(text) or self.overlap:
             return text[:end]
-        keep = self._undecided(text)
+        keep = min(len(text), self._undecided(self._shown_before() + text))
         self._held = text[len(text) - keep :]
         shown = text[: len(text) - keep]
         self._block = (self._block + shown)[-self._longest :] if self._longest else ""
