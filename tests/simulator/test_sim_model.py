@@ -70,7 +70,7 @@ def test_a_prompt_that_asks_for_a_tool_calls_it_with_its_subject():
 
 
 @pytest.mark.parametrize(("parallel", "count"), [(True, 2), (False, 1)])
-def test_several_tools_are_called_at_once_only_where_parallel_calls_are_allowed(parallel, count):
+def test_several_tools_are_called_together_only_where_parallel_calls_are_allowed(parallel, count):
     asked = body("Get the time and the weather in Bern.", tools=[TIME, WEATHER], parallel_tool_calls=parallel)
     assert len(calls_of(respond(asked, RULES))) == count
 

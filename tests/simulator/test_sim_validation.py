@@ -146,7 +146,7 @@ def test_only_the_exact_content_type_is_accepted(sent):
     assert message_of(refuse(classic(), {"content-type": sent}, RULES)) == "Unsupported content type"
 
 
-def test_instructions_come_before_store_and_store_before_stream():
+def test_instructions_are_checked_first_then_store_then_stream():
     texts = []
     body: dict[str, Any] = classic(instructions=ABSENT, store=ABSENT, stream=ABSENT)
     for field, value in (("instructions", "Hi"), ("store", False), ("stream", True)):
