@@ -241,3 +241,10 @@ def test_only_a_repeated_session_finds_its_common_prefix_cached():
     assert cache.cached_tokens("two", longer) == 0
     assert cache.cached_tokens(None, longer) == cache.cached_tokens("", longer) == 0
     assert cache.cached_tokens("one", {**longer, "instructions": "Otherwise."}) == 0
+
+
+def test_a_short_prompt_is_never_cached():
+    """Rule cache.minimum."""
+    cache = PrefixCache()
+    short = body("word " * 700)
+    assert cache.cached_tokens("one", short) == cache.cached_tokens("one", short) == 0

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from amplifier_module_provider_openai_chatgpt.simulator.rules import Policy, Refused, opens, seal
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import judge, refuse
 
-from .pictures import IMAGES, data_url
+from .pictures import IMAGES, PNG, data_url
 from .requests import (
     ABSENT,
     JSON,
@@ -106,6 +106,13 @@ ACCEPTED = {
 @pytest.mark.parametrize("body", ACCEPTED.values(), ids=ACCEPTED)
 def test_a_valid_request_is_accepted(body):
     assert refuse(body, JSON, RULES) is None
+
+
+def test_the_public_apis_limits_for_images_do_not_apply():
+    wide = {"gpt-5.5": {**RULES.models["gpt-5.5"], "context_window": 10**9}}
+    large = PNG[:-12] + (21 * 2**20).to_bytes(4, "big") + b"teXt" + bytes(21 * 2**20 + 4) + PNG[-12:]
+    for images in ([image(PIXEL)] * 501, [image(data_url("png", large))]):
+        assert refuse(classic(input=images), JSON, Policy("acc_1", wide)) is None
 
 
 def test_both_request_shapes_are_open_to_a_model_flagged_for_lite():
