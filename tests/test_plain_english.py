@@ -66,7 +66,6 @@ NOT_YET = (
                 "protocol",
                 "request",
                 "response",
-                "simulator",
                 "transport",
             ),
         )

@@ -71,6 +71,7 @@ class Backend:
         ]
 
     async def _models(self, request: Request) -> Response:
+        """Rule catalogue.client-version: required, and too low a version hides newer models."""
         sign_in = self._authenticate(request)
         if isinstance(sign_in, Response):
             return sign_in
@@ -119,6 +120,7 @@ class Backend:
         return Frames([stream.encode(event) for event in failed], headers)
 
     def _over_limit(self, sign_in: SignIn, headers: Mapping[str, str]) -> Response:
+        """Rule quota.exhausted: calls over the limit or at the spend cap are refused."""
         quota = self._state.quota
         refusal, headers = quota.refusal(sign_in.plan), {**headers, **quota.headers(sign_in.plan)}
         if quota.refused_as != 200:
@@ -155,7 +157,10 @@ class Backend:
         return [stream.encode(event) for event in events]
 
     def _authenticate(self, request: Request) -> SignIn | Response:
-        """Return the sign-in a request belongs to, or its 401."""
+        """Return the sign-in a request belongs to, or its 401.
+
+        Rule account.token: the token is known, not expired and not revoked.
+        """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         known = self._state.accounts.access(token)
         if scheme.lower() != "bearer" or known is None:
@@ -171,6 +176,7 @@ class Backend:
 
 
 def _has_reasoning(body: Json) -> bool:
+    """Rule response.reasoning-included: a header says that past reasoning counts."""
     return any(item.get("type") == "reasoning" for item in as_list(body.get("input")))
 
 
@@ -188,7 +194,8 @@ def _seal_missing(items: Sequence[Json], body: Json, policy: Policy) -> list[Jso
 def _names_account(headers: Mapping[str, str], sign_in: SignIn) -> bool:
     """Return True where the headers name the token's account, and a FedRAMP one as such.
 
-    [unsure]: what the real backend answers otherwise; the header on other accounts is accepted.
+    Rule account.header and rule account.fedramp. [unsure]: what the real backend answers otherwise, and
+    whether it accepts the header on other accounts, as this one does.
     """
     is_named = headers.get("chatgpt-account-id") == sign_in.account_id
     return is_named and (not sign_in.fedramp or headers.get("x-openai-fedramp", "").lower() == "true")

@@ -85,7 +85,7 @@ SPARSE: Json = {
 def served_models(models: Iterable[Json], plan: str, today: datetime) -> dict[str, Json]:
     """Return by slug the entries that answer calls: those of the plan that are not retired.
 
-    A list may still name retired models. A plan that is not known gets all models.
+    Rule catalogue.served: a list may still name retired models. A plan that is not known gets all models.
     """
     named = {entry["slug"]: entry for entry in models if isinstance(entry.get("slug"), str)}
     return {slug: entry for slug, entry in named.items() if _is_served(entry, plan, today)}

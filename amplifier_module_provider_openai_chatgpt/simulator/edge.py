@@ -35,7 +35,7 @@ def challenge(service: Service, path: str, headers: Mapping[str, str]) -> Respon
 
 
 def _edge_user_agent(service: Service, headers: Mapping[str, str]) -> bool:
-    """Return True for a library's default name. The issuer serves clients without any [source].
+    """Rule edge.user-agent: a library's default name. The issuer serves clients without any [source].
 
     [unsure]: whether the backend challenges a client without a User-Agent.
     """
@@ -44,5 +44,5 @@ def _edge_user_agent(service: Service, headers: Mapping[str, str]) -> bool:
 
 
 def _edge_originator(path: str, headers: Mapping[str, str]) -> bool:
-    """Return True for a call of the API that has no originator. The usage document needs none [source]."""
+    """Rule edge.originator: a call of the API without one. The usage document needs none [source]."""
     return "/codex/" in path and not headers.get("originator", "").strip()

@@ -39,7 +39,7 @@ _DEAD = {
 
 
 _SCOPE = {"openid", "profile", "email", "offline_access"}
-# What a revocation sends beside the token: a refresh token with the client id, an access token without.
+# A revocation sends these with the token: the client id only with a refresh token.
 _REVOCATIONS = (
     {"token_type_hint": "refresh_token", "client_id": CLIENT_ID},
     {"token_type_hint": "access_token"},
@@ -111,6 +111,7 @@ class Issuer:
         )
 
     async def _poll(self, request: Request) -> Response:
+        """Rule issuer.pace: not before the interval is over."""
         fields = await _json(request)
         if fields is None:
             return _field_required("device_auth_id")
@@ -145,7 +146,7 @@ class Issuer:
         return HTMLResponse("<h1>Simulated</h1><p>The sign-in is approved automatically.</p>")
 
     async def _authorize(self, request: Request) -> Response:
-        """Approve immediately and redirect the browser back."""
+        """Approve immediately and redirect the browser back (rule issuer.authorize)."""
         asked = request.query_params
         wrong = next((name for name, valid in AUTHORIZE.items() if not valid(asked.get(name, ""))), None)
         if wrong is not None:
@@ -155,6 +156,7 @@ class Issuer:
         return RedirectResponse(f"{asked['redirect_uri']}?{answer}", status_code=302)
 
     async def _token(self, request: Request) -> Response:
+        """Rule issuer.form: a code is exchanged as a form, a refresh comes in either encoding."""
         if _is_form(request):
             fields: Json = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
         else:
@@ -168,6 +170,7 @@ class Issuer:
         return _error(400, "Unsupported grant type.", "unsupported_grant_type")
 
     def _exchange(self, fields: Mapping[str, Any]) -> Response:
+        """Rule issuer.code: once, with the same redirect and the verifier. Rule issuer.ports: two only."""
         redirect_uri, challenge = self._codes.pop(str(fields.get("code")), ("", ""))
         if not redirect_uri or redirect_uri != fields.get("redirect_uri"):
             return _invalid_grant("The authorization code is unknown, used or bound to another redirect.")
@@ -179,6 +182,7 @@ class Issuer:
         return JSONResponse(self._state.accounts.issue(SignIn(self._state.account_id, self._state.plan)))
 
     def _refresh(self, token: str) -> Response:
+        """Rule issuer.refresh-once: a refresh token works once."""
         if not token:
             return _error(400, "Invalid 'refresh_token': empty string", "invalid_request")
         state, sign_in = self._state.accounts.spend(token)
@@ -190,6 +194,7 @@ class Issuer:
         return JSONResponse({name: issued[name] for name in ("id_token", "access_token", "refresh_token")})
 
     async def _revoke(self, request: Request) -> Response:
+        """Rule issuer.revoke: the fields that belong to the kind of token."""
         fields = await _json(request)
         if fields is None or not isinstance(fields.get("token"), str):
             return _field_required("token")
@@ -218,7 +223,7 @@ def _is_form(request: Request) -> bool:
 
 
 async def _json(request: Request) -> Json | None:
-    """Return a body's JSON object, None for anything else: these paths do not accept forms."""
+    """Return a body's JSON object, None for anything else. Rule issuer.json: these paths refuse forms."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         return None
     try:

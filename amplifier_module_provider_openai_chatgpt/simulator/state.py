@@ -31,7 +31,7 @@ Json = dict[str, Any]
 class State:
     """State shared by the routes and the test or program that controls the simulator.
 
-    ``changed`` guards all of it and is notified at every change. Switches, beside the methods:
+    ``changed`` guards all of it and is notified at every change. Switches, in addition to the methods:
 
     * ``world``: the service at a date, given at the start; ``models`` begins as its catalogue
     * ``stale_list``: the catalogue still names the models that ``world`` has retired

@@ -26,7 +26,11 @@ def strays(service: Service, request: Recorded, accounts: Accounts) -> list[str]
 
 
 def _belongs(service: Service, place: str, kind: str, path: str) -> bool:
-    """The backend sees access tokens in one header; the issuer everything else, in bodies and addresses."""
+    """Return True for a secret at its place.
+
+    Rule strays.backend: only an access token, only in the authorization header. Rule strays.issuer: never
+    an access or id token, except an access token to be revoked.
+    """
     if service == "backend":
         return (place, kind) == ("authorization header", "access")
     if place == "authorization header":

@@ -41,8 +41,8 @@ def events(
     """Return the events of one answer, first to last (docs/backend.md, Event stream).
 
     `end` is "completed", "incomplete" (with `reason`), "failed" (with `error`), or "error", an event of
-    that type with the fields of `error`, followed by `response.failed` if `then_failed`. As on the real
-    service, `output` stays empty in the last event: the items are in `response.output_item.done`.
+    that type with the fields of `error`, followed by `response.failed` if `then_failed`. Rule
+    stream.empty-output: `output` is empty in the last event; the items are in `response.output_item.done`.
     """
     response: Json = {
         "id": response_id,

@@ -32,7 +32,7 @@ _OPENINGS = tuple(
     for phrase in (
         *("please", "now", "and", "then", "also", "first", "next", "finally", "ok", "okay", "so", "again"),
         *("can you", "could you", "will you", "would you please", "i want you to", "i would like you to"),
-        *("let us", "let's", "go ahead and", "do you know", "once more"),
+        *("let us", "let's", "go ahead and", "do you know"),
     )
 )
 _FILLERS = _set("the a an my our your this that these those me us current local up out for of all any")
@@ -47,7 +47,7 @@ _AFTER_OBJECT = _set(
 )
 # A tool's verb -> the verbs by which a person asks for it.
 _VERBS: dict[str, frozenset[str]] = {
-    "get": _set("get check fetch find give look retrieve show tell"),
+    "get": _set("get check fetch find give look retrieve show"),
     "read": _set("read open show view"),
     "list": _set("list show"),
     "search": _set("search find look"),
@@ -76,16 +76,16 @@ _EXECUTED = _set("command cmd script code shell statement")
 
 
 def without_reminders(text: str) -> str:
-    """Return a user message without what hooks put into it: `<system-reminder>` blocks."""
+    """Rule agent.reminders: return a user message without `<system-reminder>` blocks, which hooks add."""
     return _REMINDER.sub("", text).strip()
 
 
 def requested(tools: Sequence[Json], prompt: str) -> list[Json]:
     """Return the tools that `prompt` asks for, in the order in which they are offered.
 
-    A request is a clause that begins with "use", "call" or the like and the tool's name, or with the verb
-    of the tool's name and its object ("read the file" for `read_file`), or with "what" and the object
-    ("what time is it" for `get_time`). Quoted text and code are never a request.
+    Rule agent.asked. A request is a clause that begins with "use", "call" or the like and the tool's name,
+    or with the verb of the tool's name and its object ("read the file" for `read_file`), or with "what" and
+    the object ("what time is it" for `get_time`). Quoted text and code are never a request.
     """
     clauses = [*_clauses(prompt[:_READ], {tool["name"] for tool in tools})]
     return [tool for tool in tools if any(_asks(clause, _name(tool["name"])) for clause in clauses)]
@@ -101,7 +101,7 @@ def has_side_effects(tool: Json) -> bool:
 
 
 def harmless_or_scripted(tools: Sequence[Json], scripted: Collection[str]) -> list[Json]:
-    """Return the tools that the simulated model may call: the harmless ones and those that a script names."""
+    """Rule agent.side-effects: only harmless tools and those that a script names may be called."""
     return [tool for tool in tools if tool["name"] in scripted or not has_side_effects(tool)]
 
 

@@ -60,8 +60,8 @@ class PrefixCache:
     def cached_tokens(self, session_id: str | None, body: Mapping[str, Any]) -> int:
         """Return the cached part of `body` in tokens, a multiple of 128, and remember `body`.
 
-        `session_id` is the value of the hyphenated header; without it, and below 1,024 tokens, nothing is
-        cached.
+        `session_id` is the value of the hyphenated header; without it nothing is cached
+        (rule cache.session), nor below 1,024 tokens (rule cache.minimum).
         """
         if not session_id:
             return 0

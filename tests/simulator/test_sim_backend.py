@@ -63,11 +63,13 @@ def test_an_accepted_question_is_answered_as_a_stream_of_events(http):
     ],
 )
 def test_an_unknown_token_or_account_is_unauthorized(http, changed, code):
+    """Rule account.header."""
     answer = http.post(RESPONSES, json=question(), headers=changed)
     assert (answer.status_code, answer.json()) == (401, {"detail": "Unauthorized"})
 
 
 def test_an_expired_or_refused_token_says_so(sim, http):
+    """Rule account.token."""
     expired = http.get("/wham/usage", headers=headers_of(sim.sign_in(expires_in=-60)))
     assert (expired.status_code, expired.json()["error"]["code"]) == (401, "token_expired")
     tokens = sim.sign_in()
@@ -171,6 +173,7 @@ def test_scripted_reasoning_can_be_replayed_until_the_key_changes(sim, http):
 
 
 def test_only_the_hyphenated_session_header_warms_the_prompt_cache(http):
+    """Rule cache.session."""
     asked = question("long " * 1_000)
 
     def cached(name):
@@ -225,6 +228,7 @@ def test_a_plan_may_have_one_weekly_window_and_saved_resets(sim, http):
 
 
 def test_a_reached_spend_cap_refuses_calls_while_the_windows_have_room(sim, http):
+    """Rule quota.exhausted."""
     sim.use_quota(primary=41, spend_cap_reached=True)
     refused = http.post(RESPONSES, json=question())
     assert (refused.status_code, refused.json()["error"]["type"]) == (429, "usage_limit_reached")

@@ -97,6 +97,7 @@ def test_the_commands_worlds_are_the_simulators():
 
 
 def test_the_list_depends_on_the_client_version(world):
+    """Rule catalogue.client-version."""
     with client_of(world) as http:
         everything = [model["slug"] for model in world.models]
         assert slugs(http, "0.0.0") == slugs(http, "99.99.99") == everything
@@ -129,6 +130,7 @@ def test_november_lists_the_new_models_and_not_the_retired_ones(november):
 @pytest.mark.parametrize("slug", [row.slug for row in NOVEMBER_2026.retired])
 @pytest.mark.parametrize("stale", [False, True])
 def test_a_retired_model_is_refused_also_while_a_stale_list_names_it(november, slug, stale):
+    """Rule catalogue.served."""
     november.stale_list = stale
     answer = ask(november, slug)
     text = f"The '{slug}' model is not supported when using Codex with a ChatGPT account."

@@ -52,7 +52,7 @@ def test_an_answer_cut_at_the_output_limit_continues_where_it_stopped(sim, ask):
     assert all(texts)
 
 
-def test_the_cut_comes_before_any_call_and_the_call_follows(sim, ask):
+def test_an_answer_is_cut_ahead_of_any_call_and_the_call_follows(sim, ask):
     asked = [says("What time is it in Tokyo?")]
     sim.max_output_cut = 1
     [half], last = ask(input=asked, tools=[TOOL])

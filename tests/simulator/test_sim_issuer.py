@@ -147,6 +147,7 @@ def test_poll_answers_can_be_set_exactly(sim, http):
 
 @pytest.mark.parametrize("path", ["deviceauth/usercode", "deviceauth/token"])
 def test_the_device_paths_accept_json_only(http, path):
+    """Rule issuer.json."""
     answer = http.post(f"/api/accounts/{path}", data={"client_id": CLIENT})
     assert answer.status_code == 400
     assert answer.json()["detail"][0]["msg"] == "Field required"
@@ -164,23 +165,27 @@ def test_a_browser_sign_in_returns_a_code_that_works_once(http):
     [("w" * 86, CALLBACK), (VERIFIER, "http://localhost:1457/auth/callback"), (VERIFIER, f"{CALLBACK}/")],
 )
 def test_an_exchange_must_repeat_address_and_verifier(http, verifier, redirect_uri):
+    """Rule issuer.code."""
     answer = exchange(http, code_of(authorize(http)), verifier, redirect_uri)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
 
 
 def test_only_the_two_registered_ports_get_tokens(http):
+    """Rule issuer.ports."""
     odd, second = (f"http://localhost:{port}/auth/callback" for port in (1456, 1457))
     assert exchange(http, code_of(authorize(http, odd)), VERIFIER, odd).status_code == 403
     assert exchange(http, code_of(authorize(http, second)), VERIFIER, second).status_code == 200
 
 
 def test_a_code_is_exchanged_as_a_form_only(http):
+    """Rule issuer.form."""
     fields = {"grant_type": "authorization_code", "code": code_of(authorize(http)), "client_id": CLIENT}
     sent = {**fields, "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
     assert http.post("/oauth/token", json=sent).status_code == 400
 
 
 def test_a_refresh_token_works_once_and_is_replaced(sim, http):
+    """Rule issuer.refresh-once."""
     old = sim.sign_in()
     renewed = refresh(http, old["refresh_token"])
     assert set(renewed.json()) == {"id_token", "access_token", "refresh_token"}

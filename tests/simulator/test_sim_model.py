@@ -70,7 +70,7 @@ def test_a_prompt_that_asks_for_a_tool_calls_it_with_its_subject():
 
 
 @pytest.mark.parametrize(("parallel", "count"), [(True, 2), (False, 1)])
-def test_several_tools_are_called_at_once_only_where_parallel_calls_are_allowed(parallel, count):
+def test_several_tools_are_called_together_only_where_parallel_calls_are_allowed(parallel, count):
     asked = body("Get the time and the weather in Bern.", tools=[TIME, WEATHER], parallel_tool_calls=parallel)
     assert len(calls_of(respond(asked, RULES))) == count
 
@@ -241,3 +241,10 @@ def test_only_a_repeated_session_finds_its_common_prefix_cached():
     assert cache.cached_tokens("two", longer) == 0
     assert cache.cached_tokens(None, longer) == cache.cached_tokens("", longer) == 0
     assert cache.cached_tokens("one", {**longer, "instructions": "Otherwise."}) == 0
+
+
+def test_a_short_prompt_is_never_cached():
+    """Rule cache.minimum."""
+    cache = PrefixCache()
+    short = body("word " * 700)
+    assert cache.cached_tokens("one", short) == cache.cached_tokens("one", short) == 0

@@ -239,6 +239,11 @@ BROKEN: dict[str, list[Any]] = {
         asks(call(), result(output=[{"type": "input_image", "image_url": data_url("png", SVG)}])),
     ],
     "items.names": [asks(call(name="get.time"), result())],
+    "items.length": [
+        asks(call(arguments=f'"{"x" * 1_048_575}"'), result()),
+        asks(call(), result(output="x" * 10_485_761)),
+        asks(call(), result(output=[{"type": "input_text", "text": "x" * 10_485_761}])),
+    ],
     "items.arguments": [
         asks(call(arguments='{"a": '), result()),
         asks(call(arguments=""), result()),

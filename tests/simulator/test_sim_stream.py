@@ -45,6 +45,7 @@ def test_the_first_event_repeats_the_instructions():
 
 
 def test_the_last_event_has_usage_and_no_output():
+    """Rule stream.empty-output."""
     response = played()[-1]["response"]
     assert response["output"] == []
     assert response["usage"] == {"total_tokens": 1}

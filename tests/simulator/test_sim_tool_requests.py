@@ -97,6 +97,7 @@ def text_of(*items):
 
 @pytest.mark.parametrize("prompt", QUOTING)
 def test_a_prompt_that_only_mentions_tools_or_commands_calls_none(prompt):
+    """Rule agent.asked."""
     assert called(says(prompt)) == []
 
 
@@ -108,6 +109,7 @@ def test_a_prompt_that_asks_by_name_or_by_verb_and_object_calls_the_tool(prompt,
 @pytest.mark.parametrize("prompt", FORBIDDEN)
 @pytest.mark.parametrize("choice", ["auto", "required"])
 def test_a_tool_with_side_effects_is_not_called_even_when_asked_for(prompt, choice):
+    """Rule agent.side-effects."""
     assert HARMLESS.issuperset(called(says(prompt), tool_choice=choice))
 
 
@@ -127,6 +129,7 @@ def test_the_answer_says_why_a_requested_tool_is_not_called():
 
 @pytest.mark.parametrize("reminder", REMINDERS)
 def test_a_reminder_of_a_hook_calls_no_tool_wherever_it_is(reminder):
+    """Rule agent.reminders."""
     assert called(says(reminder), says("Hello.")) == []
     assert called(says("Hello."), says(reminder)) == []
     assert called(says(f"Hello.\n{reminder}")) == []

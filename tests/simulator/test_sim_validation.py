@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from amplifier_module_provider_openai_chatgpt.simulator.rules import Policy, Refused, opens, seal
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import judge, refuse
 
-from .pictures import IMAGES, data_url
+from .pictures import IMAGES, PNG, data_url
 from .requests import (
     ABSENT,
     JSON,
@@ -108,6 +108,13 @@ def test_a_valid_request_is_accepted(body):
     assert refuse(body, JSON, RULES) is None
 
 
+def test_the_public_apis_limits_for_images_do_not_apply():
+    wide = {"gpt-5.5": {**RULES.models["gpt-5.5"], "context_window": 10**9}}
+    large = PNG[:-12] + (21 * 2**20).to_bytes(4, "big") + b"teXt" + bytes(21 * 2**20 + 4) + PNG[-12:]
+    for images in ([image(PIXEL)] * 501, [image(data_url("png", large))]):
+        assert refuse(classic(input=images), JSON, Policy("acc_1", wide)) is None
+
+
 def test_both_request_shapes_are_open_to_a_model_flagged_for_lite():
     assert refuse(lite(TOOL), LITE, RULES) is None
     assert refuse(lite(input=[LEAD, says("Hello")]), LITE, RULES) is None, "instructions are optional"
@@ -146,7 +153,7 @@ def test_only_the_exact_content_type_is_accepted(sent):
     assert message_of(refuse(classic(), {"content-type": sent}, RULES)) == "Unsupported content type"
 
 
-def test_instructions_come_before_store_and_store_before_stream():
+def test_instructions_are_checked_first_then_store_then_stream():
     texts = []
     body: dict[str, Any] = classic(instructions=ABSENT, store=ABSENT, stream=ABSENT)
     for field, value in (("instructions", "Hi"), ("store", False), ("stream", True)):

@@ -1,4 +1,7 @@
-"""Rules for the fields of the body that depend on nothing else."""
+"""Rules for the fields of the body that depend on nothing else.
+
+The texts under `detail` are [seen], those of the public API's shape are [unsure].
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
-from ..rules import Incoming, Json, Refused, detail, error, missing, unknown, wrong_type, wrong_value
+from ..rules import (
+    Incoming,
+    Json,
+    Refused,
+    as_list,
+    as_object,
+    detail,
+    error,
+    missing,
+    unknown,
+    wrong_type,
+    wrong_value,
+)
 from .rule import Rule
 from .tools import name_fault
 
@@ -69,6 +81,8 @@ _COMMON = {
     "status": "a string",
     "internal_chat_message_metadata_passthrough": "an object",
 }
+_LONGEST_ARGUMENTS = 1_048_576
+_LONGEST_TEXT = 10_485_760
 _ROLES = ("user", "assistant", "developer")
 _PHASES = ("commentary", "final_answer")
 
@@ -182,6 +196,29 @@ def _arguments(request: Incoming) -> Refused | None:
     return None
 
 
+def _length(request: Incoming) -> Refused | None:
+    """Refuse texts beyond the endpoint's limits [seen] (docs/backend.md, Items)."""
+    for param, text, most in _texts(request):
+        if len(text) > most:
+            said = f"string too long. Expected a string with maximum length {most}"
+            shown = f"Invalid '{param}': {said}, but got a string with length {len(text)} instead."
+            return error(shown, param, "string_above_max_length")
+    return None
+
+
+def _texts(request: Incoming) -> Iterator[tuple[str, str, int]]:
+    for param, item, _ in _placed(request):
+        yield from (
+            (f"{param}.{field}", value, _LONGEST_ARGUMENTS if field == "arguments" else _LONGEST_TEXT)
+            for field, value in item.items()
+            if isinstance(value, str)
+        )
+        for field in ("content", "output"):
+            for place, part in enumerate(as_list(item.get(field))):
+                text = as_object(part).get("text")
+                yield f"{param}.{field}[{place}].text", text if isinstance(text, str) else "", _LONGEST_TEXT
+
+
 def _is_json(text: str) -> bool:
     try:
         from_json(text, allow_inf_nan=False)
@@ -204,5 +241,6 @@ RULES = (
 )
 CALL_RULES = (
     Rule("items.names", "Items", _names),
+    Rule("items.length", "Items", _length),
     Rule("items.arguments", "Items", _arguments),
 )

@@ -262,8 +262,8 @@ _VOICES: dict[Voice, Callable[[Incoming], Refused]] = {
 
 
 RULES = (
-    Rule("model.known", "Gates", _known),
-    Rule("model.version", "Gates", _version),
+    Rule("model.known", "Version gates", _known),
+    Rule("model.version", "Version gates", _version),
     Rule("model.request-shape", "Lite", _request_shape),
     Rule("model.parallel-calls", "Lite", _parallel),
     Rule("model.reasoning", "Request body", _reasoning),

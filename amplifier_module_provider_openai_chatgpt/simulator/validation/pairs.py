@@ -1,4 +1,7 @@
-"""Rules for calls and their results: ids, pairs and namespaces."""
+"""Rules for calls and their results: ids, pairs and namespaces.
+
+The words for call ids are those of the public API [unsure]; the others are [seen].
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rules for the declared tools and for the choice among them."""
+"""Rules for the declared tools and for the choice among them.
+
+The words are those of the public API; for kinds, fields, grammars and choices they are [unsure] here.
+"""
 
 from __future__ import annotations
 
