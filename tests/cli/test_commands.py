@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.cli import SIMULATED_WORLDS
+from amplifier_module_provider_openai_chatgpt.cli.commands import SIMULATED_WORLDS
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.request.pictures import GIF, JPEG, WEBP

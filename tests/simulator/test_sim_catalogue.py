@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.cli import SIMULATED_WORLDS
+from amplifier_module_provider_openai_chatgpt.cli.commands import SIMULATED_WORLDS
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, parse_models
 from amplifier_module_provider_openai_chatgpt.simulator import DEFAULT_WORLD, WORLDS, Simulator
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import served_models
