@@ -16,7 +16,7 @@ import yaml
 from ..models.model import LATEST, look_up, model_infos, split_fast
 from ..request.effort import choose_effort
 from ..settings import PROVIDER
-from . import install_routing
+from .install_routing import destination, packaged_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -114,11 +114,11 @@ async def fetch_roles(provider: ChatGPTProvider) -> Roles:
 
 def read_matrix() -> tuple[str, dict[str, list[Candidate]]]:
     """Return the place of the matrix, and each role's candidates for this provider."""
-    installed = install_routing.destination()
+    installed = destination()
     try:
         return str(installed), _roles(installed.read_bytes(), str(installed))
     except FileNotFoundError:
-        return _PACKAGED, _roles(install_routing.packaged_matrix(), "The packaged matrix")
+        return _PACKAGED, _roles(packaged_matrix(), "The packaged matrix")
     except OSError as error:
         raise UnreadableMatrixError(
             f"{installed} cannot be read ({error.strerror}): fix or remove it."
@@ -203,7 +203,7 @@ def show_roles(found: Roles, out: Console) -> None:
     out.print(table)
     if any(role.is_default for role in found.roles):
         out.print("* default effort; an effort in your settings takes precedence.", style="dim")
-    installed = f"Matrix: ~/{install_routing.destination().relative_to(Path.home())}"
+    installed = f"Matrix: ~/{destination().relative_to(Path.home())}"
     packaged = "Matrix: this version's; to use it in Amplifier: amplifier-openai-chatgpt install-routing"
     out.print(packaged if found.matrix == _PACKAGED else installed, style="dim", markup=False)
     out.print(f"Models: {_SOURCES[found.source]}.", style="dim")
