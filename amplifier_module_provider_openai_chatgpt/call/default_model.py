@@ -38,7 +38,7 @@ async def default_model(context: CallContext, gone: str = "") -> str:
 def _is_in_doubt(wanted: str, catalogue: Catalogue) -> bool:
     """True where only an old list lacks a model for which OpenAI has named no successor."""
     slug, _ = split_fast(wanted)
-    return not catalogue.is_live and catalogue.lacks(slug) and not is_retired(slug)
+    return catalogue.lacks(slug) and not is_retired(slug) and not catalogue.is_live
 
 
 def _report(wanted: str, used: str, context: CallContext) -> None:
