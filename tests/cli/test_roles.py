@@ -7,7 +7,7 @@ import pytest
 from amplifier_module_provider_openai_chatgpt.cli.roles import highest
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Simulator
 
-from .terminal import at_terminal, in_pipe
+from .terminal import at_terminal, in_own_process, in_pipe
 
 ROLES = [
     *("general", "fast", "coding", "ui-coding", "security-audit", "reasoning", "critique"),
@@ -53,6 +53,13 @@ def test_each_role_is_a_row_with_model_effort_and_pattern(service, monkeypatch):
     assert row_of(screen, "critique") == ["critique", "gpt-6.2-astra", "xhigh", "gpt-[!5]*-astra"]
     assert screen.text.endswith("Models: fetched from ChatGPT.")
     assert "amplifier-openai-chatgpt install-routing" in screen.text.replace("\n", " ")
+
+
+def test_a_process_of_its_own_shows_the_roles(service):
+    """Commands share their names with modules, which in this process other tests have imported."""
+    screen = in_own_process(80, "models", "--roles")
+    assert screen.code == 0, screen.text
+    assert row_of(screen, "fast") == ["fast", "gpt-6-luna", "low", "gpt-[!5]*-luna"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
