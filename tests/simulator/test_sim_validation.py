@@ -72,6 +72,7 @@ ACCEPTED = {
     "a cache key of another form than the session's": classic(prompt_cache_key="a" * 64),
     "an image at an https address": classic(input=[image("https://example.com/a.png")]),
     "effort none, which no list has": classic(reasoning={"effort": "none"}),
+    "reasoning that nothing follows": classic(input=[says("Hi"), thought(seal("hm", RULES, "gpt-5.5"))]),
     "reasoning of the same family": classic(
         model="gpt-5.6-sol",
         input=[thought(seal("hm", RULES, "gpt-5.6-luna")), says("Hm.", "assistant"), says("Hi")],
