@@ -5,18 +5,6 @@ from __future__ import annotations
 from ..rules import Incoming, Refused, error, missing, opens
 from .rule import Rule
 
-_OUTPUT = frozenset(
-    {
-        "reasoning",
-        "function_call",
-        "custom_tool_call",
-        "local_shell_call",
-        "web_search_call",
-        "image_generation_call",
-        "tool_search_call",
-    }
-)
-
 
 def _hollow(request: Incoming) -> Refused | None:
     """Refuse reasoning without ciphertext: nothing of it is stored (docs/backend.md, Reasoning replay)."""
