@@ -233,7 +233,15 @@ def test_a_retry_is_reported_and_the_partial_answer_is_marked(service, monkeypat
 def test_every_command_in_a_real_terminal(service, width, tmp_path):
     """Real processes: no line wider than the terminal, exit code 0, no traceback."""
     env = {**os.environ, "HOME": str(tmp_path)}
-    for command in (["models"], ["ask", LONG], ["demo"]):
+    for command in (
+        ["usage"],
+        ["models"],
+        ["models", "--roles"],
+        ["ask", LONG],
+        ["doctor"],
+        ["demo"],
+        ["logout"],
+    ):
         screen = in_own_process(width, *command, env=env)
         assert screen.code == 0, screen.text
         assert "Traceback" not in screen.text

@@ -121,7 +121,8 @@ def test_a_refused_sign_in_is_one_sentence_and_exit_code_1(sim, run):
 def test_login_opens_the_browser_of_the_environment(sim, path, tmp_path, terminal):
     browser = tmp_path / "browser"
     browser.write_text(
-        f"#!{sys.executable}\nimport sys, urllib.request\nurllib.request.urlopen(sys.argv[1])\n"
+        f"#!{sys.executable}\nimport sys\nfrom urllib.request import Request, urlopen\n"
+        "urlopen(Request(sys.argv[1], headers={'User-Agent': 'Mozilla/5.0'}))\n"
     )
     browser.chmod(0o700)
     with callback_ports(), terminal("login", "--browser", BROWSER=str(browser)) as login:
