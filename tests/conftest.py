@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, provider
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from tests.secret_leaks import surround, watch
 
@@ -92,11 +92,17 @@ async def in_use():
     async with contextlib.AsyncExitStack() as stack:
 
         def in_use(*given):
-            provider = ChatGPTProvider(*given)
-            stack.push_async_callback(provider.close)
-            return provider
+            built = ChatGPTProvider(*given)
+            stack.push_async_callback(built.close)
+            return built
 
         yield in_use
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learnt():
+    """Forget what earlier tests learnt about a backend: it is kept by address, and ports are used again."""
+    provider._shapes.clear()
 
 
 @pytest.fixture(autouse=True)
