@@ -268,6 +268,7 @@ class ResponseAccumulator:
 
     def _finished(self, event: Event) -> None:
         self._completed(event)
+        self._flush()
         for block in self._open_blocks():
             if item := complete_item(block):
                 self._finish(block, item)

@@ -146,6 +146,14 @@ def test_text_that_was_called_complete_is_the_answer_once_the_response_is():
     assert [step.index for step in steps] == [0, 0, 0]
 
 
+def test_text_called_complete_counts_also_where_all_events_arrive_in_one_read():
+    events = [added(0, type="message"), delta(0, "Hi"), text_done(0, "Hi"), completed()]
+    answer = Attempt()
+    answer.accumulator.feed(events)
+    assert isinstance(answer.outcome(), Finished)
+    assert answer.response().text == "Hi"
+
+
 def test_parts_called_complete_join():
     events = [delta(0, "A"), text_done(0, "A"), delta(0, "B"), text_done(0, "B"), completed()]
     assert answer_to(events)[0].response().text == "AB"
