@@ -75,7 +75,7 @@ def _plain(value: object) -> object:
 
 def _joined(parts: list[Part]) -> Output:
     if any(part["type"] == "input_image" for part in parts):
-        return parts
+        return [part for part in parts if part.get("text") != ""]
     return shortened("\n".join(part["text"] for part in parts))
 
 

@@ -233,6 +233,12 @@ def test_values_without_binary_data_are_json(value, expected):
     assert read(value) == expected
 
 
+def test_an_empty_text_next_to_an_image_is_left_out():
+    block = {"type": "image", "mimeType": "image/png", "data": b64(png())}
+    empty = {"type": "text", "text": ""}
+    assert [part["type"] for part in read([empty, block, empty])] == ["input_image"]
+
+
 @pytest.mark.parametrize("data", [JPEG, GIF])
 def test_an_image_in_a_tool_message_is_an_image(data):
     asked = [user(), assistant(calls("c1"))]
