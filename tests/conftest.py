@@ -5,6 +5,7 @@ No test uses the developer's own account.
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.secret_leaks import surround, watch
 
 DEAD = "http://127.0.0.1:9"
 LONG_PROOF = 300  # seconds
+PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 
 # The same examples in every run: a check must not fail by chance.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -23,7 +25,12 @@ settings.load_profile("repeatable")
 
 
 def pytest_configure(config):
-    """Log everything, so the watch can search it; tests see warnings unless they ask ``caplog`` for more."""
+    """Log everything, so the watch can search it; tests see warnings unless they ask ``caplog`` for more.
+
+    A proxy of the machine is not for the servers that tests run on it.
+    """
+    for name in [name for name in os.environ if name.lower() in PROXIES]:
+        del os.environ[name]
     config.option.log_level = config.option.log_level or "WARNING"
     surround(watch)
 
