@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from .redaction import REDACTED, without_secrets
+from ..redaction import REDACTED, without_secrets
 
 if TYPE_CHECKING:
     import ssl
