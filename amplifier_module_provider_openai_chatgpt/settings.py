@@ -138,12 +138,13 @@ def _url(value: Any) -> str:
         raise ValueError(wanted) from None
     if parts.username or parts.query or parts.fragment or not host:
         raise ValueError(wanted)
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return str(value.strip().rstrip("/"))
     raise ValueError(wanted)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True for an address of this machine, and for its name."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

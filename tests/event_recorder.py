@@ -64,12 +64,17 @@ async def stalled(sim):
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
 
 
+def pooled(client):
+    """Return a client's connections, whichever way they go."""
+    return [one for way in client._transport._ways.values() for one in way._pool.connections]
+
+
 def busy_connections(provider):
     """Return the connections that serve a call, or that a call left behind."""
     return [
         connection
         for client in provider.transport._clients.values()
-        for connection in client._transport._pool.connections
+        for connection in pooled(client)
         if not connection.is_idle()
     ]
 

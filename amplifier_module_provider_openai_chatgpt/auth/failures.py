@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..errors.refusal import Refusal
+    from ..errors.transport import TransportFault
 
 
 class Reason(Enum):
@@ -154,8 +155,17 @@ class SignInError(Exception):
         self.refusal = refusal
         self._words = words
 
+    @property
+    def rule(self) -> Rule:
+        """How it is reported: a fault of the network as it is for calls."""
+        fault = self._fault()
+        return fault.rule if fault else RULES[self.reason]
+
     def __str__(self) -> str:
-        rule, refusal = RULES[self.reason], self.refusal
+        rule, refusal = self.rule, self.refusal
+        if fault := self._fault():
+            cause = f" Cause: {fault.message}" if rule.quote and fault.message else ""
+            return fault.sentence(self._words["host"]) + cause
         if refusal is None:
             return rule.say.format_map({"because": "", **self._words})
         facts = {
@@ -167,6 +177,13 @@ class SignInError(Exception):
         said = f" The server says: {refusal.message}" if adds else ""
         return rule.say.format_map(facts | self._words) + said
 
+    def _fault(self) -> TransportFault | None:
+        if self.refusal is None:
+            return None
+        from ..errors.transport import TransportFault  # mounting does without it
+
+        return self.refusal if isinstance(self.refusal, TransportFault) else None
+
 
 class RefreshRefusedError(Exception):
     """A refresh token will never work again; the text says why, as the end of a sentence."""
@@ -176,7 +193,7 @@ def kernel_error(failure: SignInError | StoreError) -> LLMError:
     """Return the kernel error of a failure, to be raised from it."""
     if isinstance(failure, StoreError):
         return ConfigurationError(str(failure), provider=PROVIDER)
-    rule, refusal = RULES[failure.reason], failure.refusal
+    rule, refusal = failure.rule, failure.refusal
     status = 401 if failure.reason is Reason.SIGNED_OUT else refusal.status if refusal else None
     return rule.error(str(failure), provider=PROVIDER, status_code=status, retryable=rule.retryable)
 

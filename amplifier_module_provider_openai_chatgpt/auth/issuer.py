@@ -28,6 +28,18 @@ _TIMEOUTS = {
     Fault.NO_ANSWER,
 }
 
+# Faults whose own sentence says more than that the issuer cannot be reached.
+_NAMED = {
+    Fault.CERTIFICATE,
+    Fault.TLS,
+    Fault.SETTING,
+    Fault.PROXY,
+    Fault.PROXY_SIGN_IN,
+    Fault.PROXY_UNREACHABLE,
+    Fault.TOO_LARGE,
+    Fault.ENCODING,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -67,8 +79,10 @@ async def post(client: httpx.AsyncClient, url: str, **content: Any) -> Answer:
     try:
         response = await client.post(url, headers={"Accept": "application/json"}, **content)
     except transport_failures() as error:
-        reason = Reason.NO_ANSWER if fault_of(error).fault in _TIMEOUTS else Reason.UNREACHABLE
-        raise SignInError(reason, host=urlsplit(url).hostname or url) from error
+        found = fault_of(error)
+        reason = Reason.NO_ANSWER if found.fault in _TIMEOUTS else Reason.UNREACHABLE
+        named = found if found.fault in _NAMED else None
+        raise SignInError(reason, named, host=urlsplit(url).hostname or url) from error
     return _read(response)
 
 

@@ -206,8 +206,11 @@ async def _check_host(examination: Examination, url: str, setting: str) -> str:
     """Any answer shows that the host can be reached."""
     try:
         with as_faults(silence=HOST_TIMEOUT):
-            async with new_client(connect=HOST_TIMEOUT, silence=HOST_TIMEOUT) as client:
-                response = await client.get(url)
+            async with (
+                new_client(connect=HOST_TIMEOUT, silence=HOST_TIMEOUT) as client,
+                client.stream("GET", url) as response,
+            ):
+                pass  # its head says enough
     except Refusal as refusal:
         context = ErrorContext(service=examination.provider.settings.service, now=time.time())
         advice = str(kernel_error(refusal, context)).replace("base_url", setting)

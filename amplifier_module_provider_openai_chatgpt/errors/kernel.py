@@ -100,13 +100,14 @@ def _sentence(refusal: Refusal, rule: Rule, context: ErrorContext, resets_at: fl
     plan = refusal.plan or clean(context.plan, 60)
     if rule is USAGE_LIMIT:
         return _usage_limit(refusal, plan, resets_at, context)
+    if isinstance(refusal, TransportFault):
+        return refusal.sentence()
     return _parameter(refusal, context.extra_params) or rule.say.format(
         model=context.model or "asked for",
         status=f" (HTTP {refusal.status})" if refusal.status else "",
         account=_account(plan),
         choose=_choose(context.alternatives, context.model),
         wait=_wait(refusal.retry_after),
-        detail=refusal.detail if isinstance(refusal, TransportFault) else "",
     )
 
 

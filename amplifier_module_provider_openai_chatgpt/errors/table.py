@@ -25,7 +25,7 @@ from amplifier_core.llm_errors import (
 
 from ..services import USAGE_PAGE, Rule
 from ..settings import LOGIN_COMMAND
-from .transport import FAULTS, TransportFault
+from .transport import TransportFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -272,7 +272,7 @@ def rule_for(refusal: Refusal, first: Mapping[str, Rule]) -> Rule:
     ``first`` are the service's own rules by code, which take precedence over the common ones.
     """
     if isinstance(refusal, TransportFault):
-        return FAULTS[refusal.fault]
+        return refusal.rule
     return next(rule for rule in _candidates(refusal, {**BY_CODE, **first}) if rule is not None)
 
 

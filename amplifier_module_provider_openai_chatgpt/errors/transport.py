@@ -22,6 +22,8 @@ from amplifier_core.llm_errors import (
     StreamError,
 )
 
+from ..http.certificates import store_in_use
+from ..http.failures import HttpFailure, NetworkSettingFailure, ProxyFailure, UnknownEncoding
 from ..services import Rule
 from ..settings import LOGIN_COMMAND
 from .refusal import Refusal, clean
@@ -40,7 +42,10 @@ class Fault(enum.Enum):
     TLS = "tls"
     DNS = "dns"
     CONNECTION_REFUSED = "connection refused"
+    SETTING = "network setting"
     PROXY = "proxy"
+    PROXY_SIGN_IN = "proxy sign-in"
+    PROXY_UNREACHABLE = "proxy unreachable"
     UNREACHABLE = "unreachable"
     BROKEN = "broken"
     CLOSED = "closed"
@@ -52,6 +57,8 @@ class Fault(enum.Enum):
     UNSENDABLE = "unsendable"
     FILE = "file"
     NOT_JSON = "not json"
+    TOO_LARGE = "too large"
+    ENCODING = "encoding"
 
     SILENT = "silent"
     CUT = "cut"
@@ -65,25 +72,34 @@ class Fault(enum.Enum):
 FAULTS: dict[Fault, Rule] = {
     Fault.CERTIFICATE: Rule(
         NetworkError,
-        "ChatGPT's certificate cannot be verified: check this machine's clock, and any proxy that inspects "
-        "TLS (set SSL_CERT_FILE to its certificate).",
+        "{server}'s certificate cannot be verified{detail}: check this machine's clock, and any proxy that "
+        "inspects TLS (set SSL_CERT_FILE to its certificate).",
         retryable=True,
     ),
     Fault.TLS: Rule(
         NetworkError,
-        "A secure connection to ChatGPT cannot be made: check any proxy, VPN or firewall in between.",
+        "A secure connection to {server} cannot be made: check any proxy, VPN or firewall in between.",
         retryable=True,
     ),
     Fault.DNS: Rule(
         NetworkError,
-        "The address of ChatGPT cannot be looked up: check the network and its DNS server.",
+        "The address of {server} cannot be looked up: check the network and its DNS server.",
         retryable=True,
     ),
     Fault.CONNECTION_REFUSED: Rule(
         NetworkError, "The server refuses connections: check base_url and any proxy.", retryable=True
     ),
+    Fault.SETTING: Rule(ConfigurationError, "{detail}. Correct or unset the variable.", quote=False),
     Fault.PROXY: Rule(
-        NetworkError, "The proxy did not let the request through: check HTTPS_PROXY.", retryable=True
+        NetworkError, "The proxy did not let the request through: check {detail}.", retryable=True
+    ),
+    Fault.PROXY_SIGN_IN: Rule(
+        ConfigurationError,
+        "The proxy requires a sign-in (HTTP 407): put its user name and password into {detail}.",
+        quote=False,
+    ),
+    Fault.PROXY_UNREACHABLE: Rule(
+        NetworkError, "The proxy cannot be reached: check or unset {detail}.", retryable=True
     ),
     Fault.UNREACHABLE: Rule(
         NetworkError, "ChatGPT cannot be reached: check the network, then try again.", retryable=True
@@ -133,6 +149,18 @@ FAULTS: dict[Fault, Rule] = {
         retryable=True,
         quote=False,
     ),
+    # The next answer would be as large.
+    Fault.TOO_LARGE: Rule(
+        ProviderUnavailableError,
+        "The answer of {server} is too large to read: check base_url, and any proxy in between.",
+        quote=False,
+    ),
+    Fault.ENCODING: Rule(
+        ProviderUnavailableError,
+        "The answer of {server} is compressed in a way that was not offered ({detail}): check base_url, "
+        "and any proxy in between.",
+        quote=False,
+    ),
     Fault.SILENT: Rule(
         LLMTimeoutError,
         "ChatGPT sent nothing {detail} in the middle of its answer: try again.",
@@ -152,9 +180,8 @@ FAULTS: dict[Fault, Rule] = {
         "ChatGPT's answer was not an event stream ({detail}): try again, and check base_url and any proxy.",
         retryable=True,
     ),
-    # The next answer would be as large.
     Fault.EVENT_TOO_LARGE: Rule(
-        StreamError, "ChatGPT sent one event of more than 64 MiB, which is not read: ask for less at a time."
+        StreamError, "ChatGPT sent an event that is too large to read: ask for less at a time."
     ),
     Fault.WITHHELD: Rule(
         ContentFilterError, "OpenAI's content filter withheld the whole answer: rephrase the request."
@@ -170,6 +197,15 @@ class TransportFault(Refusal):
         self.fault = fault
         self.detail = detail
         self.partial = partial
+
+    @property
+    def rule(self) -> Rule:
+        """How it is reported."""
+        return FAULTS[self.fault]
+
+    def sentence(self, server: str = "ChatGPT") -> str:
+        """Say what happened and what to do; ``server`` names who was asked."""
+        return self.rule.say.format(detail=self.detail, server=server)
 
     def __str__(self) -> str:
         return f"{self.fault.value}: {self.message}" if self.message else self.fault.value
@@ -189,10 +225,10 @@ def as_faults(*, silence: float | None = None, began: bool = False) -> Iterator[
 
 @lru_cache(maxsize=1)
 def transport_failures() -> tuple[type[Exception], ...]:
-    """Return the classes of everything that httpx or the system raises about a connection."""
+    """Return the classes of everything that the HTTP layer or the system raises about a connection."""
     import httpx
 
-    return (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError)
+    return (HttpFailure, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError)
 
 
 def fault_of(error: BaseException, *, silence: float | None = None, began: bool = False) -> TransportFault:
@@ -200,6 +236,8 @@ def fault_of(error: BaseException, *, silence: float | None = None, began: bool 
     if isinstance(error, OSError) and error.filename:
         why = clean(error.strerror, 100) or type(error).__name__
         return TransportFault(Fault.FILE, detail=f"{clean(str(error.filename), 200)} cannot be used ({why})")
+    if isinstance(error, HttpFailure):
+        return _http_fault(error)
     by_itself, by_cause, silent = _classes()
     if isinstance(error, silent):
         return silent_fault(silence, began=began)
@@ -210,7 +248,39 @@ def fault_of(error: BaseException, *, silence: float | None = None, began: bool 
     if began:
         return TransportFault(Fault.CUT, cause=cause)
     found = (fault for one in _causes(error) for kind, fault in by_cause if isinstance(one, kind))
-    return TransportFault(next(found, Fault.UNREACHABLE), cause=cause)
+    fault = next(found, Fault.UNREACHABLE)
+    return TransportFault(fault, detail=_trusted() if fault is Fault.CERTIFICATE else "", cause=cause)
+
+
+def _http_fault(error: HttpFailure) -> TransportFault:
+    """Classify what the HTTP layer itself refuses. A ProxyFailure need not be the proxy's own."""
+    if isinstance(error, ProxyFailure):
+        return _proxy_fault(error)
+    if isinstance(error, NetworkSettingFailure):
+        return TransportFault(Fault.SETTING, detail=clean(str(error), 300))
+    if isinstance(error, UnknownEncoding):
+        return TransportFault(Fault.ENCODING, detail=clean(str(error), 60))
+    return TransportFault(Fault.TOO_LARGE)
+
+
+def _proxy_fault(error: ProxyFailure) -> TransportFault:
+    import httpx
+
+    why, variable = error.__cause__ or error, str(error)
+    if any(isinstance(one, ssl.SSLError) for one in _causes(why)):
+        return fault_of(why)
+    cause = _reason(why)
+    if not isinstance(why, httpx.ProxyError):
+        return TransportFault(Fault.PROXY_UNREACHABLE, detail=variable, cause=cause)
+    if cause.startswith("407"):
+        return TransportFault(Fault.PROXY_SIGN_IN, detail=variable)
+    return TransportFault(Fault.PROXY, detail=variable, cause=cause)
+
+
+def _trusted() -> str:
+    """Complete the sentence about a certificate where a variable says which ones are trusted."""
+    variables = store_in_use()
+    return f" with the certificates in {variables}" if variables else ""
 
 
 def silent_fault(seconds: float | None, *, began: bool) -> TransportFault:

@@ -11,8 +11,6 @@ import time
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pydantic_core import from_json
-
 from ..errors.refusal import Refusal, read_refusal
 from ..errors.transport import (
     Fault,
@@ -24,9 +22,11 @@ from ..errors.transport import (
     transport_failures,
 )
 from ..http import new_client
+from ..http.cookies import AccountCookies
 from ..quota import read_headers
 from .base import Document
 from .body_reader import BodyReader
+from .json_values import TooManyValuesError, decode
 from .sse import EventTooLargeError, SSEParser
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from .base import Identity, SignIn
 
 LARGEST_ERROR_BODY = 64 * 1024
-LARGEST_JSON_BODY = 32 * 1024 * 1024
+LARGEST_DOCUMENT = 8 * 1024 * 1024
 JSON_TIMEOUT = 10.0
 # How long the end of a stream is waited for after its last event, in seconds.
 LINGER = 0.1
@@ -59,6 +59,7 @@ class HttpSseTransport:
         self._sign_in = sign_in
         # Each loop touches its own entry only.
         self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._cookies = AccountCookies()
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[HttpResponseStream]:
@@ -96,16 +97,22 @@ class HttpSseTransport:
         with as_faults(silence=JSON_TIMEOUT):
             async with (
                 asyncio.timeout(JSON_TIMEOUT),
-                new_client(connect=self._settings.connect_timeout, silence=JSON_TIMEOUT) as client,
+                new_client(
+                    connect=self._settings.connect_timeout,
+                    silence=JSON_TIMEOUT,
+                    largest=LARGEST_DOCUMENT,
+                    cookies=False,
+                ) as client,
             ):
                 headers = {"Accept": "application/json"}
                 response = await self._send(client, "GET", path, headers=headers, params=params)
                 if response.status_code != 200:
                     raise await self._refusal(response)
-                body = bytearray()
-                await _read_at_most(response, LARGEST_JSON_BODY, into=body)
+                body = await response.aread()
         try:
-            return Document(from_json(bytes(body)), response.headers.get("etag"))
+            return Document(decode(body), response.headers.get("etag"))
+        except TooManyValuesError as error:
+            raise TransportFault(Fault.TOO_LARGE) from error
         except ValueError as error:
             raise TransportFault(Fault.NOT_JSON, detail=path) from error
 
@@ -122,7 +129,10 @@ class HttpSseTransport:
             for closed in [one for one in self._clients if one.is_closed()]:
                 self._clients.pop(closed, None)
             self._clients[loop] = new_client(
-                connect=self._settings.connect_timeout, silence=self._settings.timeout
+                connect=self._settings.connect_timeout,
+                silence=self._settings.timeout,
+                largest=None,
+                cookies=False,
             )
         return self._clients[loop]
 
@@ -146,8 +156,11 @@ class HttpSseTransport:
             request.extensions["timeout"] = {**request.extensions["timeout"], **bounds}
         tried = [await self._sign_in.current()]
         while True:
+            account = tried[-1].account_id
             request.headers.update(self._identity_headers(tried[-1]))
+            self._cookies.add_to(request, account)
             response = await client.send(request, stream=True)
+            self._cookies.take_from(response, account)
             if response.status_code != 401 or len(tried) > MAX_REAUTH:
                 return response
             await BodyReader(response).aclose()

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-if TYPE_CHECKING:
-    from ..protocol.events import Event
+from .json_values import UNSUSPICIOUS, has_too_many
 
 if TYPE_CHECKING:
     from ..protocol.events import Event
 
-LARGEST_EVENT = 64 * 1024 * 1024
+LARGEST_EVENT = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _BLANK_LINE = b"\n\n"
 _ONLY_DATA = re.compile(rb"\ndata:(.*)\n(?=\n)")
 
 
 class EventTooLargeError(ValueError):
-    """One event outgrew LARGEST_EVENT bytes; reading on would fill the memory."""
+    """One event has more than LARGEST_EVENT bytes, or too many values; it would fill the memory."""
 
 
 class SSEParser:
@@ -45,7 +44,11 @@ class SSEParser:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events completed by ``chunk``. Raises EventTooLargeError."""
-        return self._decode(_payloads(self._cut(chunk)))
+        whole = self._cut(chunk)
+        payloads = _payloads(whole)
+        if len(whole) > UNSUSPICIOUS and any(map(has_too_many, payloads)):
+            raise EventTooLargeError
+        return self._decode(payloads)
 
     def close(self) -> list[Event]:
         """Return the pending event of a stream that ended without its final blank line."""

@@ -35,7 +35,7 @@ MODEL = "gpt-5.5"
 JSON = {"content-type": "application/json"}
 TRANSIENT = {LLMTimeoutError, NetworkError, ProviderUnavailableError, RateLimitError, StreamError}
 SERVER = ProviderUnavailableError
-HOLES = {"model", "status", "account", "choose", "wait", "detail"}
+HOLES = {"model", "status", "account", "choose", "wait", "detail", "server"}
 
 
 def reported(refusal, **known):

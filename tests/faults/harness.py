@@ -14,7 +14,7 @@ from amplifier_module_provider_openai_chatgpt.call.events import STREAM_ABORTED,
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events as script
 from amplifier_module_provider_openai_chatgpt.transport.http_sse import HttpSseTransport
-from tests.event_recorder import RESPONSES, EventRecorder, ask, assert_coherent, blocks
+from tests.event_recorder import RESPONSES, EventRecorder, ask, assert_coherent, blocks, pooled
 
 MODEL = "gpt-5.5"
 QUESTION = "How is the weather?"
@@ -109,7 +109,7 @@ class Run:
         transport = self.provider.transport
         assert isinstance(transport, HttpSseTransport)
         client = transport._clients.get(asyncio.get_running_loop())
-        return list(getattr(client._transport, "_pool").connections) if client else []  # noqa: B009
+        return pooled(client) if client else []
 
     async def call(self, request=None):
         """Complete one request, by default about the weather; any error but a kernel error is raised."""

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import respx
 from amplifier_core.llm_errors import (
+    ConfigurationError,
     InvalidRequestError,
     LLMTimeoutError,
     NetworkError,
@@ -185,17 +186,16 @@ async def test_a_tls_handshake_that_breaks_is_retried_and_reported(service, sett
 NEEDS_SIGN_IN = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
 
 
-async def test_a_proxy_that_refuses_the_call_is_named(service, settings, monkeypatch):
+async def test_a_proxy_that_requires_a_sign_in_is_named(service, settings, monkeypatch):
     """The backend is never contacted: everything goes to the proxy, which is on this machine."""
     async with answering(NEEDS_SIGN_IN) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         run = await Run(service, {**settings, "base_url": "https://chatgpt.com/backend-api"}).call()
-    assert type(run.error) is NetworkError
+    assert type(run.error) is ConfigurationError
     assert str(run.error) == (
-        "The proxy did not let the request through: check HTTPS_PROXY. "
-        "Cause: 407 Proxy Authentication Required"
+        "The proxy requires a sign-in (HTTP 407): put its user name and password into HTTPS_PROXY."
     )
-    assert len(run.recorder.of("provider:retry")) == 1
+    assert run.recorder.of("provider:retry") == []
 
 
 CHATGPT = "https://chatgpt.com/backend-api"
@@ -242,7 +242,11 @@ async def test_a_name_whose_addresses_all_refuse_is_reported_as_refusing(service
     assert str(run.error) == "The server refuses connections: check base_url and any proxy."
 
 
-async def test_a_certificate_that_is_not_trusted_is_reported_with_the_clock_and_the_proxy(service, settings):
+async def test_a_certificate_that_is_not_trusted_is_reported_with_the_clock_and_the_proxy(
+    service, settings, monkeypatch
+):
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(variable, raising=False)
     secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     secure.load_cert_chain(Path(__file__).with_name("untrusted.pem"))
     async with listening(hang_up, ssl=secure) as port:

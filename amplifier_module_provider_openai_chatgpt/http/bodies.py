@@ -1,0 +1,124 @@
+"""The body of an answer, unpacked as it arrives and never larger than its bound.
+
+httpx would unpack whatever a server names, in any number of layers and without a bound. Here only gzip
+is offered and unpacked, in small pieces; a body that needs nothing is left to httpx as it is.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import httpx
+
+from .failures import BodyTooLarge, UnknownEncoding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PIECE = 64 * 1024
+# Text of a model packs to a twentieth or so; what packs to less than a hundredth of many bytes is a bomb.
+_UNSUSPICIOUS = 8 * 1024 * 1024
+_LARGEST_RATIO = 100
+_GZIP = {"gzip", "x-gzip"}
+
+
+def bounded(response: httpx.Response, largest: int | None) -> httpx.Response:
+    """Let a response deliver its unpacked body, at most ``largest`` bytes of it (None: any number).
+
+    A success that is larger raises BodyTooLarge while it is read. Of a failure the status says enough:
+    its body is cut there, and left out if it cannot be unpacked. Raises UnknownEncoding.
+    """
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    is_plain = encoding in {"", "identity"}
+    if is_plain and largest is None:
+        return response
+    if not is_plain and encoding not in _GZIP:
+        if response.is_success:
+            raise UnknownEncoding(encoding)
+        largest = 0
+    stream = response.stream
+    if not isinstance(stream, httpx.AsyncByteStream):
+        raise TypeError(type(stream))
+    response.headers.pop("content-encoding", None)
+    gunzip = Gunzip() if encoding in _GZIP else None
+    response.stream = Body(stream, gunzip, largest, is_cut=not response.is_success)
+    return response
+
+
+class Body(httpx.AsyncByteStream):
+    """The unpacked bytes of another stream, up to a bound. Not a generator, which would outlive a break."""
+
+    def __init__(
+        self, stream: httpx.AsyncByteStream, gunzip: Gunzip | None, largest: int | None, *, is_cut: bool
+    ) -> None:
+        self._stream = stream
+        self._packed = stream.__aiter__()
+        self._gunzip = gunzip
+        self._unpacked: Iterator[bytes] = iter(())
+        self._left = largest
+        self._is_cut = is_cut
+
+    def __aiter__(self) -> Body:
+        """Return itself: a body is read once."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece as soon as its bytes have arrived."""
+        if self._left == 0 and self._is_cut:
+            raise StopAsyncIteration
+        while (piece := next(self._unpacked, None)) is None:
+            packed = await anext(self._packed)
+            self._unpacked = self._gunzip.feed(packed) if self._gunzip else iter((packed,))
+        return piece if self._left is None else self._within(piece, self._left)
+
+    async def aclose(self) -> None:
+        """Close the stream below."""
+        await self._stream.aclose()
+
+    def _within(self, piece: bytes, left: int) -> bytes:
+        if len(piece) > left and not self._is_cut:
+            raise BodyTooLarge
+        self._left = max(0, left - len(piece))
+        return piece[:left]
+
+
+class Gunzip:
+    """Unpacks gzip, all members of it, in pieces of bounded size. No I/O."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._is_first = True
+        self._is_over = False
+        self._packed = self._unpacked = 0
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        """Yield all that these bytes complete. Raises httpx.DecodingError and BodyTooLarge."""
+        self._packed += len(packed)
+        piece = b""
+        while not self._is_over and (packed or len(piece) == PIECE):
+            piece = self._unpack(packed)
+            if piece:
+                yield piece
+            packed = self._rest()
+
+    def _unpack(self, packed: bytes) -> bytes:
+        try:
+            piece = self._member.decompress(packed, PIECE)
+        except zlib.error as error:
+            if self._is_first:
+                raise httpx.DecodingError(str(error)) from error
+            self._is_over = True  # padding behind the last member
+            return b""
+        self._unpacked += len(piece)
+        if self._unpacked > max(_UNSUSPICIOUS, _LARGEST_RATIO * self._packed):
+            raise BodyTooLarge
+        return piece
+
+    def _rest(self) -> bytes:
+        if not self._member.eof:
+            return self._member.unconsumed_tail
+        rest = self._member.unused_data
+        self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        self._is_first = False
+        return rest

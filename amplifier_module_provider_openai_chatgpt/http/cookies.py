@@ -1,0 +1,63 @@
+"""The cookies that are kept: only those by which Cloudflare recognises a client that it has let through."""
+
+from __future__ import annotations
+
+from http.cookiejar import Cookie, CookieJar
+
+import httpx
+
+# docs/backend.md, Request headers.
+_CLOUDFLARE = {"__cf_bm", "__cflb", "__cfruid", "__cfseq", "_cfuvid", "cf_clearance"}
+LARGEST = 4096  # bytes of all names and values
+_MOST_ACCOUNTS = 8
+
+
+class EdgeCookies(CookieJar):
+    """A jar that takes Cloudflare's cookies, up to a bound, and no other."""
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        """Keep a cookie that is Cloudflare's, fits and can be sent back."""
+        others = [one for one in self if not _is_same(one, cookie)]
+        fits = sum(map(_size, [*others, cookie])) <= LARGEST
+        if fits and cookie.name in _CLOUDFLARE and _is_sendable(cookie.value):
+            super().set_cookie(cookie)
+
+
+class AccountCookies:
+    """A jar for each account. Without an account there is none, as it would be shared by several."""
+
+    def __init__(self) -> None:
+        self._jars: dict[str, httpx.Cookies] = {}  # changed by single steps only, as threads share it
+
+    def add_to(self, request: httpx.Request, account: str) -> None:
+        """Send this account's cookies with a request, and no other account's."""
+        request.headers.pop("cookie", None)
+        if jar := self._jars.get(account):
+            jar.set_cookie_header(request)
+
+    def take_from(self, response: httpx.Response, account: str) -> None:
+        """Keep what an answer to this account brought."""
+        if not account or "set-cookie" not in response.headers:
+            return
+        if account not in self._jars and len(self._jars) >= _MOST_ACCOUNTS:
+            self._jars.pop(next(iter(self._jars)), None)
+        self._jars.setdefault(account, httpx.Cookies(EdgeCookies())).extract_cookies(response)
+
+
+class NoCookies(CookieJar):
+    """A jar that stays empty."""
+
+    def set_cookie(self, cookie: Cookie) -> None:
+        """Keep nothing."""
+
+
+def _is_same(one: Cookie, other: Cookie) -> bool:
+    return (one.name, one.domain, one.path) == (other.name, other.domain, other.path)
+
+
+def _is_sendable(value: str | None) -> bool:
+    return value is not None and value.isascii() and value.isprintable()
+
+
+def _size(cookie: Cookie) -> int:
+    return len(cookie.name) + len(cookie.value or "")

@@ -1,0 +1,120 @@
+"""The way to a server: directly, or through the proxy that the environment names for it.
+
+Everything is built with the first request that needs it, so a bad variable fails that request and
+nothing else: not a client that is never used, and no call to this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from .bodies import bounded
+from .certificates import tls_context
+from .failures import NetworkSettingFailure, ProxyFailure
+from .proxies import Proxies, is_this_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .proxies import ProxySetting
+
+# A connection through a proxy has three steps: to the proxy, its consent, and TLS to the server.
+_STEPS = 3
+_CONNECT_LIMIT = 10.0
+
+
+class Router(httpx.AsyncBaseTransport):
+    """Sends each request on its way; ``largest`` bounds the unpacked bodies, in bytes."""
+
+    def __init__(self, limits: httpx.Limits, largest: int | None) -> None:
+        self._limits = limits
+        self._largest = largest
+        self._proxies = Proxies.from_environment()
+        self._ways: dict[str, httpx.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Raises httpx's exceptions and HttpFailure."""
+        response = await self._send(request)
+        try:
+            return bounded(response, self._largest)
+        except BaseException:
+            await response.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for way in self._ways.values():
+            await way.aclose()
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        if url.scheme == "http" and is_this_machine(url.host):
+            return await self._way("plain", self._plain).handle_async_request(request)
+        if url.scheme != "https":
+            raise httpx.UnsupportedProtocol("Only https leaves this machine.")
+        proxy = self._proxies.for_host(url.host, url.port or 443)
+        if proxy is None:
+            return await self._way("direct", self._direct).handle_async_request(request)
+        way = self._way("proxy", lambda: self._through(proxy))
+        return await _through_proxy(way, request, proxy.variable)
+
+    def _way(self, name: str, build: Callable[[], httpx.AsyncHTTPTransport]) -> httpx.AsyncHTTPTransport:
+        if name not in self._ways:
+            self._ways[name] = build()
+        return self._ways[name]
+
+    def _plain(self) -> httpx.AsyncHTTPTransport:
+        """For HTTP without TLS; the context is never used, trusts no one, and costs nothing."""
+        bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return httpx.AsyncHTTPTransport(verify=bare, limits=self._limits)
+
+    def _direct(self) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(verify=tls_context(), limits=self._limits)
+
+    def _through(self, setting: ProxySetting) -> httpx.AsyncHTTPTransport:
+        url, tls = setting.url(), tls_context()
+        try:
+            proxy = httpx.Proxy(url, ssl_context=tls if url.scheme == "https" else None)
+            return httpx.AsyncHTTPTransport(verify=tls, limits=self._limits, proxy=proxy)
+        except ValueError:
+            raise NetworkSettingFailure(f"{setting.variable} is not the address of a proxy") from None
+
+
+async def _through_proxy(
+    way: httpx.AsyncHTTPTransport, request: httpx.Request, variable: str
+) -> httpx.Response:
+    """Send through a proxy, with a bound on everything until the server is reached: httpcore has none.
+
+    Raises ProxyFailure from the cause, whichever side failed.
+    """
+    limit = request.extensions.get("timeout", {}).get("connect") or _CONNECT_LIMIT
+    try:
+        async with asyncio.timeout(_STEPS * limit) as waiting:
+            request.extensions = {**request.extensions, "trace": _until_sending(waiting)}
+            return await way.handle_async_request(request)
+    except _failures() as error:
+        if waiting.when() is None:  # the server was reached
+            raise
+        raise ProxyFailure(variable) from error
+
+
+def _until_sending(waiting: asyncio.Timeout) -> Callable[[str, dict[str, Any]], Any]:
+    """Return an observer for httpcore that ends the wait where the request itself begins."""
+
+    async def observe(event: str, info: dict[str, Any]) -> None:
+        is_sending = event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT"
+        if is_sending:
+            waiting.reschedule(None)
+
+    return observe
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what a proxied request may raise; the last two where the proxy does not speak SOCKS."""
+    from socksio import SOCKSError
+
+    return (httpx.TransportError, TimeoutError, SOCKSError, AssertionError)
