@@ -13,11 +13,14 @@ from hypothesis import settings
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, provider
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
+from amplifier_module_provider_openai_chatgpt.simulator.worlds import DEFAULT_WORLD
 from tests.secret_leaks import surround, watch
 
 DEAD = "http://127.0.0.1:9"
 LONG_PROOF = 300  # seconds
 PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+# A model of the default world, for tests whose subject is something else.
+MODEL = "gpt-6-sol"
 
 # The same examples in every run: a check must not fail by chance.
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -61,10 +64,16 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(leak, red=True)
 
 
+def world_of(node):
+    """The service that a test meets: the default one, or that of ``pytest.mark.world("august-2026")``."""
+    marker = node.get_closest_marker("world")
+    return marker.args[0] if marker else DEFAULT_WORLD
+
+
 @pytest.fixture
-def sim():
+def sim(request):
     """A simulator for this test alone."""
-    with Simulator() as simulator:
+    with Simulator(world=world_of(request.node)) as simulator:
         yield simulator
 
 
@@ -81,10 +90,16 @@ def token_file(sim, tmp_path):
     return write_tokens(tmp_path / "tokens.json", sim.sign_in())
 
 
+def model_setting(sim):
+    """The model of a call that names none; older worlds still serve the provider's own default."""
+    return {"default_model": MODEL} if sim.world is DEFAULT_WORLD else {}
+
+
 @pytest.fixture
 def config(sim, token_file):
-    """The provider's settings for ``sim``."""
+    """The provider's settings for ``sim``, with a model that its world serves."""
     return {
+        **model_setting(sim),
         "base_url": sim.base_url,
         "auth_url": sim.auth_url,
         "token_file_path": str(token_file),

@@ -21,6 +21,7 @@ from amplifier_core.testing import MockCoordinator
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, mount
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.simulator import Reply
+from tests.conftest import MODEL
 
 MODULE = "provider-openai-chatgpt"
 # What takes the place of the default model gpt-5.5 while no list is known.
@@ -152,7 +153,7 @@ def test_the_list_is_fetched_step_by_step_in_loops_of_their_own(state):
     for _ in range(2):
         if state == "signed in":
             infos = asyncio.run(ask_and_close(provider))
-            assert {"gpt-5.5", "gpt-5.5-fast"} <= {info.id for info in infos}
+            assert {PRESENT_DEFAULT, PRESENT_DEFAULT + "-fast"} <= {info.id for info in infos}
         else:
             with pytest.raises(AuthenticationError) as caught:
                 asyncio.run(ask_and_close(provider))
@@ -222,7 +223,7 @@ async def test_mounting_asks_nobody(state, sim):
 async def test_what_hosts_write_as_text_and_inject_is_taken_without_a_word(config, caplog):
     """Wizards write text; `raw: true`, `max_tokens` and `filtered` are put in by hosts themselves."""
     written = {
-        "default_model": "gpt-5.2",
+        "default_model": "gpt-6-luna",
         "priority": "0",
         "timeout": "30",
         "use_streaming": "true",
@@ -235,7 +236,7 @@ async def test_what_hosts_write_as_text_and_inject_is_taken_without_a_word(confi
     }
     provider = ChatGPTProvider({**config, **written})
     assert provider.priority == 0
-    assert provider.config["default_model"] == "gpt-5.2"
+    assert provider.config["default_model"] == "gpt-6-luna"
     assert provider.settings.reasoning_effort == "high"
     assert (provider.raw, provider.timeout) == (True, 30.0)
     assert caplog.records == []
@@ -244,18 +245,18 @@ async def test_what_hosts_write_as_text_and_inject_is_taken_without_a_word(confi
 async def test_two_instances_of_the_module_are_mounted_under_their_own_names(sim, config):
     entry = {"module": MODULE, "config": config}
     session = new_session(entry)
-    second = {**entry, "instance_id": "openai-chatgpt-2", "config": {**config, "default_model": "gpt-5.2"}}
+    second = {**entry, "instance_id": "openai-chatgpt-2", "config": {**config, "default_model": "gpt-6-luna"}}
     session.config["providers"].append(second)
     await session.initialize()
     providers = session.coordinator.get("providers")
     assert set(providers) == {"openai-chatgpt", "openai-chatgpt-2"}
     assert {name: one.default_model for name, one in providers.items()} == {
-        "openai-chatgpt": "gpt-5.5",
-        "openai-chatgpt-2": "gpt-5.2",
+        "openai-chatgpt": MODEL,
+        "openai-chatgpt-2": "gpt-6-luna",
     }
     assert {one.name for one in providers.values()} == {"openai-chatgpt"}
     await providers["openai-chatgpt-2"].complete(HELLO)
-    assert sim.requests_to("/codex/responses")[0].json["model"] == "gpt-5.2"
+    assert sim.requests_to("/codex/responses")[0].json["model"] == "gpt-6-luna"
     await session.cleanup()
 
 
@@ -263,26 +264,26 @@ async def test_two_instances_of_the_module_are_mounted_under_their_own_names(sim
 
 
 async def test_a_model_that_a_ui_assigns_takes_effect_at_once(sim, config):
-    provider = ChatGPTProvider({**config, "default_model": "gpt-5.5"})
+    provider = ChatGPTProvider(config)
     sim.models[-2] |= {"slug": "gpt-small", "visibility": "list", "context_window": 64_000}
     await provider.list_models()
     provider.default_model = "gpt-small-fast"
     assert (provider.get_model_info().id, provider.get_model_info().context_window) == ("gpt-small", 64_000)
     assert provider.get_info().defaults["context_window"] == 64_000
-    provider.default_model = "gpt-5.2"
+    provider.default_model = "gpt-6-luna"
     await provider.complete(HELLO)
-    assert sim.requests_to("/codex/responses")[-1].json["model"] == "gpt-5.2"
+    assert sim.requests_to("/codex/responses")[-1].json["model"] == "gpt-6-luna"
     await provider.close()
 
 
 async def test_unknown_arguments_are_ignored_and_known_ones_beat_the_request(sim, config):
     provider = ChatGPTProvider(config)
-    request = HELLO.model_copy(update={"model": "gpt-5.5", "reasoning_effort": "low"})
+    request = HELLO.model_copy(update={"model": MODEL, "reasoning_effort": "low"})
     await provider.complete(
-        request, model="gpt-5.2", reasoning_effort="high", iteration=3, temperature=1, anything=object()
+        request, model="gpt-6-luna", reasoning_effort="high", iteration=3, temperature=1, anything=object()
     )
     body = sim.requests_to("/codex/responses")[0].json
-    assert (body["model"], body["reasoning"]["effort"]) == ("gpt-5.2", "high")
+    assert (body["model"], body["reasoning"]["effort"]) == ("gpt-6-luna", "high")
     await provider.close()
 
 
@@ -298,7 +299,7 @@ async def test_a_utility_call_thinks_nothing_and_streams_nothing(sim, config):
         coordinator.hooks.register(event, hear, name=event)
     provider = ChatGPTProvider({**config, "reasoning_effort": "high"}, coordinator)
     request = HELLO.model_copy(update={"metadata": {"stream": False}, "max_output_tokens": 16})
-    await provider.complete(request, model="gpt-5.2", extended_thinking=False)
+    await provider.complete(request, model="gpt-6-luna", extended_thinking=False)
     assert heard == ["llm:request", "llm:response"]
     assert "effort" not in sim.requests_to("/codex/responses")[0].json.get("reasoning", {})
     await provider.close()

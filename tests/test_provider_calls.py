@@ -8,6 +8,7 @@ from amplifier_core.message_models import ChatRequest
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import MODEL
 from tests.hosts import Host
 
 RESPONSES = "/codex/responses"
@@ -33,9 +34,9 @@ async def provider(config):
 FORMAT = {"format": {"type": "json_schema", "name": "response", "strict": False, "schema": SCHEMA}}
 THINKING = {"effort": "low", "summary": "detailed"}
 ARGUMENTS = [
-    ({}, {"model": "gpt-5.5", "reasoning": THINKING, "tool_choice": "auto", "service_tier": None}),
+    ({}, {"model": MODEL, "reasoning": THINKING, "tool_choice": "auto", "service_tier": None}),
     ({"model": "gpt-5.6-sol"}, {"model": "gpt-5.6-sol", "reasoning": THINKING}),
-    ({"model": "gpt-5.5-fast"}, {"model": "gpt-5.5", "service_tier": "priority"}),
+    ({"model": "gpt-6-luna-fast"}, {"model": "gpt-6-luna", "service_tier": "priority"}),
     ({"reasoning_effort": "high"}, {"reasoning": {**THINKING, "effort": "high"}}),
     ({"model": "gpt-5.6-sol", "reasoning_effort": "none"}, {"model": "gpt-5.6-sol", "reasoning": THINKING}),
     ({"extended_thinking": True}, {"reasoning": THINKING}),
@@ -77,7 +78,7 @@ async def test_a_child_session_with_a_roles_config_asks_for_that_model_and_effor
         await other.say("Say hello.")
     first, second = bodies(sim)
     assert (first["model"], first["reasoning"]["effort"]) == ("gpt-5.6-terra", "xhigh")
-    assert (second["model"], second["reasoning"]["effort"]) == ("gpt-5.5", "medium")
+    assert (second["model"], second["reasoning"]["effort"]) == (MODEL, "medium")
     assert first["prompt_cache_key"] != second["prompt_cache_key"]
 
 
@@ -89,12 +90,14 @@ async def test_pro_is_never_asked_for_less_than_medium(sim, provider, effort):
 
 
 async def test_a_model_without_the_fast_tier_is_asked_without_and_one_warning(sim, provider, caplog):
+    [luna] = (model for model in sim.models if model["slug"] == "gpt-6-luna")
+    luna |= {"service_tiers": [], "additional_speed_tiers": []}
     await provider.list_models()
     for _ in range(2):
-        await provider.complete(asked(model="gpt-5.2-fast"))
-    assert [(body["model"], body.get("service_tier")) for body in bodies(sim)] == [("gpt-5.2", None)] * 2
+        await provider.complete(asked(model="gpt-6-luna-fast"))
+    assert [(body["model"], body.get("service_tier")) for body in bodies(sim)] == [("gpt-6-luna", None)] * 2
     assert [line for line in caplog.messages if "fast tier" in line] == [
-        "gpt-5.2 has no fast tier on this subscription; sending the request without it."
+        "gpt-6-luna has no fast tier on this subscription; sending the request without it."
     ]
 
 
@@ -102,9 +105,9 @@ async def test_latest_is_the_first_of_the_live_list(sim, config):
     provider = ChatGPTProvider({**config, "default_model": "latest"})
     next(model for model in sim.models if model["slug"] == "gpt-5.6-terra")["priority"] = 0
     await provider.complete(asked())
-    await provider.complete(asked(model="gpt-5.5"))
+    await provider.complete(asked(model="gpt-6-luna"))
     await provider.close()
-    assert [body["model"] for body in bodies(sim)] == ["gpt-5.6-terra", "gpt-5.5"]
+    assert [body["model"] for body in bodies(sim)] == ["gpt-5.6-terra", "gpt-6-luna"]
 
 
 async def test_a_ui_may_assign_another_default_model(sim, provider):
@@ -130,7 +133,7 @@ def test_one_instance_serves_several_loops_in_turn(sim, config):
 async def test_one_instance_serves_many_tasks_at_once(sim, provider):
     """Each gets its own answer: nothing of a call is kept on the instance."""
     questions = [f"Question number{number}" for number in range(24)]
-    models = ["gpt-5.5", "gpt-5.2-fast", "gpt-5.6-sol"]
+    models = ["gpt-6-sol", "gpt-6-luna-fast", "gpt-5.6-sol"]
     responses = await asyncio.gather(
         *(
             provider.complete(asked(text, metadata={"stream": place % 2 == 0}), model=models[place % 3])
@@ -139,19 +142,24 @@ async def test_one_instance_serves_many_tasks_at_once(sim, provider):
     )
     assert [text in response.text for text, response in zip(questions, responses, strict=True)] == [True] * 24
     assert [response.metadata["openai-chatgpt:model"] for response in responses[:3]] == [
-        "gpt-5.5",
-        "gpt-5.2",
+        "gpt-6-sol",
+        "gpt-6-luna",
         "gpt-5.6-sol",
     ]
 
 
 async def test_two_instances_keep_their_own_settings(sim, config):
-    one, two = (ChatGPTProvider({**config, "default_model": slug}) for slug in ("gpt-5.5", "gpt-5.2"))
+    one, two = (ChatGPTProvider({**config, "default_model": slug}) for slug in ("gpt-6-sol", "gpt-6-luna"))
     await asyncio.gather(*(provider.complete(asked()) for provider in (one, two, one)))
     await one.close()
     await two.complete(asked())
     await two.close()
-    assert sorted(body["model"] for body in bodies(sim)) == ["gpt-5.2", "gpt-5.2", "gpt-5.5", "gpt-5.5"]
+    assert sorted(body["model"] for body in bodies(sim)) == [
+        "gpt-6-luna",
+        "gpt-6-luna",
+        "gpt-6-sol",
+        "gpt-6-sol",
+    ]
 
 
 async def test_a_closed_provider_works_again(sim, provider):

@@ -18,6 +18,7 @@ from amplifier_module_provider_openai_chatgpt.call.turn import retry_delay
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
+from tests.conftest import MODEL
 from tests.event_recorder import RESPONSES, blocks
 from tests.faults.harness import ANSWER, GOOD, TEXT, USAGE, Run
 
@@ -167,7 +168,7 @@ async def test_what_a_voided_attempt_used_is_not_counted(sim, config):
 # Fallbacks
 
 
-async def ask(sim, config, *messages, model="gpt-5.5", **fields):
+async def ask(sim, config, *messages, model=MODEL, **fields):
     """One more call of a session, with a provider of its own as each sub-agent has."""
     asked = [Message(role="user", content="Hi."), *messages]
     request = ChatRequest(messages=asked, **fields)
@@ -187,7 +188,7 @@ async def test_a_gated_model_is_asked_once_more_with_its_version_and_from_then_o
     assert first.names() == ["llm:request", "llm:response"]
     second = await ask(sim, config, model="gpt-5.6-sol")
     assert [request.headers.get("version") for request in second.asked] == ["0.144.0"]
-    other = await ask(sim, config, model="gpt-5.5")
+    other = await ask(sim, config, model=MODEL)
     assert other.asked[0].headers.get("version") is None
 
 
@@ -247,7 +248,7 @@ async def test_reasoning_that_cannot_be_read_any_more_is_left_out_and_the_conver
 @pytest.mark.parametrize(
     ("model", "body", "error"),
     [
-        ("gpt-5.5-fast", {"detail": "Unsupported value for service_tier"}, InvalidRequestError),
+        ("gpt-6-sol-fast", {"detail": "Unsupported value for service_tier"}, InvalidRequestError),
         (
             "gpt-5.6-sol",
             {"detail": "The 'gpt-5.6-sol' model requires a newer version of Codex."},
@@ -275,7 +276,7 @@ async def test_version_and_shape_are_tried_one_after_the_other(sim, config):
 
 async def test_a_refusal_that_names_nothing_to_correct_is_told_at_once(sim, config):
     sim.misbehave(RESPONSES, Fault(status=400, body={"detail": "Unsupported value for service_tier"}))
-    run = await ask(sim, config, model="gpt-5.5")
+    run = await ask(sim, config, model=MODEL)
     assert type(run.error) is InvalidRequestError
     assert len(run.asked) == 1
 
@@ -348,7 +349,7 @@ async def test_each_continuation_is_announced_with_the_response_that_it_continue
     assert told == [
         {
             "provider": "openai-chatgpt",
-            "model": "gpt-5.5",
+            "model": MODEL,
             "request_id": request_id,
             "response_id": name,
             "reason": "max_output_tokens",

@@ -42,7 +42,7 @@ def test_with_json_the_output_is_only_json(service, command):
 def test_the_json_of_each_command_has_the_documented_values(service):
     status, usage, models, answer = (
         json.loads(in_pipe(*command, "--json").stdout)
-        for command in (["status"], ["usage"], ["models"], ["ask", "hi", "--model", "gpt-5.2"])
+        for command in (["status"], ["usage"], ["models"], ["ask", "hi", "--model", "gpt-6-luna"])
     )
     assert status["status"] == "authenticated"
     assert status["plan"] == "plus"
@@ -50,11 +50,11 @@ def test_the_json_of_each_command_has_the_documented_values(service):
     assert (usage["spend_cap_reached"], usage["reset_credits"]) == (False, 0)
     assert models["source"] == "live"
     first = models["models"][0]
-    assert first["id"] == "gpt-5.6-sol"
-    assert first["fast_id"] == "gpt-5.6-sol-fast"
-    assert first["service_tiers"] == ["priority", "ultrafast"]
+    assert first["id"] == "gpt-6.2-astra"
+    assert first["fast_id"] == "gpt-6.2-astra-fast"
+    assert first["service_tiers"] == ["priority"]
     assert first["input"] == ["text", "image"]
-    assert answer["model"] == "gpt-5.2"
+    assert answer["model"] == "gpt-6-luna"
     assert answer["finish_reason"] == "stop"
     assert answer["usage"]["input_tokens"] > 0
 
@@ -110,10 +110,12 @@ def test_characters_the_terminal_lacks_are_replaced(service):
 def test_ask_sends_model_effort_and_image(service, tmp_path):
     picture = tmp_path / "picture"
     picture.write_bytes(PNG)
-    done = in_pipe("ask", "What is this?", "--model", "gpt-5.2", "--effort", "high", "--image", str(picture))
+    done = in_pipe(
+        "ask", "What is this?", "--model", "gpt-6-luna", "--effort", "high", "--image", str(picture)
+    )
     assert done.exit_code == 0, done.stderr
     (request,) = service.requests_to("/codex/responses")
-    assert request.json["model"] == "gpt-5.2"
+    assert request.json["model"] == "gpt-6-luna"
     assert request.json["reasoning"]["effort"] == "high"
     text, image = request.json["input"][0]["content"]
     assert text["text"] == "What is this?"
@@ -143,7 +145,7 @@ def test_the_prompt_is_read_from_stdin(service, arguments):
         (["ask", "hi", "--image", "/no/such/file"], 2, "does not exist"),
         (["ask", "hi", "--image", __file__], 1, "it is not a PNG, JPEG, GIF or WebP image"),
         (["ask", "hi", "--effort", "silly"], 1, "Reasoning effort 'silly' is not known"),
-        (["ask", "hi", "--model", "gpt-nix"], 1, "choose another, such as gpt-5.6-sol"),
+        (["ask", "hi", "--model", "gpt-nix"], 1, "choose another, such as gpt-6.2-astra"),
         (["no-such-command"], 2, "No such command"),
         (["models", "--no-such-option"], 2, "No such option"),
         (["--version"], 0, ""),
@@ -236,7 +238,7 @@ def test_simulate_reports_a_port_in_use(service):
     [
         ("in", ["install-routing"]),
         ("ask --effort ", list(EFFORTS)),
-        ("ask --model gpt-5.6-s", ["gpt-5.6-sol", "gpt-5.6-sol-fast"]),
+        ("ask --model gpt-6.1-s", ["gpt-6.1-sol", "gpt-6.1-sol-fast"]),
     ],
 )
 def test_the_shell_completes_commands_models_and_efforts(typed, offered):

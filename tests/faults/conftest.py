@@ -5,11 +5,12 @@ import json
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
+from tests.conftest import model_setting, world_of
 
 
 @pytest.fixture(scope="module")
-def service():
-    with Simulator() as simulator:
+def service(request):
+    with Simulator(world=world_of(request.node)) as simulator:
         yield simulator
 
 
@@ -24,4 +25,5 @@ def settings(service, tmp_path):
         "base_url": service.base_url,
         "auth_url": service.auth_url,
         "token_file_path": str(path),
+        **model_setting(service),
     }

@@ -14,9 +14,9 @@ from amplifier_module_provider_openai_chatgpt.call.events import STREAM_ABORTED,
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode, events as script
 from amplifier_module_provider_openai_chatgpt.transport.http_sse import HttpSseTransport
+from tests.conftest import MODEL
 from tests.event_recorder import RESPONSES, EventRecorder, ask, assert_coherent, blocks, pooled
 
-MODEL = "gpt-5.5"
 QUESTION = "How is the weather?"
 TEXT = "It is 14 °C in Zürich. 🌧"
 ITEMS = [

@@ -6,9 +6,10 @@ import pytest
 from amplifier_core.llm_errors import LLMError, StreamError
 
 from amplifier_module_provider_openai_chatgpt.simulator.stream import events as script
+from tests.conftest import MODEL
 from tests.event_recorder import RESPONSES, blocks
 
-from .harness import ANSWER, ITEMS, MODEL, USAGE, Run, streamed
+from .harness import ANSWER, ITEMS, USAGE, Run, streamed
 
 MISSING = "(missing)"
 WRONG = (None, True, 7, 1e300, "", [None, 7], {"text": 7})

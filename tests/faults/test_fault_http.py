@@ -20,11 +20,12 @@ from amplifier_core.llm_errors import (
 )
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import MODEL
 
 from .harness import ANSWER, Row, rows, run_retried, run_to_its_error, streamed
 
 SERVER, REFUSED, LIMIT = ProviderUnavailableError, InvalidRequestError, QuotaExceededError
-OTHERS = "choose another, such as gpt-5.6-sol, gpt-5.6-terra, gpt-5.6-luna, gpt-5.2"
+OTHERS = "choose another, such as gpt-6.2-astra, gpt-6.2-sol, gpt-6.1-sol, gpt-6-astra"
 PAGE = "See https://chatgpt.com/codex/settings/usage"
 WORDS = "It rained in."
 SAID = f" The server says: {WORDS}"
@@ -75,7 +76,7 @@ STATUSES = {
     404: (
         NotFoundError,
         False,
-        f"The backend cannot find this (HTTP 404): check base_url and the model gpt-5.5, or {OTHERS}.",
+        f"The backend cannot find this (HTTP 404): check base_url and the model {MODEL}, or {OTHERS}.",
     ),
     405: (
         NotFoundError,
@@ -92,12 +93,12 @@ STATUSES = {
     410: (
         NotFoundError,
         False,
-        f"This ChatGPT account (Plus plan) does not offer the model gpt-5.5: {OTHERS}.",
+        f"This ChatGPT account (Plus plan) does not offer the model {MODEL}: {OTHERS}.",
     ),
     413: (
         ContextLengthError,
         False,
-        "The conversation is too long for the model gpt-5.5: compact it, or start a new one.",
+        f"The conversation is too long for the model {MODEL}: compact it, or start a new one.",
     ),
     415: (REFUSED, False, f"The backend rejects the request (HTTP 415): {UPDATE}."),
     418: (REFUSED, False, f"The backend rejects the request (HTTP 418): {UPDATE}."),
@@ -114,7 +115,7 @@ STATUSES = {
     529: (
         SERVER,
         True,
-        "The model gpt-5.5 is overloaded: try again in a few minutes or choose another model.",
+        f"The model {MODEL} is overloaded: try again in a few minutes or choose another model.",
     ),
 }
 UNQUOTED = {302}

@@ -23,11 +23,12 @@ from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.simulator import HARMLESS, Fault
 from amplifier_module_provider_openai_chatgpt.simulator.framings import no_deltas
 from amplifier_module_provider_openai_chatgpt.simulator.stream import encode
+from tests.conftest import MODEL
 
 from .harness import ANSWER, TEXT, Row, rows, run_retried, run_to_its_error, streamed
 
 SIGN_IN = "The ChatGPT sign-in is no longer accepted: run `amplifier-openai-chatgpt login` to sign in again."
-OTHERS = "choose another, such as gpt-5.6-sol, gpt-5.6-terra, gpt-5.6-luna, gpt-5.2"
+OTHERS = "choose another, such as gpt-6.2-astra, gpt-6.2-sol, gpt-6.1-sol, gpt-6-astra"
 WORDS = "It rained in."
 SAID = f" The server says: {WORDS}"
 
@@ -55,7 +56,7 @@ _TOO_MANY = (
 _BUSY = (
     ProviderUnavailableError,
     True,
-    "The model gpt-5.5 is overloaded: try again in a few minutes or choose another model." + SAID,
+    f"The model {MODEL} is overloaded: try again in a few minutes or choose another model." + SAID,
 )
 _SERVER = (
     ProviderUnavailableError,
@@ -65,7 +66,7 @@ _SERVER = (
 _CONTEXT = (
     ContextLengthError,
     False,
-    f"The conversation is too long for the model gpt-5.5: compact it, or start a new one.{SAID}",
+    f"The conversation is too long for the model {MODEL}: compact it, or start a new one.{SAID}",
 )
 _POLICY = (
     ContentFilterError,
@@ -94,7 +95,7 @@ _SPEND_LIMIT = (
 _FLEX = (
     ProviderUnavailableError,
     False,
-    f"The flex tier has no capacity for the model gpt-5.5: remove service_tier.{SAID}",
+    f"The flex tier has no capacity for the model {MODEL}: remove service_tier.{SAID}",
 )
 # code → class, retryable, sentence; all codes that are known, and one that is not.
 CODES = {
@@ -171,7 +172,7 @@ CODES = {
     "model_not_found": (
         NotFoundError,
         False,
-        f"This ChatGPT account (Plus plan) does not offer the model gpt-5.5: {OTHERS}.{SAID}",
+        f"This ChatGPT account (Plus plan) does not offer the model {MODEL}: {OTHERS}.{SAID}",
     ),
     "unsupported_country_region_territory": (
         AccessDeniedError,

@@ -13,6 +13,8 @@ from amplifier_core.message_models import ChatRequest, Message
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
+pytestmark = pytest.mark.world("august-2026")
+
 LISTED = ["gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-5.5", "gpt-5.2"]
 BUILT_IN = [
     *("gpt-6-sol", "gpt-6.1-sol", "gpt-6-astra", "gpt-6-luna"),

@@ -71,7 +71,7 @@ async def test_all_reasoning_is_replayed_unchanged_in_its_place(sim, provider):
 
 async def test_another_model_gets_none_of_it_and_the_first_model_all_of_it(sim, provider):
     dialogue = Dialogue(provider)
-    for model in ("gpt-5.5", "gpt-5.6-sol", "gpt-5.5-fast", "gpt-5.6-sol"):
+    for model in ("gpt-6-sol", "gpt-5.6-sol", "gpt-6-sol-fast", "gpt-5.6-sol"):
         await dialogue.say("Go on", model=model)
     assert replays(sim) == [0, 0, 1, 1]
     assert len(sim.requests_to(RESPONSES)) == 4, "none was refused"

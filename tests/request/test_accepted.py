@@ -9,14 +9,14 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Policy, seal
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
-from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026
-from tests.conftest import write_tokens
+from amplifier_module_provider_openai_chatgpt.simulator.worlds import NOVEMBER_2026
+from tests.conftest import MODEL, write_tokens
 
 from .conversations import assistant, call_for, calls, image, request, text, thinking, tool, user
 from .pictures import WEBP, b64
 
 MODELS = {
-    entry["slug"]: entry for entry in AUGUST_2026.catalogue() if entry["slug"] in {"gpt-5.5", "gpt-5.6-sol"}
+    entry["slug"]: entry for entry in NOVEMBER_2026.catalogue() if entry["slug"] in {MODEL, "gpt-5.6-sol"}
 }
 RULES = Policy(account_id="acc-1", models=MODELS)
 
@@ -103,14 +103,14 @@ def test_any_conversation_is_answered_over_the_socket(sim, config, token_file):
     """As above, over the whole path from request to answer."""
     write_tokens(token_file, sim.sign_in(account_id="acc-1"))
     provider = ChatGPTProvider(config)
-    thought = assistant(thinking(seal("so", RULES, "gpt-5.5")))
+    thought = assistant(thinking(seal("so", RULES, MODEL), model=MODEL))
     with asyncio.Runner() as runner:
 
         @settings(max_examples=25)
         @given(conversations, tools)
         def answers(conversation, specs):
             asked = ChatRequest(messages=[user(), thought, *conversation], tools=specs)
-            response = runner.run(provider.complete(asked, model="gpt-5.5"))
+            response = runner.run(provider.complete(asked, model=MODEL))
             assert response.text or response.tool_calls
 
         answers()
@@ -119,8 +119,8 @@ def test_any_conversation_is_answered_over_the_socket(sim, config, token_file):
 
 
 def test_the_simulator_would_refuse_reasoning_of_another_account():
-    foreign = assistant(thinking(seal("so", Policy("acc-2", MODELS), "gpt-5.5")))
-    refused = refusal(call_for(request(user(), foreign, user())))
+    foreign = assistant(thinking(seal("so", Policy("acc-2", MODELS), MODEL), model=MODEL))
+    refused = refusal(call_for(request(user(), foreign, user()), model=MODEL))
 
     assert refused is not None
     assert refused.body["error"]["code"] == "invalid_encrypted_content"

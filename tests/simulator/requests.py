@@ -3,7 +3,8 @@
 from typing import Any
 
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Policy
-from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026
+from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026, NOVEMBER_2026
+from tests.conftest import MODEL
 
 from .pictures import PNG, data_url
 
@@ -11,7 +12,8 @@ SESSION = "0199a1b2-c3d4-7e5f-8a6b-7c8d9e0f1a2b"
 CLIENT = {"originator": "tests", "user-agent": "tests/1", "accept": "text/event-stream"}
 JSON = {"Content-Type": "application/json", **CLIENT}
 LITE = {**JSON, LITE_HEADER: "true"}
-RULES = Policy("acc_1", {model["slug"]: model for model in AUGUST_2026.catalogue()})
+MODELS = [*AUGUST_2026.catalogue(), *NOVEMBER_2026.catalogue()]
+RULES = Policy("acc_1", {model["slug"]: model for model in MODELS})
 PIXEL = data_url("png", PNG)
 EMPTY: dict[str, Any] = {"type": "object", "properties": {}}
 TOOL = {"type": "function", "name": "get_time", "strict": False, "parameters": EMPTY}
@@ -43,7 +45,7 @@ def thought(blob=None, **more):
 
 def classic(**changes):
     body = {
-        "model": "gpt-5.5",
+        "model": MODEL,
         "instructions": "Be brief.",
         "input": [says("Hello")],
         "store": False,

@@ -26,7 +26,7 @@ def http(sim):
 def question(text="Say hello.", **fields):
     content = [{"type": "input_text", "text": text}]
     return {
-        "model": "gpt-5.5",
+        "model": "gpt-6-sol",
         "instructions": "Be brief.",
         "input": [{"type": "message", "role": "user", "content": content}],
         "store": False,
@@ -50,7 +50,7 @@ def test_an_accepted_question_is_answered_as_a_stream_of_events(http):
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
     assert kinds.count("response.output_text.delta") > 2
-    assert answer.headers["openai-model"] == "gpt-5.5"
+    assert answer.headers["openai-model"] == "gpt-6-sol"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_catalogue_depends_on_the_client_version(sim, http):
     everything = [model["slug"] for model in sim.models]
     assert slugs("0.0.0") == slugs("999.0.0") == everything
     assert slugs("0.0.1") == slugs("0.7.3") == slugs("junk") == []
-    assert 0 < len(slugs("0.100.0")) < len(slugs("0.124.0")) < len(everything)
+    assert 0 < len(slugs("0.144.0")) < len(slugs("0.155.0")) < len(everything)
     assert http.get("/codex/models").status_code == 400
 
 

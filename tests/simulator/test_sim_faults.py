@@ -18,7 +18,7 @@ from .requests import CLIENT, headers_of
 RESPONSES = "/codex/responses"
 SCRIPT = Reply(events=[{"type": "a", "n": 1}, {"type": "b", "n": 2}, {"type": "c", "n": 3}])
 BODY = {
-    "model": "gpt-5.5",
+    "model": "gpt-6-sol",
     "instructions": "Be brief.",
     "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi."}]}],
     "store": False,

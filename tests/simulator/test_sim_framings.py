@@ -14,7 +14,7 @@ RESPONSES = "/codex/responses"
 TEXT = "One\u2028two\u2029three\u0085four\r\nfive"
 PART = {"type": "output_text", "annotations": [], "text": TEXT}
 MESSAGE = {"type": "message", "role": "assistant", "content": [PART]}
-EVENTS = events([MESSAGE], response_id="resp_1", model="gpt-5.5", usage=None)
+EVENTS = events([MESSAGE], response_id="resp_1", model="gpt-6-sol", usage=None)
 FRAMES = [encode(event) for event in EVENTS]
 
 

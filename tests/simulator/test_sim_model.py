@@ -10,9 +10,9 @@ from amplifier_module_provider_openai_chatgpt.simulator.rules import Policy, ope
 from amplifier_module_provider_openai_chatgpt.simulator.schema_samples import salient, sample
 from amplifier_module_provider_openai_chatgpt.simulator.usage import PrefixCache, estimate, usage
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
-from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026
+from amplifier_module_provider_openai_chatgpt.simulator.worlds import NOVEMBER_2026
 
-RULES = Policy("acc_1", {model["slug"]: model for model in AUGUST_2026.catalogue()})
+RULES = Policy("acc_1", {model["slug"]: model for model in NOVEMBER_2026.catalogue()})
 JSON = {"Content-Type": "application/json", "Accept": "text/event-stream"}
 
 
@@ -34,7 +34,7 @@ WEATHER = tool("get_weather", "", city={"type": "string"}, days={"type": "intege
 def body(prompt, *extra, **fields):
     first = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": prompt}]}
     return {
-        "model": "gpt-5.5",
+        "model": "gpt-6-sol",
         "instructions": "Be brief.",
         "input": [first, *extra],
         "store": False,
@@ -129,7 +129,7 @@ def test_a_new_prompt_asks_for_a_tool_again():
 def test_reasoning_is_shown_and_encrypted_only_where_requested(fields, summaries, sealed):
     thoughts = [item for item in respond(body("Hello", **fields), RULES) if item["type"] == "reasoning"]
     assert [len(item["summary"]) for item in thoughts] == ([] if summaries is None else [summaries])
-    assert [opens(item.get("encrypted_content"), RULES, "gpt-5.5") for item in thoughts] == [sealed] * len(
+    assert [opens(item.get("encrypted_content"), RULES, "gpt-6-sol") for item in thoughts] == [sealed] * len(
         thoughts
     )
 

@@ -68,7 +68,7 @@ def detailed(body, detail):
     return body
 
 
-READABLE = seal("hm", POLICY, "gpt-5.5")
+READABLE = seal("hm", POLICY, "gpt-6-sol")
 # Rule -> requests that break it and no rule before it: a body, or a body with headers and policy.
 BROKEN: dict[str, list[Any]] = {
     "headers.content-type": [(classic(), {**JSON, "Content-Type": "application/json; charset=utf-8"})],
@@ -96,22 +96,22 @@ BROKEN: dict[str, list[Any]] = {
     "body.client-metadata": [classic(client_metadata={"a": 1})],
     "body.cache-key": [classic(prompt_cache_key="x" * 65), classic(prompt_cache_key=7)],
     "body.context-window": [asks(says("word " * 300_000))],
-    "model.known": [classic(model="gpt-5.5-high")],
+    "model.known": [classic(model="gpt-6-sol-high")],
     "model.version": [
         (classic(), {**JSON, "version": "0.123.9"}),
         (classic(), {**JSON, "User-Agent": "codex_cli_rs/0.0.0"}),
-        (classic(model="gpt-5.6-sol"), JSON, STRICT),
+        (classic(model="gpt-6.1-sol"), JSON, STRICT),
     ],
     "model.request-shape": [
         (lite(model="gpt-5.5"), LITE),
-        (classic(), JSON, Policy("acc_1", POLICY.models, require_lite=frozenset({"gpt-5.5"}))),
+        (classic(), JSON, Policy("acc_1", POLICY.models, require_lite=frozenset({"gpt-6-sol"}))),
     ],
     "model.parallel-calls": [classic(parallel_tool_calls="yes"), (lite(parallel_tool_calls=ABSENT), LITE)],
     "model.reasoning": [classic(reasoning="high"), classic(reasoning={"budget": 1})],
     "model.effort": [
         classic(reasoning={"effort": "minimal"}),
         classic(reasoning={"effort": 7}),
-        classic(model="gpt-5.6-sol", reasoning={"effort": "ultra"}),
+        classic(model="gpt-6.1-sol", reasoning={"effort": "ultra"}),
     ],
     "model.summary": [classic(reasoning={"summary": "none"})],
     "model.context": [classic(reasoning={"context": "all_turns"}), (lite(reasoning=ABSENT), LITE)],

@@ -26,7 +26,7 @@ ITEMS = [THOUGHT, MESSAGE, CALL, CUSTOM, SEARCH]
 
 
 def played(items=ITEMS, **changes):
-    return events(items, response_id="resp_1", model="gpt-5.5", usage={"total_tokens": 1}, **changes)
+    return events(items, response_id="resp_1", model="gpt-6-sol", usage={"total_tokens": 1}, **changes)
 
 
 def of(kind, stream):

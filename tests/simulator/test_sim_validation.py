@@ -59,7 +59,7 @@ ACCEPTED = {
     ),
     "an image": classic(input=[image(PIXEL)]),
     "own reasoning": classic(
-        input=[thought(seal("hm", RULES, "gpt-5.5")), says("Hm.", "assistant"), says("Hi")]
+        input=[thought(seal("hm", RULES, "gpt-6-sol")), says("Hm.", "assistant"), says("Hi")]
     ),
     "items with a phase": classic(input=[{**says("Hi", "assistant"), "phase": "final_answer"}]),
     "a message without type": classic(
@@ -71,13 +71,13 @@ ACCEPTED = {
     ),
     "a cache key of another form than the session's": classic(prompt_cache_key="a" * 64),
     "an image at an https address": classic(input=[image("https://example.com/a.png")]),
-    "effort none, which no list has": classic(reasoning={"effort": "none"}),
+    "effort none, which no list has": classic(model="gpt-5.6-sol", reasoning={"effort": "none"}),
     "reasoning that nothing follows": classic(
-        input=[says("Hi"), thought(seal("hm", RULES, "gpt-5.5")), says("And?")]
+        input=[says("Hi"), thought(seal("hm", RULES, "gpt-6-sol")), says("And?")]
     ),
     "reasoning of the same family": classic(
-        model="gpt-5.6-sol",
-        input=[thought(seal("hm", RULES, "gpt-5.6-luna")), says("Hm.", "assistant"), says("Hi")],
+        model="gpt-6.1-sol",
+        input=[thought(seal("hm", RULES, "gpt-6.1-luna")), says("Hm.", "assistant"), says("Hi")],
     ),
     **{
         f"a {kind} image": classic(input=[image(data_url(kind, content))]) for kind, content in IMAGES.items()
@@ -112,7 +112,7 @@ def test_a_valid_request_is_accepted(body):
 
 
 def test_the_public_apis_limits_for_images_do_not_apply():
-    wide = {"gpt-5.5": {**RULES.models["gpt-5.5"], "context_window": 10**9}}
+    wide = {"gpt-6-sol": {**RULES.models["gpt-6-sol"], "context_window": 10**9}}
     large = PNG[:-12] + (21 * 2**20).to_bytes(4, "big") + b"teXt" + bytes(21 * 2**20 + 4) + PNG[-12:]
     for images in ([image(PIXEL)] * 501, [image(data_url("png", large))]):
         assert refuse(classic(input=images), JSON, Policy("acc_1", wide)) is None
@@ -121,7 +121,7 @@ def test_the_public_apis_limits_for_images_do_not_apply():
 def test_both_request_shapes_are_open_to_a_model_flagged_for_lite():
     assert refuse(lite(TOOL), LITE, RULES) is None
     assert refuse(lite(input=[LEAD, says("Hello")]), LITE, RULES) is None, "instructions are optional"
-    assert refuse(classic(model="gpt-5.6-sol"), JSON, RULES) is None
+    assert refuse(classic(model="gpt-6.1-sol"), JSON, RULES) is None
 
 
 DETAILS = {
@@ -134,8 +134,8 @@ DETAILS = {
     "a text as input": (classic(input="Hello"), "Input must be a list"),
     "role system": (classic(input=[says("Hi", "system")]), "System messages are not allowed"),
     "an unknown model": (
-        classic(model="gpt-5.5-high"),
-        "The 'gpt-5.5-high' model is not supported when using Codex with a ChatGPT account.",
+        classic(model="gpt-6-sol-high"),
+        "The 'gpt-6-sol-high' model is not supported when using Codex with a ChatGPT account.",
     ),
     **{
         field: (classic(**{field: 1}), f"Unsupported parameter: {field}")
@@ -166,7 +166,7 @@ def test_instructions_are_checked_first_then_store_then_stream():
 
 
 UNSUPPORTED = {
-    "an unlisted effort": classic(reasoning={"effort": "minimal"}),
+    "an unlisted effort": classic(model="gpt-5.6-sol", reasoning={"effort": "minimal"}),
     "the context of the other shape": classic(reasoning={"context": "all_turns"}),
     "an unlisted tier": classic(service_tier="flex"),
     "the tier by its display name": classic(service_tier="fast"),
@@ -200,9 +200,9 @@ def test_an_id_without_its_content_is_not_found(item):
 @pytest.mark.parametrize(
     "blob",
     [
-        seal("hm", Policy("acc_2", {}), "gpt-5.5"),
+        seal("hm", Policy("acc_2", {}), "gpt-6-sol"),
         seal("hm", RULES, "gpt-5.2"),
-        seal("hm", Policy("acc_1", {}, encryption_key="newer"), "gpt-5.5"),
+        seal("hm", Policy("acc_1", {}, encryption_key="newer"), "gpt-6-sol"),
         "gAAAAAB",
         "gAAAAABx",
         "made up",
@@ -214,10 +214,10 @@ def test_reasoning_of_another_account_model_or_key_is_not_readable(blob):
 
 
 def test_ciphertext_is_readable_where_it_was_made_and_the_key_stays_hidden():
-    blob = seal("a thought", RULES, "gpt-5.5")
+    blob = seal("a thought", RULES, "gpt-6-sol")
     assert blob.startswith("gAAA")
-    assert opens(blob, RULES, "gpt-5.5")
-    assert not opens(blob[:-4] + "AAAA", RULES, "gpt-5.5")
+    assert opens(blob, RULES, "gpt-6-sol")
+    assert not opens(blob[:-4] + "AAAA", RULES, "gpt-6-sol")
     assert "a key" not in repr(Policy("acc_1", {}, encryption_key="a key"))
 
 
@@ -240,10 +240,10 @@ def test_lite_has_its_own_shape(body, text):
 
 
 def test_a_model_that_requires_lite_is_not_found_in_the_classic_shape():
-    rules = Policy("acc_1", RULES.models, require_lite=frozenset({"gpt-5.6-sol"}))
-    refused = refuse(classic(model="gpt-5.6-sol"), JSON, rules)
+    rules = Policy("acc_1", RULES.models, require_lite=frozenset({"gpt-6.1-sol"}))
+    refused = refuse(classic(model="gpt-6.1-sol"), JSON, rules)
     assert refused is not None
-    assert (refused.status, message_of(refused)) == (404, "Model not found gpt-5.6-sol")
+    assert (refused.status, message_of(refused)) == (404, "Model not found gpt-6.1-sol")
     assert refuse(lite(), LITE, rules) is None
 
 
