@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import InvalidRequestError, LLMError, NotFoundError
@@ -131,11 +132,11 @@ class Fallbacks:
 
     async def _by_model(self, call: Call, refusal: Refusal) -> Call | None:
         gated = is_version_gate(refusal)
-        if not (gated or is_shape_refusal(refusal) or is_unsupported_model(refusal)):
+        if not (gated or _is_about_model(call, refusal)):
             return None
         if self._shapes.get(call.account_id, call.slug) != RequestShape():
             self._shapes.forget(call.account_id, call.slug)
-        await self._know_the_list()
+        await self._know_the_list(is_outdated=call.lite or call.version is not None)
         if self._model_requests >= MAX_REQUESTS:
             return None
         corrected = None
@@ -149,8 +150,10 @@ class Fallbacks:
     def _in_another_form(self, call: Call, *, gated: bool) -> Call | None:
         model = self._catalogue.find(call.slug)
         version = model.minimal_client_version
-        if version and version != call.version and self._is_first("version"):
+        if version and version != call.version and self._is_first(f"version {version}"):
             return call.with_version(version)
+        if call.lite and not model.lite and self._is_first("classic"):
+            return replace(call, lite=False)
         if model.lite and not (gated or call.lite) and self._is_first("lite"):
             return call.as_lite()
         return None
@@ -164,9 +167,15 @@ class Fallbacks:
         self._gone = call.slug
         return other
 
-    async def _know_the_list(self) -> None:
-        """Fetch the list once, unless it is known; its own failure must not replace the refusal."""
-        if self._is_first("list") and not self._catalogue.is_live:
+    async def _know_the_list(self, *, is_outdated: bool = False) -> None:
+        """Fetch the list once, unless it is known and holds; its own failure must not replace the refusal.
+
+        ``is_outdated``: the backend has just refused what the list says.
+        """
+        if self._catalogue.is_live and not is_outdated:
+            return
+        if self._is_first("list"):
+            self._catalogue.expire()
             with suppress(LLMError):
                 await self._catalogue.list()
 
@@ -176,3 +185,10 @@ class Fallbacks:
             return False
         self._tried.add(name)
         return True
+
+
+def _is_about_model(call: Call, refusal: Refusal) -> bool:
+    """True where another form of the call, or another model, may help."""
+    if call.lite and refusal.param == "model":
+        return True
+    return is_shape_refusal(refusal) or is_unsupported_model(refusal)

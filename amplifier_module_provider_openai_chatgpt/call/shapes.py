@@ -35,7 +35,10 @@ class RequestShape:
     gone: bool = False
 
     def applied_to(self, call: Call) -> Call:
-        """Return the call in this form; a version below the catalogue's present minimum is raised to it."""
+        """Return the call in this form, as far as the catalogue still agrees.
+
+        A version below its present minimum is raised to it; Lite is for models that it flags.
+        """
         version = self.version
         if version is not None:
             version = max(version, call.model.minimal_client_version or version, key=version_key)
@@ -43,7 +46,9 @@ class RequestShape:
         if self.efforts and effort is not None and effort not in self.efforts:
             effort = nearest(effort, self.efforts)
         tier = None if self.tierless else call.service_tier
-        return replace(call, lite=self.lite, version=version, service_tier=tier, effort=effort)
+        return replace(
+            call, lite=self.lite and call.model.lite, version=version, service_tier=tier, effort=effort
+        )
 
 
 class LearntShapes:

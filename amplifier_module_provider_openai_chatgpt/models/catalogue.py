@@ -179,6 +179,12 @@ class Catalogue:
             self._memory.refetched_for = etag
             self._memory.knowledge = replace(known, checked_at=None)
 
+    def expire(self) -> None:
+        """Let the next `list` ask the backend, which has just contradicted what is known."""
+        known = self._memory.knowledge
+        if known is not None:
+            self._memory.knowledge = replace(known, checked_at=None)
+
     async def _listing(self, path: Path | None) -> CachedCatalogue:
         known = self._memory.knowledge
         if known is None or known.path != path or known.checked_at is None:

@@ -7,9 +7,7 @@ from amplifier_core.llm_errors import NotFoundError
 from amplifier_core.message_models import ChatRequest, Message
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.simulator import Fault, Simulator
-from amplifier_module_provider_openai_chatgpt.simulator.worlds import NOVEMBER_2026
-from tests.conftest import write_tokens
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.event_recorder import RESPONSES
 
 MODELS = "/codex/models"
@@ -18,28 +16,15 @@ GONE = "is no longer available; using"
 
 
 @pytest.fixture
-def november(tmp_path):
-    with Simulator(world=NOVEMBER_2026) as simulator:
-        write_tokens(tmp_path / "tokens.json", simulator.sign_in())
-        yield simulator
+def ask(sim, config, caplog):
+    """Make one call with a new provider, which is returned; requests and log are of this call alone."""
+    base = {key: value for key, value in config.items() if key != "default_model"}
 
-
-@pytest.fixture
-def ask(november, tmp_path, caplog):
-    """Make one call with a provider of its own; return the models that were asked and what was logged."""
-
-    async def run(config=None, **kwargs):
+    async def run(more=None, **kwargs):
         caplog.set_level(logging.INFO, logger="amplifier_module_provider_openai_chatgpt")
         caplog.clear()
-        november.forget()
-        settings = {
-            "base_url": november.base_url,
-            "auth_url": november.auth_url,
-            "token_file_path": str(tmp_path / "tokens.json"),
-            "login_on_mount": False,
-            "max_retries": 0,
-        }
-        provider = ChatGPTProvider({**settings, **(config or {})})
+        sim.forget()
+        provider = ChatGPTProvider({**base, **(more or {})})
         try:
             response = await provider.complete(HELLO, **kwargs)
         finally:
@@ -60,28 +45,26 @@ def said(caplog, words):
     ]
 
 
-async def test_our_own_default_is_replaced_after_one_refusal_and_one_fetch_and_only_noted(
-    november, ask, caplog
-):
+async def test_our_own_default_is_replaced_after_one_refusal_and_one_fetch_and_only_noted(sim, ask, caplog):
     provider = await ask()
-    assert asked(november) == ["gpt-5.5", "gpt-6-sol"]
-    assert len(november.requests_to(MODELS)) == 1
+    assert asked(sim) == ["gpt-5.5", "gpt-6-sol"]
+    assert len(sim.requests_to(MODELS)) == 1
     assert said(caplog, GONE) == [("INFO", "The model gpt-5.5 is no longer available; using gpt-6-sol.")]
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert provider.get_info().defaults["model"] == provider.get_model_info().id == "gpt-6-sol"
 
 
-async def test_where_a_list_is_on_disk_no_call_is_refused(november, ask):
+async def test_where_a_list_is_on_disk_no_call_is_refused(sim, ask):
     """The catalogue's memory is this process's; another token file's folder is like another process."""
     await ask()
     await ask()
-    assert asked(november) == ["gpt-6-sol"]
+    assert asked(sim) == ["gpt-6-sol"]
 
 
-async def test_a_configured_model_is_replaced_with_one_warning_for_all_providers(november, ask, caplog):
+async def test_a_configured_model_is_replaced_with_one_warning_for_all_providers(sim, ask, caplog):
     for expected in (["gpt-5.4", "gpt-5.6-terra"], ["gpt-5.6-terra"]):
         await ask({"default_model": "gpt-5.4"})
-        assert asked(november) == expected
+        assert asked(sim) == expected
         if len(expected) == 2:
             [(level, warning)] = said(caplog, GONE)
             assert level == "WARNING"
@@ -90,51 +73,51 @@ async def test_a_configured_model_is_replaced_with_one_warning_for_all_providers
             assert said(caplog, GONE) == []
 
 
-async def test_a_fast_default_stays_fast(november, ask):
+async def test_a_fast_default_stays_fast(sim, ask):
     await ask({"default_model": "gpt-5.5-fast"})
-    assert asked(november)[-1] == "gpt-6-sol"
-    assert november.requests_to(RESPONSES)[-1].json["service_tier"] == "priority"
+    assert asked(sim)[-1] == "gpt-6-sol"
+    assert sim.requests_to(RESPONSES)[-1].json["service_tier"] == "priority"
 
 
 @pytest.mark.parametrize("known", [False, True])
-async def test_a_model_named_for_the_call_is_never_replaced_and_live_ones_are_named(november, ask, known):
+async def test_a_model_named_for_the_call_is_never_replaced_and_live_ones_are_named(sim, ask, known):
     if known:
         await ask()
     with pytest.raises(
         NotFoundError, match=r"gpt-5\.4: choose another, such as gpt-6\.2-astra, gpt-6\.2-sol"
     ):
         await ask(model="gpt-5.4")
-    assert set(asked(november)) == {"gpt-5.4"}
+    assert set(asked(sim)) == {"gpt-5.4"}
 
 
-async def test_a_stale_list_that_still_names_the_model_costs_one_more_request_once(november, ask):
-    november.stale_list = True
+async def test_a_stale_list_that_still_names_the_model_costs_one_more_request_once(sim, ask):
+    sim.stale_list = True
     await ask()
-    assert asked(november) == ["gpt-5.5", "gpt-5.5", "gpt-6-sol"]
-    assert november.requests_to(RESPONSES)[1].headers["version"] == "0.124.0"
+    assert asked(sim) == ["gpt-5.5", "gpt-5.5", "gpt-6-sol"]
+    assert sim.requests_to(RESPONSES)[1].headers["version"] == "0.124.0"
     await ask()
-    assert asked(november) == ["gpt-6-sol"]
+    assert asked(sim) == ["gpt-6-sol"]
 
 
-async def test_a_list_that_is_refused_does_not_replace_the_refusal_of_the_model(november, ask):
-    november.misbehave(MODELS, Fault(status=403, body={"detail": "Forbidden"}), times=None)
+async def test_a_list_that_is_refused_does_not_replace_the_refusal_of_the_model(sim, ask):
+    sim.misbehave(MODELS, Fault(status=403, body={"detail": "Forbidden"}), times=None)
     with pytest.raises(NotFoundError, match=r"does not offer the model gpt-5\.4"):
         await ask(model="gpt-5.4")
 
 
-async def test_a_model_newer_than_the_list_on_disk_is_not_replaced(november, ask):
+async def test_a_model_newer_than_the_list_on_disk_is_not_replaced(sim, ask):
     """An old list cannot know it; only a list of today may say that it is gone."""
-    hidden = november.models
-    november.models = [entry for entry in hidden if entry["slug"] != "gpt-6.2-sol"]
+    hidden = sim.models
+    sim.models = [entry for entry in hidden if entry["slug"] != "gpt-6.2-sol"]
     await ask()
-    november.models = hidden
-    november.models_etag = 'W/"simulated-2"'
+    sim.models = hidden
+    sim.models_etag = 'W/"simulated-2"'
     await ask({"default_model": "gpt-6-luna"})
     await ask({"default_model": "gpt-6.2-sol"})
-    assert asked(november) == ["gpt-6.2-sol"]
+    assert asked(sim) == ["gpt-6.2-sol"]
 
 
-async def test_latest_is_the_first_of_the_live_list(november, ask):
+async def test_latest_is_the_first_of_the_live_list(sim, ask):
     provider = await ask({"default_model": "latest"})
-    assert asked(november) == ["gpt-6.2-astra"]
+    assert asked(sim) == ["gpt-6.2-astra"]
     assert provider.get_info().defaults["model"] == "gpt-6.2-astra"
