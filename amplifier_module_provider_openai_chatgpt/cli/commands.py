@@ -240,7 +240,7 @@ def demo(prompt: str) -> None:
     "--world",
     type=click.Choice(SIMULATED_WORLDS),
     metavar="MONTH",
-    help=f"The ChatGPT of which month: {' or '.join(SIMULATED_WORLDS)}.",
+    help=f"The ChatGPT of which month: {' or '.join(SIMULATED_WORLDS)} (default).",
 )
 def simulate(port: int, world: str | None) -> None:
     """Serve a simulated ChatGPT.

@@ -77,7 +77,7 @@ def requested_model(request: ChatRequest, kwargs: Mapping[str, Any], default_mod
     named = _named_model(request, kwargs)
     model = default_model if named is None else named
     if not isinstance(model, str) or not model.strip():
-        raise invalid("The model must be text, for example gpt-5.5.")
+        raise invalid("The model must be text, for example gpt-6-sol.")
     return clean_text(model.strip())
 
 

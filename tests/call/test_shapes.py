@@ -74,7 +74,8 @@ def test_what_is_learnt_and_unlearnt_is_logged_once(caplog):
     assert caplog.messages == [
         (
             "Learnt about the model gpt-6-sol: it needs the Lite request shape; "
-            "it needs client version 0.155.0; it has no fast tier for this account; its efforts are low, high."
+            "it needs client version 0.155.0; "
+            "it has no fast tier for this account; its efforts are low, high."
         ),
         "What was learnt about the model gpt-6-sol no longer holds.",
     ]
