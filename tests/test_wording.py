@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from amplifier_module_provider_openai_chatgpt.cli import cli
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from tests.conftest import DEAD, write_tokens
+from tests.conftest import DEAD, MODEL, write_tokens
 from tests.event_recorder import RESPONSES
 
 VARIES = {
@@ -121,7 +121,7 @@ def test_the_command_line_shows_the_same_sentence_and_fails(
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(token_file))
     monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
     monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", cause(prepare))
-    done = CliRunner().invoke(cli, ["ask", "Say hello.", "--json"])
+    done = CliRunner().invoke(cli, ["ask", "Say hello.", "--json", "--model", MODEL])
     assert done.exit_code == 1
     assert done.stdout == ""
     shown = sentence.replace("No valid OAuth tokens:", "Not signed in:")

@@ -219,7 +219,7 @@ def test_characters_that_could_control_the_terminal_are_removed(service, monkeyp
 @pytest.mark.long
 def test_a_retry_is_reported_and_the_partial_answer_is_marked(service, monkeypatch):
     service.misbehave("/codex/responses", Fault(cut_after_event=8))
-    screen = at_terminal(monkeypatch, 120, "ask", "hi")
+    screen = at_terminal(monkeypatch, 120, "ask", "--model", "gpt-6-sol", "hi")
     assert screen.code == 0
     assert "(ignore the partial answer above)" in screen.text
     broke = (

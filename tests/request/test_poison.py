@@ -13,6 +13,7 @@ from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 from amplifier_module_provider_openai_chatgpt.request import images as limits
 from amplifier_module_provider_openai_chatgpt.request.binary import is_complete, kind_of
 from amplifier_module_provider_openai_chatgpt.request.lengths import LONGEST_ARGUMENTS, LONGEST_TEXT
+from tests.conftest import MODEL
 
 from .conversations import assistant, call_for, calls, text, tool, user
 from .pictures import GIF, HEIC, HTML, JPEG, PDF, SVG, UNKNOWN, WAV, WEBP, b64, png
@@ -157,8 +158,8 @@ def check(conversation: list, specs: list) -> None:
     asked = ChatRequest(messages=[Message(**one) for one in conversation], tools=specs)
     before = asked.model_dump_json()
     remembered: dict[str, str] = {}
-    call = call_for(asked, remembered=remembered)
-    again = call_for(asked, remembered=remembered)
+    call = call_for(asked, remembered=remembered, model=MODEL)
+    again = call_for(asked, remembered=remembered, model=MODEL)
 
     assert call.body() == again.body()
     assert asked.model_dump_json() == before
@@ -198,7 +199,7 @@ def test_forty_turns_with_a_poison_in_every_fifth_start_with_the_bytes_of_the_tu
     before = b""
     for turn in range(40):
         messages.append(user(f"turn {turn}"))
-        call = call_for(ChatRequest(messages=messages))
+        call = call_for(ChatRequest(messages=messages), model=MODEL)
         assert fault(call) is None
         assert refusal(call) is None
         body = call.body().split(b'"input":[')[1].partition(b'],"store":')[0]

@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from amplifier_module_provider_openai_chatgpt.protocol.text import json_text
 from amplifier_module_provider_openai_chatgpt.request import tool_schemas
 from amplifier_module_provider_openai_chatgpt.request.tool_schemas import sanitised
+from tests.conftest import MODEL
 
 from .conversations import call_for, request, user
 from .schema_checker import schema_fault
@@ -234,7 +235,7 @@ def test_a_tool_whose_schema_cannot_be_repaired_is_left_out_with_one_warning(kin
     warned: set[str] = set()
 
     for _ in range(2):
-        payload = call_for(request(user(), tools=specs), warned=warned).payload()
+        payload = call_for(request(user(), tools=specs), warned=warned, model=MODEL).payload()
         assert [tool["name"] for tool in payload["tools"]] == ["good"]
 
     assert caplog.messages == ["Tool 'bad' is left out: its parameters are not the schema of an object."]
@@ -380,13 +381,15 @@ def test_an_accepted_schema_is_not_touched(value):
 def test_any_set_of_tools_is_accepted(tools):
     specs = [ToolSpec(name=name, parameters=one if isinstance(one, dict) else {}) for name, one in tools]
     before = [spec.model_dump_json() for spec in specs]
-    call = call_for(request(user(), tools=specs))
+    call = call_for(request(user(), tools=specs), model=MODEL)
     sent = call.payload().get("tools", [])
 
     assert all(schema_fault(tool["parameters"]) is None for tool in sent)
     assert refusal(call) is None
     assert len({tool["name"] for tool in sent}) == len(sent)
-    assert call.body() == call_for(request(user(), tools=specs), remembered=remember(call)).body()
+    assert (
+        call.body() == call_for(request(user(), tools=specs), remembered=remember(call), model=MODEL).body()
+    )
     assert [spec.model_dump_json() for spec in specs] == before
 
 
