@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from amplifier_module_provider_openai_chatgpt.cli import cli
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from tests.conftest import DEAD, write_tokens
+from tests.conftest import DEAD, MODEL, write_tokens
 from tests.event_recorder import RESPONSES
 
 VARIES = {
@@ -64,7 +64,7 @@ FAILURES = {
     "try again in 5 min. The server says: Rate limit reached.",
     DOWN: "ProviderUnavailableError: The ChatGPT backend failed (HTTP 503): try again in a few minutes. "
     "The server says: upstream connect error",
-    TOO_LONG: "ContextLengthError: The conversation is too long for the model gpt-6-sol: compact it, "
+    TOO_LONG: f"ContextLengthError: The conversation is too long for the model {MODEL}: compact it, "
     "or start a new one. The server says: Your input exceeds the context window.",
     UNSAFE: "ContentFilterError: OpenAI's safety policy stopped this request: rephrase it, "
     "or start a new conversation. The server says: This request was flagged.",
@@ -121,7 +121,7 @@ def test_the_command_line_shows_the_same_sentence_and_fails(
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(token_file))
     monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
     monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", cause(prepare))
-    done = CliRunner().invoke(cli, ["ask", "Say hello.", "--json"])
+    done = CliRunner().invoke(cli, ["ask", "Say hello.", "--model", MODEL, "--json"])
     assert done.exit_code == 1
     assert done.stdout == ""
     shown = sentence.replace("No valid OAuth tokens:", "Not signed in:")
