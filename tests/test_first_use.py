@@ -83,7 +83,7 @@ async def test_a_retired_model_in_the_settings_costs_one_warning_for_all_session
 def test_doctor_passes_and_refuses_no_call(service):
     done = in_pipe("doctor", "--json")
     assert done.exit_code == 0, done.stdout
-    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    checks = {check["check"]: check for check in json.loads(done.stdout)}
     assert "gpt-6-sol answered" in str(checks["test request"])
     assert asked(service) == ["gpt-6-sol"]
 

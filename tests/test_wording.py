@@ -64,7 +64,7 @@ FAILURES = {
     "try again in 5 min. The server says: Rate limit reached.",
     DOWN: "ProviderUnavailableError: The ChatGPT backend failed (HTTP 503): try again in a few minutes. "
     "The server says: upstream connect error",
-    TOO_LONG: "ContextLengthError: The conversation is too long for the model gpt-6-sol: compact it, "
+    TOO_LONG: f"ContextLengthError: The conversation is too long for the model {MODEL}: compact it, "
     "or start a new one. The server says: Your input exceeds the context window.",
     UNSAFE: "ContentFilterError: OpenAI's safety policy stopped this request: rephrase it, "
     "or start a new conversation. The server says: This request was flagged.",

@@ -9,15 +9,14 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 from amplifier_module_provider_openai_chatgpt.simulator.rules import LITE_HEADER, Policy, seal
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
-from amplifier_module_provider_openai_chatgpt.simulator.worlds import NOVEMBER_2026
+from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026, NOVEMBER_2026
 from tests.conftest import MODEL, write_tokens
 
 from .conversations import assistant, call_for, calls, image, request, text, thinking, tool, user
 from .pictures import WEBP, b64
 
-MODELS = {
-    entry["slug"]: entry for entry in NOVEMBER_2026.catalogue() if entry["slug"] in {MODEL, "gpt-5.6-sol"}
-}
+SERVED = [*AUGUST_2026.catalogue(), *NOVEMBER_2026.catalogue()]
+MODELS = {entry["slug"]: entry for entry in SERVED if entry["slug"] in {"gpt-5.5", "gpt-5.6-sol", MODEL}}
 RULES = Policy(account_id="acc-1", models=MODELS)
 
 words = st.text(st.characters(), min_size=0, max_size=12)
