@@ -1,1 +1,1 @@
-"""Drives one ``complete()``: attempts, fallbacks, continuations, cancellation, events."""
+"""Runs one ``complete()``: attempts, fallbacks, continuations, cancellation, events."""

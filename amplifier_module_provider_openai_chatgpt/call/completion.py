@@ -1,6 +1,6 @@
 """One ``complete()``, from Amplifier's request to its response.
 
-Imported with the first call: sessions mount far more providers than they call.
+Imported by the first call, because most mounted providers are never called.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def complete(context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any]) -> ChatGPTResponse:
-    """Answer a request between its ``llm:request`` and its one ``llm:response``. Raises kernel errors."""
+    """Answer a request; emit one ``llm:request`` and one ``llm:response``. Raises kernel errors."""
     cancellation = Cancellation(context.coordinator)
     exchange = Emitter(context.coordinator).exchange(
         requested_model(request, kwargs, context.default_model),
@@ -39,24 +39,26 @@ async def complete(context: CallContext, request: ChatRequest, kwargs: Mapping[s
     async with exchange as events:
         if context.problem is not None:
             raise context.problem
-        call = await cancellation.guard(_describe(context, request, kwargs))
+        call = await cancellation.guard(_prepare_call(context, request, kwargs))
         await events.request(call)
         await events.repaired(call)
-        again = None if is_model_named(request, kwargs) else partial(_describe, context, request, kwargs)
-        return await cancellation.guard(_answer(Turn(call, context, cancellation, again), events))
+        rebuild = (
+            None if is_model_named(request, kwargs) else partial(_prepare_call, context, request, kwargs)
+        )
+        return await cancellation.guard(_run_turn(Turn(call, context, cancellation, rebuild), events))
 
 
-async def _answer(turn: Turn, events: Exchange) -> ChatGPTResponse:
+async def _run_turn(turn: Turn, events: Exchange) -> ChatGPTResponse:
     async with aclosing(turn.run()) as steps:
         async for step in steps:
             await events.stream(step)
     return events.answer()
 
 
-async def _describe(
+async def _prepare_call(
     context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any], gone: str = ""
 ) -> Call:
-    """Describe the call in the form that its model is known to accept; ``gone`` is a slug to avoid."""
+    """Build the call in the shape its model is known to accept; ``gone`` is a model to avoid."""
     model = requested_model(request, kwargs, context.default_model)
     if not is_model_named(request, kwargs):
         model = await default_model(context, gone)
@@ -77,6 +79,6 @@ async def _describe(
 
 
 def _session_id(coordinator: Any) -> str | None:
-    """Return the session's id, if it is one: foreign coordinators may have anything there."""
+    """Return the session's id; None if it is missing or not a string, as in some hosts' coordinators."""
     session_id = getattr(coordinator, "session_id", None)
     return session_id if isinstance(session_id, str) and session_id else None

@@ -1,4 +1,4 @@
-"""What a call works with, handed in as one frozen value by the provider."""
+"""Everything a call needs from its provider, as one frozen value."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """The provider's parts, shared by all its calls.
+    """The parts of a provider, shared by all its calls.
 
-    ``problem`` is raised before anything is sent. ``shapes``, ``throttled`` and ``warned`` are shared and
-    changed by calls: what was learnt about models, and which windows and warnings were reported.
+    ``problem`` is raised before anything is sent. Calls change three of them: ``shapes`` (what was learnt
+    about models), ``throttled`` (which windows were reported) and ``warned`` (which warnings were logged).
     """
 
     settings: Settings
@@ -47,19 +47,19 @@ class CallContext:
 
     @property
     def is_model_configured(self) -> bool:
-        """True unless ``default_model`` is our own default."""
+        """True if the user chose ``default_model``."""
         settings = self.settings
         return "default_model" in settings.given or self.default_model != settings.default_model
 
     def account_id(self) -> str:
-        """Return the account that is signed in, empty when signed out; offline."""
+        """Return the id of the signed-in account, empty when signed out; offline."""
         tokens = self.credentials.peek()
         return tokens.account_id if tokens else ""
 
     async def explain(self, refusal: Refusal, model: str | None) -> LLMError:
-        """Return the one kernel error for a refusal, to be raised ``from`` it.
+        """Return the kernel error for a refusal, to be raised ``from`` it.
 
-        The models that it names as alternatives are live ones, as far as the list can be had.
+        The models it suggests come from the live list, unless that cannot be fetched.
         """
         if rule_for(refusal, self.settings.service.rules).names_models and not self.catalogue.is_live:
             with suppress(LLMError):
@@ -67,7 +67,7 @@ class CallContext:
         return self.explain_now(refusal, model)
 
     def explain_now(self, refusal: Refusal, model: str | None = None) -> LLMError:
-        """Return the kernel error with the models that are known already."""
+        """Return the kernel error; the models it suggests are those already known."""
         tokens = self.credentials.peek()
         return kernel_error(
             refusal,
@@ -77,6 +77,6 @@ class CallContext:
                 model=model,
                 plan=tokens.plan_type if tokens else None,
                 extra_params=tuple(self.settings.extra_request_params),
-                alternatives=[one.slug for one in self.catalogue.known()],
+                alternatives=[known.slug for known in self.catalogue.known()],
             ),
         )

@@ -1,4 +1,4 @@
-"""The model of a call that names none: the configured one, or what takes its place."""
+"""The model of a call that does not name one: the configured model, or its successor."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 
 async def default_model(context: CallContext, gone: str = "") -> str:
-    """Return the id to use, which is a live one as far as that is known, and not ``gone``.
+    """Return the model id to use: never ``gone``, and one that the backend lists, if that is known.
 
-    Raises kernel errors for ``latest`` while signed out.
+    Raises kernel errors for ``latest`` when signed out.
     """
     wanted, catalogue = context.default_model, context.catalogue
     if wanted == LATEST:
         return await catalogue.latest()
-    if _is_in_doubt(wanted, catalogue):
+    if _needs_current_list(wanted, catalogue):
         with suppress(LLMError):
             await catalogue.list()
     used = catalogue.present(wanted, gone=[*context.shapes.gone(context.account_id()), gone])
@@ -35,16 +35,16 @@ async def default_model(context: CallContext, gone: str = "") -> str:
     return used
 
 
-def _is_in_doubt(wanted: str, catalogue: Catalogue) -> bool:
-    """True where only an old list lacks a model for which OpenAI has named no successor."""
+def _needs_current_list(wanted: str, catalogue: Catalogue) -> bool:
+    """True if only an outdated list lacks the model and OpenAI has not named a successor for it."""
     slug, _ = split_fast(wanted)
     return catalogue.lacks(slug) and not is_retired(slug) and not catalogue.is_live
 
 
 def _report(wanted: str, used: str, context: CallContext) -> None:
-    """Say once per process that a model was replaced; our own default is not the person's concern."""
+    """Log once per process that a model was replaced: a warning only if the user chose the model."""
     message = f"The model {wanted} is no longer available; using {used}."
-    if not context.shapes.is_news(message):
+    if not context.shapes.is_first_report(message):
         return
     if context.is_model_configured:
         logger.warning("%s Change default_model to silence this warning.", message)

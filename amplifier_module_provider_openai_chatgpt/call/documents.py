@@ -1,4 +1,4 @@
-"""The backend's documents, for everything that is not a call: a refusal becomes the kernel's error."""
+"""Fetching the backend's documents outside of calls: a refusal becomes a kernel error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def fetched(document: Awaitable[Document], context: CallContext) -> Document:
-    """Await a document of the transport. Raises kernel errors."""
+    """Await a document from the transport. Raises kernel errors."""
     try:
         return await document
     except Refusal as refusal:

@@ -1,7 +1,7 @@
 """The events of a call: one ``llm:request``, exactly one ``llm:response``, and everything in between.
 
-Emitting never breaks a call: payloads are made safe for the kernel's JSON first, and a hook registry
-that fails is treated as one without listeners.
+Emitting never breaks a call: payloads are made safe for the kernel's JSON first, and exceptions from the
+hook registry are only logged.
 """
 
 from __future__ import annotations
@@ -51,36 +51,36 @@ EVENTS = (
     CONTINUATION,
 )
 
-# How long a cancelled call still waits for its listeners, in seconds.
-LAST_WORDS = 0.1
+# How long a cancelled call waits for its listeners, in seconds.
+LISTENER_GRACE = 0.1
 
 logger = logging.getLogger(__name__)
 
 
 class Emitter:
-    """Emits to the hooks of one coordinator, if it has any."""
+    """Emits to the hooks of one coordinator, which may have none."""
 
     def __init__(self, coordinator: Any) -> None:
         self._hooks: Any = getattr(coordinator, "hooks", None)
 
-    def is_heard(self, event: str) -> bool:
-        """Return whether the event has a listener; when in doubt, yes. Far cheaper than emitting."""
+    def has_listener(self, event: str) -> bool:
+        """True if the event has a listener, or if that is unknown. Far cheaper than emitting."""
         if self._hooks is None:
             return False
         try:
             handlers = self._hooks.list_handlers(event)
-        except Exception:  # noqa: BLE001 - a foreign registry may answer in any way
+        except Exception:  # noqa: BLE001 - a host's registry may raise anything
             return True
         if asyncio.iscoroutine(handlers):
             handlers.close()
         return bool(handlers.get(event)) if isinstance(handlers, dict) else True
 
     async def emit(self, event: str, payload: Mapping[str, Any]) -> None:
-        """Emit, whatever the payload holds and however the registry fails."""
-        if not self.is_heard(event):
+        """Emit an event. Never raises, whatever the payload contains and however the registry fails."""
+        if not self.has_listener(event):
             return
         try:
-            await _undivided(self._hooks.emit(event, for_events(payload)))
+            await _emit_completely(self._hooks.emit(event, for_events(payload)))
         except Exception:
             logger.debug("Emitting %s failed", event, exc_info=True)
 
@@ -88,9 +88,9 @@ class Emitter:
     async def exchange(
         self, model: str, message_count: int, *, raw: bool, streaming: bool
     ) -> AsyncIterator[Exchange]:
-        """Surround one call: whatever happens inside, its request gets exactly one response.
+        """Wrap one call: whatever happens inside, its request gets exactly one response.
 
-        Only kernel errors and CancelledError leave; an error of our own making is wrapped.
+        Raises only kernel errors and CancelledError; any other exception is wrapped.
         """
         exchange = Exchange(self, model, message_count, raw=raw, streaming=streaming)
         try:
@@ -99,9 +99,9 @@ class Emitter:
             await exchange.fail(error)
             raise
         except Exception as error:
-            fault = LLMError(_fault_sentence(error), provider=PROVIDER, model=exchange.model)
-            await exchange.fail(fault)
-            raise fault from error
+            wrapped = LLMError(_unexpected_failure(error), provider=PROVIDER, model=exchange.model)
+            await exchange.fail(wrapped)
+            raise wrapped from error
         else:
             await exchange.succeed()
 
@@ -125,10 +125,10 @@ class Exchange:
         self._shown = False
         self._sequences: dict[int, int] = {}
         self._open: dict[int, BlockStart] = {}
-        self._began = time.perf_counter()
+        self._started_at = time.perf_counter()
 
     async def request(self, call: Call | None = None) -> None:
-        """Emit ``llm:request``, once; without a call when building one failed."""
+        """Emit ``llm:request``, once; ``call`` is None if it could not be built."""
         if self._requested:
             return
         self._requested = True
@@ -148,73 +148,77 @@ class Exchange:
         await self._emit(LLM_REQUEST, payload)
 
     async def repaired(self, call: Call) -> None:
-        """Report which tool calls and results were missing their counterpart."""
+        """Emit which tool calls had no result, and which results had no call."""
         if not call.repairs:
             return
-        repairs = [{"tool_call_id": one.tool_call_id, "tool_name": one.tool_name} for one in call.repairs]
+        repairs = [{"tool_call_id": r.tool_call_id, "tool_name": r.tool_name} for r in call.repairs]
         await self._emit(TOOL_SEQUENCE_REPAIRED, {"repair_count": len(repairs), "repairs": repairs})
 
     async def stream(self, step: TurnStep) -> None:
-        """Take the next step of the turn: emit what it means to listeners, keep what belongs to the end."""
+        """Emit the events of the next step of the turn, and keep what ``llm:response`` will contain."""
         match step:
             case BlockStart() | BlockDelta() | BlockEnd():
-                await self._block(step)
+                await self._emit_block(step)
             case Received(events):
                 self._raw_events.extend(events if self._raw else ())
             case QuotaRead():
-                await self._quota(step)
+                await self._emit_quota(step)
             case Discarded(error):
                 await self._abort(error)
             case Retrying():
-                await self._retry(step)
+                await self._emit_retry(step)
             case Continuing():
-                await self._continuation(step)
+                await self._emit_continuation(step)
             case Answered(response):
                 self._response = response
             case _:
                 assert_never(step)
 
     def answer(self) -> ChatGPTResponse:
-        """Return the response of a turn that ran to its end."""
+        """Return the response of a completed turn."""
         if self._response is None:
             raise AssertionError("a turn ends in an answer or in an error")
         return self._response
 
-    async def _block(self, step: BlockStart | BlockDelta | BlockEnd) -> None:
+    async def _emit_block(self, step: BlockStart | BlockDelta | BlockEnd) -> None:
         if not self._streaming:
             return
         match step:
             case BlockStart():
                 self._open[step.index] = step
-                await self._emit(STREAM_START, _place(step) | ({"name": step.name} if step.name else {}))
+                await self._emit(
+                    STREAM_START, _block_fields(step) | ({"name": step.name} if step.name else {})
+                )
             case BlockDelta():
                 sequence = self._sequences.get(step.index, 0)
                 self._sequences[step.index] = sequence + 1
                 self._shown = True
-                if self._emitter.is_heard(STREAM_DELTA):
-                    await self._emit(STREAM_DELTA, _place(step) | {"sequence": sequence, "text": step.text})
+                if self._emitter.has_listener(STREAM_DELTA):
+                    await self._emit(
+                        STREAM_DELTA, _block_fields(step) | {"sequence": sequence, "text": step.text}
+                    )
             case BlockEnd():
                 self._open.pop(step.index, None)
-                await self._emit(STREAM_END, _place(step))
+                await self._emit(STREAM_END, _block_fields(step))
             case _:
                 assert_never(step)
 
     async def _abort(self, error: BaseException) -> None:
-        """Close open blocks and declare the text of the present attempt discarded, if any was shown."""
+        """End open blocks, and emit ``llm:stream_aborted`` if the attempt had shown any text."""
         for start in list(self._open.values()):
-            await self._block(BlockEnd(start.index, start.kind))
+            await self._emit_block(BlockEnd(start.index, start.kind))
         shown, self._shown = self._shown, False
         self._sequences.clear()
         if shown:
             detail = {"type": type(error).__name__, "msg": str(error)}
             await self._emit(STREAM_ABORTED, {"error": detail})
 
-    async def _quota(self, step: QuotaRead) -> None:
+    async def _emit_quota(self, step: QuotaRead) -> None:
         self._rate_limits = step.quota.to_dict()
         for warning in step.warnings:
             await self._emit(PROVIDER_THROTTLE, warning)
 
-    async def _retry(self, step: Retrying) -> None:
+    async def _emit_retry(self, step: Retrying) -> None:
         payload: dict[str, Any] = {
             "attempt": step.attempt,
             "max_retries": step.max_retries,
@@ -226,7 +230,7 @@ class Exchange:
             payload["retry_after"] = step.error.retry_after
         await self._emit(PROVIDER_RETRY, payload)
 
-    async def _continuation(self, step: Continuing) -> None:
+    async def _emit_continuation(self, step: Continuing) -> None:
         payload = {
             "response_id": step.response_id,
             "reason": step.reason,
@@ -236,11 +240,11 @@ class Exchange:
         await self._emit(CONTINUATION, payload)
 
     async def succeed(self) -> None:
-        """Emit ``llm:response`` for the answer."""
+        """Emit ``llm:response`` for a completed turn."""
         usage = self._response.usage if self._response else None
         payload: dict[str, Any] = {"status": "ok"}
         if usage is not None:
-            payload["usage"] = _usage(usage)
+            payload["usage"] = _usage_fields(usage)
         if self._response is not None:
             payload["finish_reason"] = self._response.finish_reason
         if self._raw:
@@ -248,17 +252,17 @@ class Exchange:
         await self._respond(payload)
 
     async def fail(self, error: BaseException) -> None:
-        """Emit ``llm:response`` for an error or a cancellation, after discarding what was shown.
+        """Discard what was shown, then emit ``llm:response`` for an error or a cancellation.
 
-        The response goes out even if the task is cancelled again while a slow listener is busy.
+        It is emitted even if the task is cancelled again while a slow listener runs.
         """
         try:
             await self.request()
             await self._abort(error)
         finally:
-            await self._respond(self._outcome(error))
+            await self._respond(self._failure_fields(error))
 
-    def _outcome(self, error: BaseException) -> dict[str, Any]:
+    def _failure_fields(self, error: BaseException) -> dict[str, Any]:
         cancelled = isinstance(error, AbortError | asyncio.CancelledError)
         payload: dict[str, Any] = {
             "status": "cancelled" if cancelled else "error",
@@ -270,7 +274,7 @@ class Exchange:
         return payload
 
     async def _respond(self, payload: dict[str, Any]) -> None:
-        payload["duration_ms"] = (time.perf_counter() - self._began) * 1000
+        payload["duration_ms"] = (time.perf_counter() - self._started_at) * 1000
         if self._rate_limits:
             payload["rate_limits"] = self._rate_limits
         await self._emit(LLM_RESPONSE, payload)
@@ -280,32 +284,32 @@ class Exchange:
         await self._emitter.emit(event, {**identity, **payload})
 
 
-async def _undivided(emission: Awaitable[object]) -> None:
-    """Await an emission to its end even when cancelled: listeners get whole events, in order.
+async def _emit_completely(emission: Awaitable[object]) -> None:
+    """Await an emission even when cancelled, so listeners get complete events in order.
 
-    Not for ever: a listener that hangs must not delay a call that is to stop.
+    The wait is bounded: a listener that hangs must not delay a cancelled call.
     """
     task = asyncio.ensure_future(emission)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=LAST_WORDS)
+        await asyncio.wait({task}, timeout=LISTENER_GRACE)
         task.cancel()
         raise
 
 
-def _fault_sentence(error: Exception) -> str:
+def _unexpected_failure(error: Exception) -> str:
     if isinstance(error, ImportError):
         return REPLACED
     return f"The provider failed unexpectedly ({type(error).__name__}): please report this."
 
 
-def _place(step: BlockStart | BlockDelta | BlockEnd) -> dict[str, Any]:
+def _block_fields(step: BlockStart | BlockDelta | BlockEnd) -> dict[str, Any]:
     return {"block_index": step.index, "block_type": step.kind}
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
-    """Copy the counts of the response: event and response never differ."""
+def _usage_fields(usage: Usage) -> dict[str, Any]:
+    """Return the token counts of the response, for the event."""
     counts = {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,

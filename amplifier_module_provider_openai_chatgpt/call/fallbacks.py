@@ -1,4 +1,4 @@
-"""Sending a call once more in the form that its refusal asks for, and learning what each model accepts."""
+"""Changes a refused call to what the backend accepts, and learns what each model accepts."""
 
 from __future__ import annotations
 
@@ -29,66 +29,66 @@ if TYPE_CHECKING:
     from ..protocol.call import Call
     from .context import CallContext
 
-    DescribeAgain = Callable[[str], Awaitable[Call]]
+    Rebuild = Callable[[str], Awaitable[Call]]
 
-# For one refusal of a model, the first one included.
+# Requests that may be sent before a refused model is given up, including the first.
 MAX_REQUESTS = 3
-# Errors by which a backend rejects a form; any other failure of a corrected call speaks for itself.
-_REJECTIONS = (InvalidRequestError, NotFoundError)
+# Errors that mean a corrected call was rejected too; any other error is reported as it is.
+_REJECTED_AGAIN = (InvalidRequestError, NotFoundError)
 
 logger = logging.getLogger(__name__)
 
 
 class Fallbacks:
-    """The forms that one ``complete()`` has tried, each of them once.
+    """The corrections for one ``complete()``, each tried once.
 
-    * Reasoning the backend cannot read is left out.
+    * Reasoning the backend cannot decrypt is left out.
     * Images it cannot read become text notes, the older ones first; the conversation remembers it.
-    * A tier it does not offer is left out.
-    * An effort it does not accept becomes the nearest it does.
-    * A model it does not answer for: while the live list has it, first with the client version the list
-      names, then in the Lite shape if the list flags it. If that does not help, and the refusal does
-      not speak of the client, the call goes to the successor of the model, unless the caller named it.
+    * A service tier it does not offer is left out.
+    * An effort it does not accept becomes the nearest one that it accepts.
+    * A refused model that the live list contains is tried with the client version that the list names,
+      then in the Lite shape if the list flags it. If that fails, and the refusal is not about the client
+      version, the model's successor is used, unless the caller named the model.
 
-    ``describe_again(slug)`` describes the call as if that model were gone; None where the caller named it.
+    ``rebuild(slug)`` builds the call as if that model were gone; None if the caller named the model.
     """
 
-    def __init__(self, context: CallContext, describe_again: DescribeAgain | None) -> None:
+    def __init__(self, context: CallContext, rebuild: Rebuild | None) -> None:
         self._catalogue = context.catalogue
         self._shapes = context.shapes
         self._rules = context.settings.service.rules
-        self._describe_again = describe_again
+        self._rebuild = rebuild
         self._tried: set[str] = set()
         self._model_requests = 1
-        self._first: Refusal | None = None
-        self._lesson = RequestShape()
+        self._first_refusal: Refusal | None = None
+        self._learnt = RequestShape()
         self._gone = ""
 
     async def corrected(self, call: Call, refusal: Refusal) -> Call | None:
-        """Return the call in the form that the refusal asks for, or None."""
-        corrected = await self._by_content(call, refusal) or await self._by_model(call, refusal)
-        if corrected is not None and self._first is None:
-            self._first = refusal
+        """Return the call changed as the refusal requires, or None."""
+        corrected = await self._correct_content(call, refusal) or await self._correct_model(call, refusal)
+        if corrected is not None and self._first_refusal is None:
+            self._first_refusal = refusal
         return corrected
 
-    def meaning(self, refusal: Refusal) -> Refusal:
-        """Return the refusal to report: a correction that is rejected too does not replace the first."""
-        is_rejection = rule_for(refusal, self._rules).error in _REJECTIONS
-        return self._first if self._first is not None and is_rejection else refusal
+    def to_report(self, refusal: Refusal) -> Refusal:
+        """Return the refusal to report: the first one, if the corrected call was rejected too."""
+        is_rejected_again = rule_for(refusal, self._rules).error in _REJECTED_AGAIN
+        return self._first_refusal if self._first_refusal is not None and is_rejected_again else refusal
 
     def pin_model(self) -> None:
-        """Keep the model from now on: part of its answer is there."""
-        self._describe_again = None
+        """Never change the model from now on, because part of its answer has arrived."""
+        self._rebuild = None
 
     def learn(self, call: Call) -> None:
-        """Remember the form in which this model has just answered a call."""
+        """Remember the request shape with which this model has just answered."""
         known = self._shapes.get(call.account_id, call.slug)
-        lesson = self._lesson
+        learnt = self._learnt
         shape = RequestShape(
             lite=call.lite,
             version=call.version,
-            tierless=known.tierless or lesson.tierless,
-            efforts=lesson.efforts or known.efforts,
+            tierless=known.tierless or learnt.tierless,
+            efforts=learnt.efforts or known.efforts,
         )
         if shape.tierless and not known.tierless:
             logger.warning(
@@ -98,89 +98,93 @@ class Fallbacks:
         if self._gone:
             self._shapes.learn(call.account_id, self._gone, RequestShape(gone=True))
 
-    async def _by_content(self, call: Call, refusal: Refusal) -> Call | None:
-        if is_stale_reasoning(refusal) and call.replays_reasoning and self._is_first("reasoning"):
+    async def _correct_content(self, call: Call, refusal: Refusal) -> Call | None:
+        if is_stale_reasoning(refusal) and call.replays_reasoning and self._is_first_try("reasoning"):
             return call.without_reasoning()
         if is_image_refusal(refusal) and call.has_images and (found := self._without_images(call)):
             return found
-        if is_tier_refusal(refusal) and call.fast and self._is_first("tier"):
-            # Words alone may mean a passing shortage of the tier.
-            self._lesson = RequestShape(tierless=refusal.param == "service_tier")
+        if is_tier_refusal(refusal) and call.fast and self._is_first_try("tier"):
+            # Without `param`, it may be a temporary shortage of the tier.
+            self._learnt = RequestShape(tierless=refusal.param == "service_tier")
             return call.without_tier()
-        if (efforts := await self._efforts(call, refusal)) and call.effort and self._is_first("effort"):
-            self._lesson = RequestShape(efforts=tuple(efforts))
+        if (
+            (efforts := await self._accepted_efforts(call, refusal))
+            and call.effort
+            and self._is_first_try("effort")
+        ):
+            self._learnt = RequestShape(efforts=tuple(efforts))
             return call.with_effort(nearest(call.effort, efforts))
         return None
 
     def _without_images(self, call: Call) -> Call | None:
-        """Leave out the older images first: the newest is most likely what the person asks about."""
-        if self._is_first("older images"):
+        """Leave out the older images first: the user most likely asks about the newest."""
+        if self._is_first_try("older images"):
             fewer = call.without_images(keep_newest=True)
             if fewer.items != call.items:
                 return fewer
-        return call.without_images(keep_newest=False) if self._is_first("all images") else None
+        return call.without_images(keep_newest=False) if self._is_first_try("all images") else None
 
-    async def _efforts(self, call: Call, refusal: Refusal) -> Sequence[str]:
-        """Return the efforts accepted instead of the call's; empty for a refusal of anything else."""
+    async def _accepted_efforts(self, call: Call, refusal: Refusal) -> Sequence[str]:
+        """Return the efforts accepted instead of the call's; empty if the refusal is about something else."""
         found: Sequence[str] | None = accepted_efforts(refusal)
         if found is None:
             return ()
         if not found:
-            await self._know_the_list()
+            await self._ensure_list()
             found = self._catalogue.find(call.slug).efforts
         return [effort for effort in found if effort != call.effort]
 
-    async def _by_model(self, call: Call, refusal: Refusal) -> Call | None:
+    async def _correct_model(self, call: Call, refusal: Refusal) -> Call | None:
         gated = is_version_gate(refusal)
         if not (gated or _is_about_model(call, refusal)):
             return None
         if self._shapes.get(call.account_id, call.slug) != RequestShape():
             self._shapes.forget(call.account_id, call.slug)
-        await self._know_the_list(is_outdated=call.lite or call.version is not None)
+        await self._ensure_list(is_outdated=call.lite or call.version is not None)
         if self._model_requests >= MAX_REQUESTS:
             return None
         corrected = None
         if gated or self._catalogue.knows(call.slug) or not is_unsupported_model(refusal):
-            corrected = self._in_another_form(call, gated=gated)
+            corrected = self._in_another_shape(call, gated=gated)
         if corrected is None and not gated:
-            corrected = await self._by_successor(call)
+            corrected = await self._with_successor(call)
         self._model_requests += corrected is not None
         return corrected
 
-    def _in_another_form(self, call: Call, *, gated: bool) -> Call | None:
+    def _in_another_shape(self, call: Call, *, gated: bool) -> Call | None:
         model = self._catalogue.find(call.slug)
         version = model.minimal_client_version
-        if version and version != call.version and self._is_first(f"version {version}"):
+        if version and version != call.version and self._is_first_try(f"version {version}"):
             return call.with_version(version)
-        if call.lite and not model.lite and self._is_first("classic"):
+        if call.lite and not model.lite and self._is_first_try("classic"):
             return replace(call, lite=False)
-        if model.lite and not (gated or call.lite) and self._is_first("lite"):
+        if model.lite and not (gated or call.lite) and self._is_first_try("lite"):
             return call.as_lite()
         return None
 
-    async def _by_successor(self, call: Call) -> Call | None:
-        if self._describe_again is None or not self._is_first("successor"):
+    async def _with_successor(self, call: Call) -> Call | None:
+        if self._rebuild is None or not self._is_first_try("successor"):
             return None
-        other = await self._describe_again(call.slug)
+        other = await self._rebuild(call.slug)
         if other.slug == call.slug:
             return None
         self._gone = call.slug
         return other
 
-    async def _know_the_list(self, *, is_outdated: bool = False) -> None:
-        """Fetch the list once, unless it is known and holds; its own failure must not replace the refusal.
+    async def _ensure_list(self, *, is_outdated: bool = False) -> None:
+        """Fetch the list once, unless it is current. A failure to do so must not replace the refusal.
 
         ``is_outdated``: the backend has just refused what the list says.
         """
         if self._catalogue.is_live and not is_outdated:
             return
-        if self._is_first("list"):
+        if self._is_first_try("list"):
             self._catalogue.expire()
             with suppress(LLMError):
                 await self._catalogue.list()
 
-    def _is_first(self, name: str) -> bool:
-        """True once for each form: a second refusal of the same kind is meant."""
+    def _is_first_try(self, name: str) -> bool:
+        """True the first time: a correction that did not help is not tried again."""
         if name in self._tried:
             return False
         self._tried.add(name)
@@ -188,7 +192,7 @@ class Fallbacks:
 
 
 def _is_about_model(call: Call, refusal: Refusal) -> bool:
-    """True where another form of the call, or another model, may help."""
+    """True if another request shape or another model may help."""
     if call.lite and refusal.param == "model":
         return True
     return is_shape_refusal(refusal) or is_unsupported_model(refusal)

@@ -1,4 +1,4 @@
-"""What this process has learnt about how models accept requests, per account and for a limited time."""
+"""What this process has learnt about the request shapes that models accept, per account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..protocol.call import Call
 
-# How long a lesson holds, in seconds: what a model accepts changes with the backend's releases.
+# Seconds until it is forgotten: what a model accepts changes with the backend's releases.
 LEARNT_FOR = 3600.0
 
 logger = logging.getLogger(__name__)
@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RequestShape:
-    """The form a model accepts. ``tierless``: without a fast tier; ``efforts``: empty means any.
+    """What a model accepts. ``tierless``: no fast tier; ``efforts``: empty means any.
 
-    ``gone``: the backend does not answer for this model, whatever its list says.
+    ``gone``: the backend refuses this model, even if its list contains it.
     """
 
     lite: bool = False
@@ -35,9 +35,9 @@ class RequestShape:
     gone: bool = False
 
     def applied_to(self, call: Call) -> Call:
-        """Return the call in this form, as far as the catalogue still agrees.
+        """Return the call in this shape, unless the catalogue has changed since.
 
-        A version below its present minimum is raised to it; Lite is for models that it flags.
+        A version below its current minimum is raised to it; Lite is only for models that it flags.
         """
         version = self.version
         if version is not None:
@@ -63,41 +63,41 @@ class LearntShapes:
         self._reported: set[str] = set()
 
     def get(self, account_id: str, slug: str) -> RequestShape:
-        """Return what holds for a model at the moment; the plain shape where nothing was learnt."""
+        """Return the shape for a model; the default shape if nothing was learnt."""
         shape, learnt_at = self._shapes.get((account_id, slug), (RequestShape(), 0.0))
         return shape if self._clock() - learnt_at < LEARNT_FOR else RequestShape()
 
     def gone(self, account_id: str) -> list[str]:
-        """Return the slugs that a refusal has ruled out."""
+        """Return the models that the backend has refused."""
         slugs = [slug for account, slug in self._shapes if account == account_id]
         return [slug for slug in slugs if self.get(account_id, slug).gone]
 
     def learn(self, account_id: str, slug: str, shape: RequestShape) -> None:
-        """Keep a shape; it holds for an hour from now. What is new is logged, once."""
+        """Keep a shape for ``LEARNT_FOR`` seconds. Changes are logged once."""
         known = self.get(account_id, slug)
         if shape == known:
             return
         self._shapes[account_id, slug] = (shape, self._clock())
-        if news := _news(known, shape):
-            logger.info("Learnt about the model %s: %s.", slug, news)
+        if changes := _changes(known, shape):
+            logger.info("Learnt about the model %s: %s.", slug, changes)
 
-    def is_news(self, message: str) -> bool:
-        """True the first time; a model that was replaced is reported once per process."""
+    def is_first_report(self, message: str) -> bool:
+        """True the first time a message is passed."""
         if message in self._reported:
             return False
         self._reported.add(message)
         return True
 
     def forget(self, account_id: str, slug: str) -> None:
-        """Forget a shape that was refused."""
+        """Forget the shape of a model that was refused in it."""
         if self._shapes.pop((account_id, slug), None):
-            logger.info("What was learnt about the model %s no longer holds.", slug)
+            logger.info("What was learnt about the model %s is no longer true.", slug)
 
 
-def _news(known: RequestShape, shape: RequestShape) -> str:
+def _changes(known: RequestShape, shape: RequestShape) -> str:
     facts = {
-        "it needs the Lite request shape": shape.lite and not known.lite,
-        f"it needs client version {shape.version}": shape.version and shape.version != known.version,
+        "it requires the Lite request shape": shape.lite and not known.lite,
+        f"it requires client version {shape.version}": shape.version and shape.version != known.version,
         "it has no fast tier for this account": shape.tierless and not known.tierless,
         f"its efforts are {', '.join(shape.efforts)}": shape.efforts and shape.efforts != known.efforts,
         "it is no longer available": shape.gone and not known.gone,

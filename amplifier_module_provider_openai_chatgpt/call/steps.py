@@ -1,4 +1,4 @@
-"""What happens in a turn, in order: a closed union that hooks are told about."""
+"""The steps of a turn, in order, as a closed union. ``events`` turns them into events for hooks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The backend's own events of one read, for raw mode."""
+    """The backend's events from one read, for raw mode."""
 
     events: Sequence[Event] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaRead:
-    """The limits as of now, with a ``provider:throttle`` payload for each window that is nearly used up."""
+    """The current limits, with a ``provider:throttle`` payload for each window that is nearly used up."""
 
     quota: Quota
     warnings: Sequence[Mapping[str, object]]
@@ -34,7 +34,7 @@ class QuotaRead:
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """The running attempt failed: everything it showed is to be discarded."""
+    """The attempt failed; everything it showed must be discarded."""
 
     error: LLMError
 
@@ -51,7 +51,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Continuing:
-    """The backend stopped early and is asked to go on; ``number`` counts from 1."""
+    """The answer was cut, and the backend is asked to continue; ``number`` counts from 1."""
 
     response_id: str
     reason: str

@@ -1,8 +1,7 @@
 """One ``complete()`` from call to response: attempts, fallbacks, retries, continuations.
 
-The backend is asked once per *attempt*. An attempt is repeated after a transient failure, sent again in
-another form where the refusal names what the backend rejects, and followed by a continuation when the
-answer was cut at the output limit.
+One *attempt* is one request. It is retried after a transient failure, corrected if the refusal says what
+the backend does not accept, and followed by a continuation if the answer was cut at the output limit.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from .cancellation import Cancellation
     from .context import CallContext
-    from .fallbacks import DescribeAgain
+    from .fallbacks import Rebuild
     from .steps import TurnStep
 
 Failure: TypeAlias = Refusal | LLMError
 Ending: TypeAlias = Finished | Resumable | Incomplete | Failure
 
-# How long the closing event is waited for after a stop sequence, in seconds.
+# How long to wait for the closing event after a stop sequence, in seconds.
 STOP_LINGER = 2.0
 
 logger = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What follows a failure: the call once more, after a wait if ``retry`` is set, or the end."""
+    """What follows a failure: a retry after a wait, the corrected call immediately, or the end."""
 
     error: LLMError
     retry: Retrying | None = None
@@ -59,11 +58,11 @@ class Recovery:
 
 
 class Turn:
-    """The work of one ``complete()``; a new one for each.
+    """One ``complete()``. Used once.
 
-    A failed attempt is handled in this order: its limits are reported; a fallback changes the call, once
-    for each form, and sends it immediately; a transient failure is retried, within one budget for the
-    whole turn; a failed continuation leaves the text of the attempts before it; all else is raised.
+    A failed attempt is handled in this order: its limits are reported; a fallback corrects the call, once
+    per cause, and sends it immediately; a transient failure is retried, within one budget for the whole
+    turn; if a continuation fails, the answer before it is returned; any other failure is raised.
     """
 
     def __init__(
@@ -71,23 +70,23 @@ class Turn:
         call: Call,
         context: CallContext,
         cancellation: Cancellation,
-        describe_again: DescribeAgain | None = None,
+        rebuild: Rebuild | None = None,
     ) -> None:
-        """``describe_again`` describes the call for the successor of its model, if it may have one."""
+        """``rebuild(slug)`` builds the call without that model; None if the caller named the model."""
         self._call = call
         self._slug = call.slug
         self._context = context
         self._settings = context.settings
         self._cancellation = cancellation
         self._accumulator = ResponseAccumulator(stop=call.stop, tool_names=call.tool_names)
-        self._fallbacks = Fallbacks(context, describe_again)
+        self._fallbacks = Fallbacks(context, rebuild)
         self._ending: Ending
         self._retries = 0
         self._continuations = 0
         self._shown = False
 
     async def run(self) -> AsyncGenerator[TurnStep]:
-        """Yield what happens, an ``Answered`` last. Raises kernel errors that say what a person can do."""
+        """Yield the steps of the turn, an ``Answered`` last. Raises kernel errors."""
         while True:
             async with aclosing(self._attempt()) as steps:
                 async for step in steps:
@@ -99,8 +98,8 @@ class Turn:
                 case Finished() | Resumable() | Incomplete():
                     break
                 case Refusal() | LLMError() as failure:
-                    for news in self._quota_read(failure.quota if isinstance(failure, Refusal) else None):
-                        yield news
+                    for step in self._quota_read(failure.quota if isinstance(failure, Refusal) else None):
+                        yield step
                     recovery = await self._recover(failure)
                     yield Discarded(recovery.error)
                     if recovery.retry:
@@ -115,13 +114,13 @@ class Turn:
         yield Answered(self._accumulator.response(self._call))
 
     async def _attempt(self) -> AsyncGenerator[TurnStep]:
-        """Ask the backend once; ``_ending`` is how it went."""
+        """Send one request; ``_ending`` says how it ended."""
         accumulator = self._accumulator
         try:
             async with self._context.transport.open(self._call) as stream:
                 self._context.catalogue.notice_etag(stream.models_etag)
-                for news in self._quota_read(stream.quota):
-                    yield news
+                for step in self._quota_read(stream.quota):
+                    yield step
                 async with aclosing(stream.reads()) as reads:
                     async for events in reads:
                         yield Received(events)
@@ -130,27 +129,27 @@ class Turn:
                         if accumulator.is_over:
                             break
                     if accumulator.is_stopped:
-                        await self._hear_out(reads)
+                        await self._read_usage(reads)
                 outcome = accumulator.outcome()
                 if not accumulator.is_stopped:
                     await stream.drain()
         except (Refusal, LLMError) as failure:
             self._ending = failure
             return
-        self._ending = ending = self._ending_of(outcome)
+        self._ending = ending = self._classify(outcome)
         if not isinstance(ending, Refusal):
             for step in ending.steps:
                 yield step
 
-    async def _hear_out(self, reads: AsyncGenerator[list[Event]]) -> None:
-        """Read on for the usage of an answer that a stop sequence ended, for a moment only."""
+    async def _read_usage(self, reads: AsyncGenerator[list[Event]]) -> None:
+        """Read the usage of an answer that ended at a stop sequence, for at most ``STOP_LINGER`` seconds."""
         with suppress(TimeoutError, Refusal):
             async with asyncio.timeout(STOP_LINGER):
                 async for events in reads:
                     if self._accumulator.hear_out(events):
                         return
 
-    def _ending_of(self, outcome: Outcome) -> Finished | Resumable | Incomplete | Refusal:
+    def _classify(self, outcome: Outcome) -> Finished | Resumable | Incomplete | Refusal:
         match outcome:
             case Failed(event):
                 return read_event_refusal(event, names=self._settings.service.response, now=time.time())
@@ -180,7 +179,7 @@ class Turn:
         return step
 
     async def _recover(self, failure: Failure) -> Recovery:
-        """Decide what follows a failure, and prepare it. Raises the kernel error where nothing helps."""
+        """Decide what follows a failure, and prepare it. Raises the kernel error if nothing can follow."""
         refusal = failure if isinstance(failure, Refusal) else None
         corrected = await self._fallbacks.corrected(self._call, refusal) if refusal else None
         error = await self._explain(failure)
@@ -199,11 +198,11 @@ class Turn:
     async def _explain(self, failure: Failure) -> LLMError:
         if isinstance(failure, LLMError):
             return failure
-        refusal = self._fallbacks.meaning(failure)
+        refusal = self._fallbacks.to_report(failure)
         return await self._context.explain(refusal, self._call.slug if refusal is failure else self._slug)
 
     async def _wait(self, recovery: Recovery, failure: Failure) -> bool:
-        """Wait as the recovery asks; True where the turn is over, also after a graceful stop meanwhile."""
+        """Wait before a retry. True if the turn is over, also if it was stopped during the wait."""
         if recovery.retry:
             await self._cancellation.pause(recovery.retry.delay)
             if self._cancellation.is_graceful:
@@ -212,16 +211,16 @@ class Turn:
         return recovery.is_over
 
     def _give_up(self, error: LLMError, failure: Failure | None) -> None:
-        """Keep the text that was complete before a failed continuation, or raise the error."""
+        """Keep the answer before a failed continuation, or raise the error."""
         if self._accumulator.cut_off():
-            logger.warning("Continuing the answer failed (%s); it stays cut off.", type(error).__name__)
+            logger.warning("Continuing the answer failed (%s); it remains cut off.", type(error).__name__)
         elif isinstance(failure, Refusal):
             raise error from failure
         else:
             raise error
 
     def _restart(self) -> list[TurnStep]:
-        """Show again what earlier attempts completed, if listeners had to discard anything."""
+        """Show the completed attempts again, if listeners had to discard anything."""
         shown, self._shown = self._shown, False
         steps: list[TurnStep] = [*self._accumulator.replay()] if shown else []
         self._shown = any(isinstance(step, BlockDelta) for step in steps)
@@ -241,10 +240,10 @@ class Turn:
 
 
 def retry_delay(hint: float | None, attempt: int, settings: Settings, *, spread: float) -> float | None:
-    """Return the seconds to wait after ``attempt`` (from 0), or None where the wait would be too long.
+    """Return the seconds to wait after ``attempt`` (from 0), or None if the wait would be too long.
 
-    The wait doubles from ``min_retry_delay`` up to ``max_retry_delay``, times ``spread``. A server's
-    ``hint`` in seconds is waited for in full; one longer than ``max_retry_delay`` is not waited for.
+    The wait doubles from ``min_retry_delay`` up to ``max_retry_delay``, times ``spread``. The server's
+    ``hint`` is in seconds and the minimum; if it is longer than ``max_retry_delay``, there is no retry.
     """
     hint = float(hint or 0.0)
     if hint > settings.max_retry_delay:
