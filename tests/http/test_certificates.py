@@ -50,7 +50,7 @@ def test_every_certificate_is_verified_but_not_as_strictly_as_python_does_since_
 def test_a_file_that_appears_later_is_read(monkeypatch, tmp_path):
     path = tmp_path / "later.pem"
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    with pytest.raises(NetworkSettingFailure, match="SSL_CERT_FILE names .*: No such file"):
+    with pytest.raises(NetworkSettingFailure, match=r"SSL_CERT_FILE names .*: No such file"):
         tls_context()
     path.write_text(certifi.contents())
     assert tls_context() is tls_context()
