@@ -143,11 +143,15 @@ def _window_row(window: Window, *, narrow: bool) -> tuple[Text, Text, Text, Text
 
 @dataclass(frozen=True, slots=True)
 class ModelsFound:
-    """The models and where the list came from; ``fetched_at`` is None for the built-in list."""
+    """The models and where the list came from; ``fetched_at`` is None for the built-in list.
+
+    ``problem`` is why no new list could be fetched; it is shown, and not part of the JSON form.
+    """
 
     models: tuple[Model, ...]
     source: Source
     fetched_at: datetime | None
+    problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe form; ``fetched_at`` is ISO 8601 in UTC."""
@@ -179,7 +183,8 @@ async def fetch_models(provider: ChatGPTProvider) -> ModelsFound:
         await provider.close()
     fetched_at = provider.catalogue.fetched_at
     moment = datetime.fromtimestamp(fetched_at, UTC) if fetched_at else None
-    return ModelsFound(tuple(models), provider.catalogue.source, moment)
+    problem = str(provider.catalogue.problem or "")
+    return ModelsFound(tuple(models), provider.catalogue.source, moment, problem)
 
 
 def show_models(found: ModelsFound, out: Console) -> None:
@@ -197,6 +202,8 @@ def show_models(found: ModelsFound, out: Console) -> None:
         table.add_row(*map(Text, _model_row(model)))
     out.print(table)
     out.print(f"{_origin(found)} * default effort.", style="dim")
+    if found.problem:
+        out.print(Text(printable(found.problem)), style="dim")
     if any(model.has_fast for model in found.models):
         out.print(
             f"Add {FAST_SUFFIX} to an id for its fast tier, which uses up the plan sooner.", style="dim"

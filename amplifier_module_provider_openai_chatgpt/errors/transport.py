@@ -152,13 +152,13 @@ FAULTS: dict[Fault, Rule] = {
     # The next answer would be as large.
     Fault.TOO_LARGE: Rule(
         ProviderUnavailableError,
-        "The answer of {server} is too large to read: check base_url, and any proxy in between.",
+        "The answer of {server} is too large to read: check base_url, auth_url and any proxy in between.",
         quote=False,
     ),
     Fault.ENCODING: Rule(
         ProviderUnavailableError,
         "The answer of {server} is compressed in a way that was not offered ({detail}): check base_url, "
-        "and any proxy in between.",
+        "auth_url and any proxy in between.",
         quote=False,
     ),
     Fault.SILENT: Rule(

@@ -18,7 +18,9 @@ from .failures import NetworkSettingFailure, ProxyFailure
 from .proxies import Proxies, is_this_machine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    import httpcore
 
     from .proxies import ProxySetting
 
@@ -92,25 +94,41 @@ async def _through_proxy(
     Raises ProxyFailure from the cause, whichever side failed.
     """
     limit = request.extensions.get("timeout", {}).get("connect") or _CONNECT_LIMIT
+    approach = _Approach()
     try:
-        async with asyncio.timeout(_STEPS * limit) as waiting:
-            request.extensions = {**request.extensions, "trace": _until_sending(waiting)}
+        async with asyncio.timeout(_STEPS * limit) as approach.wait:
+            request.extensions = {**request.extensions, "trace": approach.observe}
             return await way.handle_async_request(request)
     except _failures() as error:
-        if waiting.when() is None:  # the server was reached
+        if approach.is_over:
             raise
         raise ProxyFailure(variable) from error
+    finally:
+        if not approach.is_over:
+            await approach.abandon()
 
 
-def _until_sending(waiting: asyncio.Timeout) -> Callable[[str, dict[str, Any]], Any]:
-    """Return an observer for httpcore that ends the wait where the request itself begins."""
+class _Approach:
+    """The part of a request before its server is reached, as httpcore's events report it."""
 
-    async def observe(event: str, info: dict[str, Any]) -> None:
-        is_sending = event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT"
-        if is_sending:
-            waiting.reschedule(None)
+    wait: asyncio.Timeout
 
-    return observe
+    def __init__(self) -> None:
+        self.is_over = False
+        self._streams: list[httpcore.AsyncNetworkStream] = []
+
+    async def observe(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note each connection, and end the wait where the request itself begins."""
+        if event.endswith(".connect_tcp.complete"):
+            self._streams.append(info["return_value"])
+        elif event == "http11.send_request_headers.started" and info["request"].method != b"CONNECT":
+            self.is_over = True
+            self.wait.reschedule(None)
+
+    async def abandon(self) -> None:
+        """Close what was opened: httpcore forgets a connection to a proxy that does not speak SOCKS."""
+        for stream in self._streams:
+            await stream.aclose()
 
 
 def _failures() -> tuple[type[Exception], ...]:

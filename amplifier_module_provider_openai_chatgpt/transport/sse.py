@@ -45,8 +45,9 @@ class SSEParser:
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events completed by ``chunk``. Raises EventTooLargeError."""
         whole = self._cut(chunk)
-        payloads = _payloads(whole)
-        if len(whole) > UNSUSPICIOUS and any(map(has_too_many, payloads)):
+        is_large, payloads = len(whole) > UNSUSPICIOUS, _payloads(whole)
+        del whole
+        if is_large and any(map(has_too_many, payloads)):
             raise EventTooLargeError
         return self._decode(payloads)
 
@@ -67,7 +68,8 @@ class SSEParser:
         self._held, self._size = [], 0
         self._hold(chunk[end:])
         if self._at_start:
-            whole = b"\n" + whole.removeprefix(b"\n" + _BOM)
+            if whole.startswith(b"\n" + _BOM):
+                whole = b"\n" + whole[len(b"\n" + _BOM) :]
             self._at_start = False
         return whole
 

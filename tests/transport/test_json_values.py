@@ -1,0 +1,49 @@
+"""JSON is decoded unless its values would need far more memory than its text."""
+
+import json
+
+import pytest
+
+from amplifier_module_provider_openai_chatgpt.transport.json_values import (
+    MOST_VALUES,
+    UNSUSPICIOUS,
+    TooManyValuesError,
+    decode,
+)
+
+MANY = MOST_VALUES + 2
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"[" + b"{}," * MANY + b"{}]",
+        b"[" * MANY + b" " * UNSUSPICIOUS,
+        b'{"a": [' + b'"x",' * MANY + b'""]}',
+        b'["\\\\",' + b"{}," * MANY + b"{}]",
+        b'["\\"",' + b"{}," * MANY + b"{}]",
+        b'["' + b"{}," * MANY * 2 + b'",' + b"{}," * MANY + b"{}]",
+    ],
+)
+def test_too_many_values_are_refused(document):
+    with pytest.raises(TooManyValuesError):
+        decode(document)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{}," * MANY,
+        '\\"{},[' * MANY,
+        ["a,b,c" * MANY, "\\"],
+        {"text": json.dumps([{}] * MANY)},
+        [{}] * (MOST_VALUES // 3),
+    ],
+)
+def test_text_may_hold_any_number_of_commas_and_brackets(value):
+    assert decode(json.dumps(value).encode()) == value
+
+
+def test_what_is_not_json_is_a_value_error():
+    with pytest.raises(ValueError, match="expected"):
+        decode(b"x" * 2 * UNSUSPICIOUS)
