@@ -129,7 +129,7 @@ class BadProxy(threading.Thread):
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """What the braces of SETTINGS stand for."""
+    """Values for the names in braces in SETTINGS."""
     folder = tmp_path_factory.mktemp("certificates")
     (folder / "text.pem").write_text("no certificate")
     (folder / "empty.pem").touch()

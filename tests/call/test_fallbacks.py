@@ -84,7 +84,7 @@ async def test_the_gate_opens_to_the_lists_version_whatever_its_words(
     assert versions(sim) == [None, "0.155.0", "0.155.0"]
     assert len(sim.requests_to(MODELS)) == 1
     learnt = [line for line in caplog.messages if line.startswith("Learnt")]
-    assert learnt == [f"Learnt about the model {MODEL}: it needs client version 0.155.0."]
+    assert learnt == [f"Learnt about the model {MODEL}: it requires client version 0.155.0."]
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

@@ -73,11 +73,11 @@ def test_what_is_learnt_and_unlearnt_is_logged_once(caplog):
         shapes.forget("acc", "gpt-6-sol")
     assert caplog.messages == [
         (
-            "Learnt about the model gpt-6-sol: it needs the Lite request shape; "
-            "it needs client version 0.155.0; "
+            "Learnt about the model gpt-6-sol: it requires the Lite request shape; "
+            "it requires client version 0.155.0; "
             "it has no fast tier for this account; its efforts are low, high."
         ),
-        "What was learnt about the model gpt-6-sol no longer holds.",
+        "What was learnt about the model gpt-6-sol is no longer true.",
     ]
 
 
