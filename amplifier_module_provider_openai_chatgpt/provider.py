@@ -161,7 +161,7 @@ class ChatGPTProvider:
 
     def get_model_info(self) -> ModelInfo:
         """Describe the model that a call without a model of its own gets; offline."""
-        slug, _ = split_fast(self.catalogue.expected(self.default_model))
+        slug, _ = split_fast(self.catalogue.expected_model(self.default_model))
         return model_infos([self.catalogue.find(slug)], hidden=True)[0]
 
     async def list_models(self) -> list[ModelInfo]:

@@ -29,7 +29,7 @@ async def default_model(context: CallContext, gone: str = "") -> str:
     if _needs_current_list(wanted, catalogue):
         with suppress(LLMError):
             await catalogue.list()
-    used = catalogue.present(wanted, gone=[*context.shapes.gone(context.account_id()), gone])
+    used = catalogue.resolve(wanted, gone=[*context.shapes.gone(context.account_id()), gone])
     if used != wanted:
         _report(wanted, used, context)
     return used

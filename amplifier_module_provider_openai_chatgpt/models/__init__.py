@@ -1,1 +1,1 @@
-"""Which models there are, what is known of each, and where that knowledge is kept."""
+"""The models of a subscription: the backend's list, what is known about each model, and the cache."""

@@ -1,4 +1,4 @@
-"""One list of models with its origin, and the copy of it that is kept on disk."""
+"""A list of models with its source, and its copy on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Source = Literal["live", "disk", "built-in"]
 
-KEPT_FOR = 7 * 24 * 3600.0
+MAX_AGE = 7 * 24 * 3600.0
 _FILE_VERSION = 1
 _LARGEST_FILE = 1024 * 1024
 _LATEST = 1e11
@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CachedCatalogue:
-    """The models of one account; ``fetched_at`` (seconds since 1970) is None only for the built-in few.
+    """The models of one account. ``fetched_at`` (Unix seconds) is None only for the built-in list.
 
-    ``problem``: why this list is used instead of a new one.
+    ``problem``: why this list is used instead of a current one.
     """
 
     models: tuple[Model, ...]
@@ -44,38 +44,38 @@ class CachedCatalogue:
 
     @cached_property
     def slugs(self) -> frozenset[str]:
-        """Return the slugs of this very list."""
+        """Return the slugs in this list."""
         return frozenset(model.slug for model in self.models)
 
     @cached_property
     def known(self) -> Mapping[str, Model]:
-        """Return the models by slug, with the built-in ones that this list lacks."""
+        """Return the models by slug, including the built-in ones that are missing in this list."""
         return {model.slug: model for model in (*BUILT_IN, *self.models)}
 
-    def is_kept_at(self, now: float) -> bool:
-        """Return whether the backend's list is young enough to stand in for a new one."""
-        return self.fetched_at is not None and abs(now - self.fetched_at) <= KEPT_FOR
+    def is_recent_at(self, now: float) -> bool:
+        """True if the list is from the backend and recent enough to be used when it cannot be fetched."""
+        return self.fetched_at is not None and abs(now - self.fetched_at) <= MAX_AGE
 
 
 BUILT_IN_CATALOGUE = CachedCatalogue(BUILT_IN, "built-in")
 
 
 @lru_cache(maxsize=32)
-def place_of(token_path: Path, account_id: str, base_url: str) -> Path:
-    """Return where an account's list is kept: beside its tokens, without telling the account's id."""
+def cache_file(token_path: Path, account_id: str, base_url: str) -> Path:
+    """Return the path of an account's list: next to the tokens, named by a hash of the account id."""
     digest = hashlib.sha256(f"{account_id}\n{base_url}".encode()).hexdigest()[:24]
     return token_path.with_name(f"openai-chatgpt-models-{digest}.json")
 
 
 def load(path: Path) -> CachedCatalogue | None:
-    """Return the stored list; one that makes no sense is set aside as ``*.corrupt``, with a warning."""
+    """Return the stored list; a damaged one is renamed to ``*.corrupt``, with a warning."""
     try:
         if not path.is_file():
             return None
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
     except OSError as error:
-        logger.debug("The stored list of models cannot be read: %s", error)
+        logger.debug("The stored list of models could not be read: %s", error)
         return None
     try:
         return _parse(content)
@@ -84,18 +84,18 @@ def load(path: Path) -> CachedCatalogue | None:
         return None
 
 
-def store(path: Path, listing: CachedCatalogue) -> None:
-    """Replace the stored list in one step, readable by its owner only; failing to is no failure."""
+def store(path: Path, catalogue: CachedCatalogue) -> None:
+    """Replace the stored list atomically, readable only by its owner. Errors are only logged."""
     document = {
         "version": _FILE_VERSION,
-        "fetched_at": listing.fetched_at,
-        "etag": listing.etag,
-        "models": [to_entry(model) for model in listing.models],
+        "fetched_at": catalogue.fetched_at,
+        "etag": catalogue.etag,
+        "models": [to_entry(model) for model in catalogue.models],
     }
     try:
         files.replace(path, to_json(document))
     except OSError as error:
-        logger.debug("The list of models cannot be stored: %s", error)
+        logger.debug("The list of models could not be stored: %s", error)
 
 
 def remove(path: Path) -> None:
@@ -103,16 +103,16 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        logger.debug("The stored list of models cannot be removed: %s", error)
+        logger.debug("The stored list of models could not be removed: %s", error)
 
 
 def _parse(content: bytes) -> CachedCatalogue | None:
-    """None: another version's file. Raises ValueError for what no version can have written."""
+    """Read a stored list; None if it has another version. Raises ValueError if it is damaged."""
     if len(content) > _LARGEST_FILE:
         raise ValueError("too large")
     document = from_json(content, allow_inf_nan=False)
     if not isinstance(document, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - the caller tells good from bad, not types
+        raise ValueError("not an object")  # noqa: TRY004 - damaged, not a wrong argument
     if document.get("version") != _FILE_VERSION:
         return None
     when, etag = document.get("fetched_at"), document.get("etag")
@@ -123,8 +123,8 @@ def _parse(content: bytes) -> CachedCatalogue | None:
 
 
 def _set_aside(path: Path) -> None:
-    logger.warning("The stored list of models %s is damaged; it is set aside and not used.", path)
+    logger.warning("The stored list of models %s is damaged and is not used.", path)
     try:
         path.replace(path.with_suffix(".corrupt"))
     except OSError as error:
-        logger.debug("It could not be renamed: %s", error)
+        logger.debug("The damaged list of models could not be renamed: %s", error)

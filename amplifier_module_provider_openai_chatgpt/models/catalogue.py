@@ -1,7 +1,7 @@
-"""Which models this subscription has: asked live, else the last good list on disk, else a built-in few.
+"""The models of this subscription: the live list, else the last stored one, else a built-in one.
 
-What is known is kept per account and shared by all catalogues of one sign-in and backend, since every
-sub-agent mounts a provider of its own. Looking a model up never waits and never uses the network.
+The list is cached per account and shared by all catalogues of one sign-in and backend, because every
+sub-agent mounts its own provider. Looking up a model never waits and never uses the network.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, LLMError, LLMTimeoutError
 
 from ..services import CHATGPT_CODEX, ModelList
 from ..settings import PROVIDER
-from .cache import BUILT_IN_CATALOGUE, CachedCatalogue, load, place_of, remove, store
+from .cache import BUILT_IN_CATALOGUE, CachedCatalogue, cache_file, load, remove, store
 from .model import FAST_SUFFIX, LATEST, Model, listed, look_up, parse_models, split_fast
 from .retirement import is_retired, successor
 
@@ -28,40 +28,45 @@ if TYPE_CHECKING:
     from .cache import Source
 
     Fetch = Callable[[str | None], Awaitable[tuple[object, str | None]]]
+    FetchKey = tuple[asyncio.AbstractEventLoop, Path | None]
 
-FETCH_LIMIT = 10.0
+FETCH_TIMEOUT = 10.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """What is known for one account, for which the place of its disk copy stands.
+    """The list of one account, which is identified by the path of its copy on disk.
 
-    ``checked_at`` is when the backend last confirmed the list; None: it must be asked again.
+    ``checked_at`` (Unix seconds) is when the backend last confirmed the list; None: it must be fetched.
     """
 
     path: Path | None
-    listing: CachedCatalogue
+    catalogue: CachedCatalogue
     checked_at: float | None = None
 
 
 @dataclass(slots=True)
 class SharedCache:
-    """What one process remembers. ``knowledge`` is only ever replaced as a whole: threads need no lock."""
+    """The cache of one process. ``entry`` is only replaced as a whole, so threads need no lock.
 
-    knowledge: CacheEntry | None = None
+    ``fetches`` are the running ones; each event loop touches only its own. ``refetched_for`` is the last
+    ETag that caused a fetch.
+    """
+
+    entry: CacheEntry | None = None
     refetched_for: str | None = None
-    flights: dict[Any, asyncio.Task[CachedCatalogue]] = field(default_factory=dict)
+    fetches: dict[FetchKey, asyncio.Task[CachedCatalogue]] = field(default_factory=dict)
 
 
 class Catalogue:
-    """The models of whoever is signed in.
+    """The models of the signed-in account.
 
     ``fetch(client_version)`` returns the backend's document and its ETag, or raises a kernel error.
-    ``cache_path()`` returns the disk copy's place for the account of this moment, None without one;
-    another path means another account, which never sees what was known of the first. ``ttl`` and
-    ``limit`` (of a whole fetch) are seconds; with ``ttl`` 0 every `list` asks the backend.
+    ``cache_path()`` returns the path of the stored list for the current account, None when signed out; a
+    different path means a different account, and lists are never shared between accounts. ``ttl`` and
+    ``timeout`` (of a whole fetch) are in seconds; with ``ttl`` 0, every `list` fetches.
     """
 
     def __init__(
@@ -71,204 +76,206 @@ class Catalogue:
         ttl: float,
         cache_path: Callable[[], Path | None],
         clock: Callable[[], float] = time.time,
-        limit: float = FETCH_LIMIT,
+        timeout: float = FETCH_TIMEOUT,
         shape: ModelList = CHATGPT_CODEX.models,
-        memory: SharedCache | None = None,
+        cache: SharedCache | None = None,
     ) -> None:
         self._fetch = fetch
         self._ttl = ttl
         self._cache_path = cache_path
         self._clock = clock
-        self._limit = limit
+        self._timeout = timeout
         self._list = shape
-        self._memory = memory if memory is not None else SharedCache()
-        self._shown = BUILT_IN_CATALOGUE
+        self._cache = cache if cache is not None else SharedCache()
+        self._last_returned = BUILT_IN_CATALOGUE
 
     @property
     def source(self) -> Source:
-        """Return where the list that `list` returned last came from."""
-        return self._shown.source
+        """Return the source of the list that `list` returned last."""
+        return self._last_returned.source
 
     @property
     def fetched_at(self) -> float | None:
-        """Return when that list was fetched (seconds since 1970); None for the built-in one."""
-        return self._shown.fetched_at
+        """Return when that list was fetched (Unix seconds); None for the built-in list."""
+        return self._last_returned.fetched_at
 
     @property
     def problem(self) -> LLMError | None:
-        """Return why that list is not a new one, if it is not."""
-        return self._shown.problem
+        """Return why a current list could not be fetched; None if that list is current."""
+        return self._last_returned.problem
 
     async def list(self) -> list[Model]:
-        """Return the models a person may choose, the preferred one first; never an empty list.
+        """Return the models to choose from, the preferred one first; never an empty list.
 
-        Raises AuthenticationError when signed out or refused, and ConfigurationError; every other
-        failure is answered from what was known before, and the next call asks again.
+        Raises AuthenticationError when signed out or refused, and ConfigurationError. After any other
+        failure it returns an older list, and the next call fetches again.
         """
         path = self._cache_path()
-        listing = await self._listing(path)
+        catalogue = await self._current(path)
         if self._cache_path() != path:
-            # Somebody else signed in meanwhile.
-            listing = await self._listing(self._cache_path())
-        self._shown = listing
-        return listed(listing.models)
+            # Another account signed in during the fetch.
+            catalogue = await self._current(self._cache_path())
+        self._last_returned = catalogue
+        return listed(catalogue.models)
 
     async def latest(self) -> str:
         """Return the slug that the backend prefers. Raises as `list` does."""
         return (await self.list())[0].slug
 
     def known(self) -> Sequence[Model]:
-        """Return at once the models a person may choose, as far as they are known."""
-        return listed(self._held(self._cache_path()).models)
+        """Return the models to choose from, without the network."""
+        return listed(self._cached(self._cache_path()).models)
 
     def find(self, slug: str) -> Model:
-        """Return the best knowledge about a slug at once, a generic entry if there is none."""
-        return look_up(self._held(self._cache_path()).known, slug)
+        """Return what is known about a slug, without the network; a generic entry if nothing is known."""
+        return look_up(self._cached(self._cache_path()).known, slug)
 
     def knows(self, slug: str) -> bool:
-        """Return whether the backend itself listed exactly this slug for this account."""
-        listing = self._held(self._cache_path())
-        return listing.source != "built-in" and slug in listing.slugs
+        """True if the backend's list for this account contains exactly this slug."""
+        catalogue = self._cached(self._cache_path())
+        return catalogue.source != "built-in" and slug in catalogue.slugs
 
     @property
     def is_live(self) -> bool:
-        """Return whether the backend confirmed the list within the TTL."""
-        known = self._memory.knowledge
-        if known is None or known.path != self._cache_path() or known.checked_at is None:
+        """True if the backend has confirmed the list within the TTL."""
+        entry = self._cache.entry
+        if entry is None or entry.path != self._cache_path() or entry.checked_at is None:
             return False
-        return 0 <= self._clock() - known.checked_at < self._ttl
+        return 0 <= self._clock() - entry.checked_at < self._ttl
 
     def lacks(self, slug: str) -> bool:
-        """Return whether the backend's last list leaves this slug out; False while there is no list."""
-        listing = self._held(self._cache_path())
-        return listing.source != "built-in" and slug not in listing.slugs
+        """True if the backend's last list does not contain this slug; False if there is no such list."""
+        catalogue = self._cached(self._cache_path())
+        return catalogue.source != "built-in" and slug not in catalogue.slugs
 
-    def expected(self, wanted: str) -> str:
-        """Return the id that calls for a configured one will probably end up with, offline."""
+    def expected_model(self, wanted: str) -> str:
+        """Return the model id that calls for ``wanted`` will probably use, without the network."""
         slug, _ = split_fast(wanted)
-        listing = self._held(self._cache_path())
-        return self.present(wanted, gone=[slug] if listing.source == "built-in" and is_retired(slug) else ())
+        catalogue = self._cached(self._cache_path())
+        return self.resolve(
+            wanted, gone=[slug] if catalogue.source == "built-in" and is_retired(slug) else ()
+        )
 
-    def present(self, wanted: str, *, gone: Sequence[str] = ()) -> str:
-        """Return the id that a configured one means now: itself, or the successor of a model that is gone.
+    def resolve(self, wanted: str, *, gone: Sequence[str] = ()) -> str:
+        """Return the model id to use for ``wanted``: the same, or its successor if it is unavailable.
 
-        ``gone`` are slugs that a refusal has ruled out, whatever the list says.
+        ``gone`` are models that the backend has refused, even if the list contains them.
         """
         if wanted == LATEST:
             return self.known()[0].slug
         slug, fast = (wanted, False) if self.knows(wanted) else split_fast(wanted)
         if slug not in gone and not self.lacks(slug):
             return wanted
-        listing = self._held(self._cache_path())
-        found = successor(slug, {model.slug: model for model in listing.models}, gone=gone)
+        catalogue = self._cached(self._cache_path())
+        found = successor(slug, {model.slug: model for model in catalogue.models}, gone=gone)
         if found is None:
             return wanted
         return found.slug + (FAST_SUFFIX if fast and found.has_fast else "")
 
     def notice_etag(self, etag: str | None) -> None:
-        """Hear the list's ETag from another answer: the same one keeps our list fresh, another ends it.
+        """Compare the list's ETag in another answer: if it is the same, the list is confirmed, else expired.
 
-        Each other ETag does so once, in case the two places never agree.
+        Each different ETag expires the list only once, in case the two endpoints never agree.
         """
-        known = self._memory.knowledge
-        if not etag or known is None or known.listing.etag is None or known.checked_at is None:
+        entry = self._cache.entry
+        if not etag or entry is None or entry.catalogue.etag is None or entry.checked_at is None:
             return
-        if _bare(etag) == _bare(known.listing.etag):
-            self._memory.knowledge = replace(known, checked_at=self._clock())
-        elif etag != self._memory.refetched_for:
-            self._memory.refetched_for = etag
-            self._memory.knowledge = replace(known, checked_at=None)
+        if _bare(etag) == _bare(entry.catalogue.etag):
+            self._cache.entry = replace(entry, checked_at=self._clock())
+        elif etag != self._cache.refetched_for:
+            self._cache.refetched_for = etag
+            self._cache.entry = replace(entry, checked_at=None)
 
     def expire(self) -> None:
-        """Let the next `list` ask the backend, which has just contradicted what is known."""
-        known = self._memory.knowledge
-        if known is not None:
-            self._memory.knowledge = replace(known, checked_at=None)
+        """Make the next `list` fetch, because the backend has contradicted the cached list."""
+        entry = self._cache.entry
+        if entry is not None:
+            self._cache.entry = replace(entry, checked_at=None)
 
-    async def _listing(self, path: Path | None) -> CachedCatalogue:
-        known = self._memory.knowledge
-        if known is None or known.path != path or known.checked_at is None:
-            return await self._join_fetch(path)
-        # Below 0: the clock was set back, which must not keep a list for ever.
-        is_fresh = 0 <= self._clock() - known.checked_at < self._ttl
-        return known.listing if is_fresh else await self._join_fetch(path)
+    async def _current(self, path: Path | None) -> CachedCatalogue:
+        entry = self._cache.entry
+        if entry is None or entry.path != path or entry.checked_at is None:
+            return await self._shared_fetch(path)
+        # Negative after the clock was set back: the list must not be kept forever.
+        is_fresh = 0 <= self._clock() - entry.checked_at < self._ttl
+        return entry.catalogue if is_fresh else await self._shared_fetch(path)
 
-    async def _join_fetch(self, path: Path | None) -> CachedCatalogue:
-        """Wait for the fetch of this loop and account, begun by whoever came first."""
-        flights = self._memory.flights
+    async def _shared_fetch(self, path: Path | None) -> CachedCatalogue:
+        """Wait for the running fetch of this loop and account, or start one."""
+        fetches = self._cache.fetches
         key = (asyncio.get_running_loop(), path)
-        if key not in flights:
-            flights[key] = asyncio.create_task(self._fetch_or_fall_back(path))
-            flights[key].add_done_callback(lambda task: _landed(flights, key, task))
-        return await asyncio.shield(flights[key])
+        if key not in fetches:
+            fetches[key] = asyncio.create_task(self._fetch_or_fall_back(path))
+            fetches[key].add_done_callback(lambda task: _remove_fetch(fetches, key, task))
+        return await asyncio.shield(fetches[key])
 
     async def _fetch_or_fall_back(self, path: Path | None) -> CachedCatalogue:
         try:
-            async with asyncio.timeout(self._limit):
-                listing = await self._fetch_listing()
+            async with asyncio.timeout(self._timeout):
+                catalogue = await self._fetch_list()
         except AuthenticationError:
             self._forget(path)
             raise
         except ConfigurationError:
             raise
         except (LLMError, TimeoutError) as error:
-            return self._last_good(path, error if isinstance(error, LLMError) else self._too_late())
+            return self._fallback(path, error if isinstance(error, LLMError) else self._timed_out())
         if self._cache_path() == path:
-            self._memory.knowledge = CacheEntry(path, listing, self._clock())
+            self._cache.entry = CacheEntry(path, catalogue, self._clock())
             if path is not None:
-                store(path, listing)
-        return listing
+                store(path, catalogue)
+        return catalogue
 
-    async def _fetch_listing(self) -> CachedCatalogue:
-        """A list without one model to choose counts as a failure: a version gate answers like that."""
+    async def _fetch_list(self) -> CachedCatalogue:
+        """Fetch the list; one without models to choose from, as sent by a version gate, is a failure."""
         for version in self._list.client_versions or (None,):
             payload, etag = await self._fetch(version)
             models = tuple(parse_models(payload, self._list))
             if any(model.is_listed for model in models):
                 return CachedCatalogue(models, "live", self._clock(), etag)
         raise LLMError(
-            "The backend's list names no model to choose: try again later; calls may still work.",
+            "The backend's list contains no models to choose from: try again later; calls may still work.",
             provider=PROVIDER,
         )
 
-    def _too_late(self) -> LLMError:
-        return LLMTimeoutError(f"No answer within {self._limit:g} seconds.", provider=PROVIDER)
+    def _timed_out(self) -> LLMError:
+        return LLMTimeoutError(f"No answer within {self._timeout:g} seconds.", provider=PROVIDER)
 
-    def _last_good(self, path: Path | None, problem: LLMError) -> CachedCatalogue:
-        held = self._held(path)
-        if held.source == "built-in":
-            # Another process may have stored a list since.
-            held = self._stored(path)
-        last = replace(held, source="disk") if held.is_kept_at(self._clock()) else BUILT_IN_CATALOGUE
+    def _fallback(self, path: Path | None, problem: LLMError) -> CachedCatalogue:
+        cached = self._cached(path)
+        if cached.source == "built-in":
+            # Another process may have stored a list in the meantime.
+            cached = self._load(path)
+        last = replace(cached, source="disk") if cached.is_recent_at(self._clock()) else BUILT_IN_CATALOGUE
         logger.warning("The list of models could not be fetched, using the %s one: %s", last.source, problem)
         return replace(last, problem=problem)
 
-    def _held(self, path: Path | None) -> CachedCatalogue:
-        """What is known without the network; the disk is asked once per account."""
-        known = self._memory.knowledge
-        if known is None or known.path != path:
-            known = self._memory.knowledge = CacheEntry(path, self._stored(path))
-        return known.listing
+    def _cached(self, path: Path | None) -> CachedCatalogue:
+        """Return the cached list; the disk is read once per account."""
+        entry = self._cache.entry
+        if entry is None or entry.path != path:
+            entry = self._cache.entry = CacheEntry(path, self._load(path))
+        return entry.catalogue
 
-    def _stored(self, path: Path | None) -> CachedCatalogue:
-        listing = load(path) if path else None
-        return listing if listing and listing.is_kept_at(self._clock()) else BUILT_IN_CATALOGUE
+    def _load(self, path: Path | None) -> CachedCatalogue:
+        catalogue = load(path) if path else None
+        return catalogue if catalogue and catalogue.is_recent_at(self._clock()) else BUILT_IN_CATALOGUE
 
     def _forget(self, path: Path | None) -> None:
-        """A refused account must not look as if it still had its models."""
-        known = self._memory.knowledge
-        if known and known.path == path:
-            self._memory.knowledge = None
+        """Remove the list of a refused account, which may no longer use these models."""
+        entry = self._cache.entry
+        if entry and entry.path == path:
+            self._cache.entry = None
         if path is not None:
             remove(path)
 
 
-def _landed(
-    flights: dict[Any, asyncio.Task[CachedCatalogue]], key: Any, task: asyncio.Task[CachedCatalogue]
+def _remove_fetch(
+    fetches: dict[FetchKey, asyncio.Task[CachedCatalogue]], key: FetchKey, task: asyncio.Task[CachedCatalogue]
 ) -> None:
-    flights.pop(key, None)
+    fetches.pop(key, None)
     if not task.cancelled():
-        # Retrieved here too, for all who waited may have been cancelled.
+        # Retrieved here, in case everyone who waited was cancelled.
         task.exception()
 
 
@@ -276,26 +283,26 @@ def _bare(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 
-_memories: dict[tuple[Path, str], SharedCache] = {}
+_shared_caches: dict[tuple[Path, str], SharedCache] = {}
 
 
 def shared_catalogue(settings: Settings, fetch: Fetch, account: Callable[[], str]) -> Catalogue:
-    """Return a catalogue that shares its memory with all others of this token file and backend.
+    """Return a catalogue that shares its cache with all others of this token file and backend.
 
-    ``fetch(client_version)`` fetches the list and its ETag as the signed-in person;
-    ``account()`` returns the account id of this moment, empty when signed out. It is asked at every
-    look-up, so it must be cheap.
+    ``fetch(client_version)`` fetches the list and its ETag for the signed-in account; ``account()``
+    returns the id of that account, empty when signed out. It is called at every look-up, so it must be
+    cheap.
     """
 
     def cache_path() -> Path | None:
         account_id = account()
-        return place_of(settings.token_file_path, account_id, settings.base_url) if account_id else None
+        return cache_file(settings.token_file_path, account_id, settings.base_url) if account_id else None
 
-    memory = _memories.setdefault((settings.token_file_path, settings.base_url), SharedCache())
+    cache = _shared_caches.setdefault((settings.token_file_path, settings.base_url), SharedCache())
     return Catalogue(
         fetch,
         ttl=settings.models_cache_ttl,
         cache_path=cache_path,
         shape=settings.service.models,
-        memory=memory,
+        cache=cache,
     )

@@ -1,4 +1,4 @@
-"""What is known of a model: how the backend's list is read, a built-in few, and how hosts see them."""
+"""Models: reading the backend's list, the built-in list, and their description for hosts."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 LATEST = "latest"
-# The form in which lists are kept on disk.
-OWN_FORM = ModelList()
+# The shape in which lists are stored on disk.
+STORED_SHAPE = ModelList()
 FAST_SUFFIX = "-fast"
 FAST_TIER = "priority"
 
-_MOST_MODELS = 1000
-_LONGEST_SLUG = 128
-_LONGEST_TEXT = 500
-_LARGEST_COUNT = 100_000_000
+_MAX_MODELS = 1000
+_MAX_SLUG_LENGTH = 128
+_MAX_TEXT_LENGTH = 500
+_MAX_COUNT = 100_000_000
 _LONG_CONTEXT = 200_000
-_QUICK_FAMILIES = frozenset({"mini", "nano", "luna", "spark"})
+_FAST_FAMILIES = frozenset({"mini", "nano", "luna", "spark"})
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model as this subscription has it.
+    """One model as this subscription offers it.
 
-    The defaults describe a model nobody has told us about: `Model(slug)` is a sound guess. Empty
-    `efforts`, `service_tiers` and `plans` mean "not known". `context_window` is what the
-    subscription gives, which may be less than the model could take.
+    The defaults are for an unknown model: `Model(slug)` is a reasonable guess. Empty `efforts`,
+    `service_tiers` and `plans` mean "not known". `context_window` is the one of the subscription,
+    which may be smaller than the model's own.
     """
 
     slug: str
@@ -59,32 +59,32 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Return what a person reads: the display name, else the slug."""
+        """Return the name to display: the display name, else the slug."""
         return self.display_name or self.slug
 
     @property
     def is_listed(self) -> bool:
-        """Return whether the backend offers it for choosing; others still answer by name."""
+        """True if the backend lists it to choose from; other models still work by name."""
         return self.visibility == "list"
 
     @property
     def has_fast(self) -> bool:
-        """Return whether the quicker tier, and so a `-fast` id, exists."""
+        """True if it has the fast tier, and with it a `-fast` id."""
         return FAST_TIER in self.service_tiers
 
     @property
     def accepts_images(self) -> bool:
-        """Return whether a picture may be sent."""
+        """True if images may be sent."""
         return "image" in self.input_modalities
 
     @property
     def thinks(self) -> bool:
-        """Return True unless `none` is the only effort listed; every model there reasons so far."""
+        """True unless `none` is the only effort; so far every model reasons."""
         return self.efforts != ("none",)
 
 
 def split_fast(model_id: str) -> tuple[str, bool]:
-    """Split a listed id into the slug that is sent and whether the fast tier is asked for."""
+    """Split a model id into the slug to send and whether to use the fast tier."""
     slug = model_id.removesuffix(FAST_SUFFIX)
     return (slug, slug != model_id) if slug else (model_id, False)
 
@@ -95,9 +95,9 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def look_up(known: Mapping[str, Model], slug: str) -> Model:
-    """Return the best knowledge about a slug, under that very slug.
+    """Return what is known about a slug, with that slug.
 
-    Exact entry, else the longest known slug it begins with, else both again without one leading
+    The exact entry, else the longest known slug it starts with, else the same without one leading
     `namespace/`, else a generic entry (docs/backend.md, Models).
     """
     for name in (slug, slug.partition("/")[2]):
@@ -108,23 +108,23 @@ def look_up(known: Mapping[str, Model], slug: str) -> Model:
 
 
 def listed(models: Iterable[Model]) -> list[Model]:
-    """Return the models a person may choose, in the backend's order of preference."""
+    """Return the models to choose from, in the backend's order of preference."""
     return sorted((model for model in models if model.is_listed), key=lambda model: model.priority)
 
 
 def model_infos(models: Iterable[Model], *, hidden: bool = False) -> list[ModelInfo]:
-    """Describe the listed models to hosts; one with the fast tier is followed by its `-fast` twin.
+    """Describe the listed models for hosts; a model with the fast tier is followed by its `-fast` variant.
 
-    With ``hidden``, all the given models are described, in the order given.
+    With ``hidden``, all given models are described, in the given order.
     """
     chosen = list(models) if hidden else listed(models)
     slugs = {model.slug for model in chosen}
     infos = []
     for model in chosen:
         infos.append(_info(model, model.slug, model.name, _capabilities(model)))
-        twin = model.slug + FAST_SUFFIX
-        if model.has_fast and twin not in slugs:
-            infos.append(_info(model, twin, f"{model.name} (fast)", [*_capabilities(model), "fast"]))
+        fast_id = model.slug + FAST_SUFFIX
+        if model.has_fast and fast_id not in slugs:
+            infos.append(_info(model, fast_id, f"{model.name} (fast)", [*_capabilities(model), "fast"]))
     return infos
 
 
@@ -140,7 +140,7 @@ def _info(model: Model, model_id: str, name: str, capabilities: Sequence[str]) -
 
 
 def _capabilities(model: Model) -> list[str]:
-    """Only words of `amplifier_core.capabilities`, which hosts filter by."""
+    """Return names from `amplifier_core.capabilities`, by which hosts filter."""
     has = {
         "tools": True,
         "streaming": True,
@@ -148,13 +148,13 @@ def _capabilities(model: Model) -> list[str]:
         "vision": model.accepts_images,
         "json_mode": True,
         "long_context": model.context_window >= _LONG_CONTEXT,
-        "fast": not _QUICK_FAMILIES.isdisjoint(model.slug.split("-")),
+        "fast": not _FAST_FAMILIES.isdisjoint(model.slug.split("-")),
     }
-    return [word for word, true in has.items() if true]
+    return [name for name, is_true in has.items() if is_true]
 
 
-def _defaults(model: Model) -> dict[str, Any]:
-    """What `ModelInfo` has no field for (it drops unknown ones in silence); unknown values are left out."""
+def _defaults(model: Model) -> dict[str, object]:
+    """Return what `ModelInfo` has no field for (it silently drops unknown fields), if it is known."""
     values = {
         "reasoning_effort": model.default_effort,
         "reasoning_efforts": list(model.efforts),
@@ -170,48 +170,49 @@ def _defaults(model: Model) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in (None, "", [])}
 
 
-def parse_models(payload: object, shape: ModelList = OWN_FORM) -> list[Model]:
-    """Read the backend's list, as leniently as its changes over the months ask for.
+def parse_models(payload: object, shape: ModelList = STORED_SHAPE) -> list[Model]:
+    """Read the backend's list leniently, because its shape changes over time.
 
-    Takes an object with the entries under the key that ``shape`` names, or the bare list. An entry
-    without a usable slug is skipped, a field of the wrong type counts as absent, unknown fields are
-    ignored, the first of two equal slugs wins.
+    ``payload`` is an object with the entries under the key that ``shape`` names, or just the list. An
+    entry without a usable slug is skipped, a field of the wrong type is ignored like an unknown one, and
+    the first of two entries with the same slug wins.
     """
     entries = payload.get(shape.entries) if isinstance(payload, dict) else payload
     models: dict[str, Model] = {}
-    for entry in entries[:_MOST_MODELS] if isinstance(entries, list) else ():
-        slug = _slug(entry.get(shape.slug)) if isinstance(entry, dict) else None
+    for entry in entries[:_MAX_MODELS] if isinstance(entries, list) else ():
+        slug = _read_slug(entry.get(shape.slug)) if isinstance(entry, dict) else None
         if slug:
-            models.setdefault(slug, _model(slug, _renamed(entry, shape)))
+            models.setdefault(slug, _from_entry(slug, _renamed(entry, shape)))
     return list(models.values())
 
 
-def _renamed(entry: Mapping[str, Any], shape: ModelList) -> Mapping[str, Any]:
-    """Give a service's own field names the names that the Codex list uses."""
+def _renamed(entry: Mapping[str, object], shape: ModelList) -> Mapping[str, object]:
+    """Translate a service's field names to those of the Codex list."""
     if not shape.renamed:
         return entry
     return {**entry, **{ours: entry.get(theirs) for ours, theirs in shape.renamed.items()}}
 
 
-def to_entry(model: Model) -> dict[str, Any]:
-    """Write a model in the backend's own words, so that `parse_models` reads it back unchanged."""
+def to_entry(model: Model) -> dict[str, object]:
+    """Return a model as an entry that `parse_models` reads back unchanged."""
     return {"slug": model.slug, **{key: getattr(model, name) for name, (key, _) in _FIELDS.items()}}
 
 
-def _model(slug: str, entry: Mapping[str, Any]) -> Model:
+def _from_entry(slug: str, entry: Mapping[str, object]) -> Model:
     flat = _flatten(entry)
     values = {name: read(flat.get(key)) for name, (key, read) in _FIELDS.items()}
     return Model(slug, **{name: value for name, value in values.items() if value is not None})
 
 
-def _flatten(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring together what the backend says in two places or one level deeper."""
+def _flatten(entry: Mapping[str, object]) -> dict[str, object]:
+    """Move nested fields to the top level, and merge those that have two names."""
     flat = dict(entry)
-    flat["context_window"] = _count(entry.get("context_window")) or entry.get("max_context_window")
-    flat["service_tiers"] = _words(entry.get("service_tiers")) or ()
-    # The older name of the same tier; some lists carry only this one.
-    if "fast" in (_words(entry.get("additional_speed_tiers")) or ()):
-        flat["service_tiers"] = tuple(dict.fromkeys((*flat["service_tiers"], FAST_TIER)))
+    flat["context_window"] = _read_count(entry.get("context_window")) or entry.get("max_context_window")
+    tiers = _read_names(entry.get("service_tiers")) or ()
+    # The older name of the same tier; some lists have only this one.
+    if "fast" in (_read_names(entry.get("additional_speed_tiers")) or ()):
+        tiers = tuple(dict.fromkeys((*tiers, FAST_TIER)))
+    flat["service_tiers"] = tiers
     upgrade = entry.get("upgrade")
     if isinstance(upgrade, dict):
         flat["upgrade"] = upgrade.get("model")
@@ -219,70 +220,70 @@ def _flatten(entry: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _text(value: object) -> str | None:
-    """One printable line: this text reaches terminals."""
+def _printable_line(value: object) -> str | None:
+    """Return one printable line, because this text is shown in terminals."""
     if not isinstance(value, str):
         return None
-    line = "".join(sign if sign.isprintable() else " " for sign in value[:_LONGEST_TEXT])
+    line = "".join(char if char.isprintable() else " " for char in value[:_MAX_TEXT_LENGTH])
     return " ".join(line.split()) or None
 
 
-def _slug(value: object) -> str | None:
-    if not isinstance(value, str) or len(value) > _LONGEST_SLUG or not value.isprintable():
+def _read_slug(value: object) -> str | None:
+    if not isinstance(value, str) or len(value) > _MAX_SLUG_LENGTH or not value.isprintable():
         return None
     return value if value and not any(map(str.isspace, value)) else None
 
 
-def _words(value: object) -> tuple[str, ...] | None:
-    """Words from a list of texts, or of objects that name themselves by `id` or `effort`."""
+def _read_names(value: object) -> tuple[str, ...] | None:
+    """Read a list of names, or of objects with the name in `id` or `effort`."""
     if not isinstance(value, list | tuple):
         return None
-    named = [item.get("id", item.get("effort")) if isinstance(item, dict) else item for item in value]
-    return tuple(dict.fromkeys(word for word in map(_slug, named) if word)) or None
+    found = [item.get("id", item.get("effort")) if isinstance(item, dict) else item for item in value]
+    return tuple(dict.fromkeys(name for name in map(_read_slug, found) if name)) or None
 
 
-def _flag(value: object) -> bool | None:
+def _read_bool(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _integer(value: object) -> int | None:
+def _read_integer(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return int(value) if abs(value) <= _LARGEST_COUNT and value == int(value) else None
+    return int(value) if abs(value) <= _MAX_COUNT and value == int(value) else None
 
 
-def _count(value: object) -> int | None:
-    number = _integer(value)
+def _read_count(value: object) -> int | None:
+    number = _read_integer(value)
     return number if number and number > 0 else None
 
 
-def _version(value: object) -> str | None:
-    """`"0.144.0"` or `[0, 144, 0]`; anything else could not go out as a header."""
+def _read_version(value: object) -> str | None:
+    """Read `"0.144.0"` or `[0, 144, 0]`; anything else could not be sent as a header."""
     text = ".".join(map(str, value)) if isinstance(value, list | tuple) else value
     return text if isinstance(text, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){0,3}", text) else None
 
 
-# Field of Model: key in the backend's list, and how its value is read (None: use the default).
+# Field of Model -> key in the backend's list, and a reader for its value (None: use the default).
 _FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
-    "display_name": ("display_name", _text),
-    "description": ("description", _text),
-    "visibility": ("visibility", _slug),
-    "priority": ("priority", _integer),
-    "context_window": ("context_window", _count),
-    "max_output_tokens": ("max_output_tokens", _count),
-    "efforts": ("supported_reasoning_levels", _words),
-    "default_effort": ("default_reasoning_level", _slug),
-    "summaries": ("supports_reasoning_summary_parameter", _flag),
-    "verbosity": ("support_verbosity", _flag),
-    "default_verbosity": ("default_verbosity", _slug),
-    "service_tiers": ("service_tiers", _words),
-    "input_modalities": ("input_modalities", _words),
-    "parallel_tool_calls": ("supports_parallel_tool_calls", _flag),
-    "lite": ("use_responses_lite", _flag),
-    "minimal_client_version": ("minimal_client_version", _version),
-    "plans": ("available_in_plans", _words),
-    "upgrade": ("upgrade", _slug),
-    "retires_at": ("retirement_at", _text),
+    "display_name": ("display_name", _printable_line),
+    "description": ("description", _printable_line),
+    "visibility": ("visibility", _read_slug),
+    "priority": ("priority", _read_integer),
+    "context_window": ("context_window", _read_count),
+    "max_output_tokens": ("max_output_tokens", _read_count),
+    "efforts": ("supported_reasoning_levels", _read_names),
+    "default_effort": ("default_reasoning_level", _read_slug),
+    "summaries": ("supports_reasoning_summary_parameter", _read_bool),
+    "verbosity": ("support_verbosity", _read_bool),
+    "default_verbosity": ("default_verbosity", _read_slug),
+    "service_tiers": ("service_tiers", _read_names),
+    "input_modalities": ("input_modalities", _read_names),
+    "parallel_tool_calls": ("supports_parallel_tool_calls", _read_bool),
+    "lite": ("use_responses_lite", _read_bool),
+    "minimal_client_version": ("minimal_client_version", _read_version),
+    "plans": ("available_in_plans", _read_names),
+    "upgrade": ("upgrade", _read_slug),
+    "retires_at": ("retirement_at", _printable_line),
 }
 
 _FAST = (FAST_TIER,)

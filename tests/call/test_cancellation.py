@@ -1,4 +1,4 @@
-"""A call that is told to stop: at any moment, by its session or by its task, and what is left behind."""
+"""Calls stopped at any moment, by the session or by cancelling the task, and what they leave behind."""
 
 import asyncio
 import socket
@@ -38,39 +38,39 @@ TOOLS = [
 ]
 
 
-class FullHouse:
-    """A port whose queue of connections is full: whoever connects waits until it ``opens``."""
+class FullPort:
+    """A port whose queue of connections is full: clients wait until ``open`` is called."""
 
     def __init__(self, target):
         self._target = urlsplit(target)
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self._guests = [self._guest() for _ in range(2)]
+        self._fillers = [self._fill() for _ in range(2)]
         self._tasks = set()
         self._server = None
         self.base_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/backend-api"
 
-    def _guest(self):
-        guest = socket.socket()
-        guest.setblocking(False)
-        guest.connect_ex(self._socket.getsockname())
-        return guest
+    def _fill(self):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(self._socket.getsockname())
+        return filler
 
     async def open(self):
-        """Serve what the target serves, from now on."""
-        for guest in self._guests:
-            guest.close()
+        """Relay connections to the target from now on."""
+        for filler in self._fillers:
+            filler.close()
         self._server = await asyncio.start_server(self._relay, sock=self._socket)
 
     async def close(self):
-        for guest in self._guests:
-            guest.close()
+        for filler in self._fillers:
+            filler.close()
         (self._server or self._socket).close()
         await asyncio.gather(*self._tasks)
 
     async def _relay(self, reader, writer):
         self._tasks.add(asyncio.current_task())
-        there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+        target_reader, target_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
+        await asyncio.gather(_pump(reader, target_writer), _pump(target_reader, writer))
 
 
 async def _pump(reader, writer):
@@ -87,8 +87,8 @@ async def recorder():
 
 
 @pytest.fixture
-async def begin(config):
-    """Begins a call whose events a listener hears."""
+async def start_call(config):
+    """Start a call whose events are recorded."""
     providers = []
 
     def call(recorder, text="Say hello.", **settings):
@@ -102,20 +102,20 @@ async def begin(config):
 
 @dataclass
 class Kind:
-    """One kind of call that never ends by itself, and when it is stopped.
+    """One kind of call, most of which never end on their own, and when it is stopped.
 
-    ``faults`` and ``replies`` are given a source of chance. The call is stopped when listeners have heard
-    n events and characters, with n below ``heard``, or some turns of the loop after ``heard`` names an
-    event or, as None, after the simulator fell silent.
+    ``faults`` gets a random generator. The call is stopped after a random number of events and characters
+    below ``stop_after``; or some iterations of the loop after the event that ``stop_after`` names; or, with
+    None, after the simulator has stalled.
     """
 
     faults: Callable[[Random], list[tuple[str, Fault]]] = lambda _: [(RESPONSES, ALL_BUT_THE_LAST)]
     replies: list[Reply] = field(default_factory=list)
-    heard: int | str | None = None
+    stop_after: int | str | None = None
     request: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     token: str = "valid"
-    full_house: bool = False
+    has_full_port: bool = False
 
 
 def _stalls(path, **fault):
@@ -124,34 +124,34 @@ def _stalls(path, **fault):
 
 LONG = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "word " * 3000}]}
 KINDS = {
-    "a short answer": Kind(heard=7),
-    "a long stream": Kind(replies=[Reply(items=[LONG])], heard=15_000),
+    "a short answer": Kind(stop_after=7),
+    "a long stream": Kind(replies=[Reply(items=[LONG])], stop_after=15_000),
     "no head yet": Kind(faults=_stalls(RESPONSES, stall_before_headers=True)),
     "silence in the stream": Kind(
-        faults=lambda chance: [(RESPONSES, Fault(stall_after_event=chance.randint(1, 12)))]
+        faults=lambda rng: [(RESPONSES, Fault(stall_after_event=rng.randint(1, 12)))]
     ),
     "tool calls": Kind(
-        faults=lambda chance: [(RESPONSES, Fault(stall_after_event=chance.randint(1, 25)))],
+        faults=lambda rng: [(RESPONSES, Fault(stall_after_event=rng.randint(1, 25)))],
         request={"text": "What time is it?", "tools": TOOLS},
         settings={"reasoning_effort": "high"},
     ),
     "a wait between attempts": Kind(
         faults=lambda _: [(RESPONSES, Fault(status=503, headers={"retry-after": "50"}))],
-        heard="provider:retry",
+        stop_after="provider:retry",
     ),
-    "connecting": Kind(heard="llm:request", full_house=True, settings={"connect_timeout": 60}),
+    "connecting": Kind(stop_after="llm:request", has_full_port=True, settings={"connect_timeout": 60}),
     "a renewal of the token": Kind(faults=_stalls(TOKEN, stall_before_headers=True), token="expired"),
-    "the rescue of a refused token": Kind(
-        faults=lambda chance: [
+    "reauthentication after a refused token": Kind(
+        faults=lambda rng: [
             (RESPONSES, Fault(status=401)),
-            (chance.choice([TOKEN, RESPONSES]), Fault(stall_before_headers=True)),
+            (rng.choice([TOKEN, RESPONSES]), Fault(stall_before_headers=True)),
         ],
     ),
     "a continuation": Kind(
         replies=[Reply(end="incomplete")],
-        faults=lambda chance: [
+        faults=lambda rng: [
             (RESPONSES, Fault()),
-            (RESPONSES, Fault(stall_after_event=chance.randint(1, 12))),
+            (RESPONSES, Fault(stall_after_event=rng.randint(1, 12))),
         ],
     ),
 }
@@ -159,20 +159,20 @@ WAYS = {"session": AbortError, "task": asyncio.CancelledError}
 
 
 class Stage:
-    """One call of a kind, stopped at a moment of chance."""
+    """One call of a kind, stopped at a random moment."""
 
-    def __init__(self, sim, config, kind, way, chance):
-        self.sim, self.kind, self.way, self.chance = sim, kind, way, chance
-        self.house = FullHouse(sim.base_url) if kind.full_house else None
+    def __init__(self, sim, config, kind, way, rng):
+        self.sim, self.kind, self.way, self.rng = sim, kind, way, rng
+        self.full_port = FullPort(sim.base_url) if kind.has_full_port else None
         self.recorder = EventRecorder(self._react)
-        where = {"base_url": self.house.base_url} if self.house else {}
+        where = {"base_url": self.full_port.base_url} if self.full_port else {}
         self.provider = ChatGPTProvider({**config, **kind.settings, **where}, self.recorder.coordinator)
         self.stopped_at = 0.0
-        self._countdown = chance.randrange(kind.heard) if isinstance(kind.heard, int) else -1
+        self._countdown = rng.randrange(kind.stop_after) if isinstance(kind.stop_after, int) else -1
 
     async def perform(self):
-        """Run the call to its end; return what it raised and how long its connection outlived the stop."""
-        for path, fault in self.kind.faults(self.chance):
+        """Run the call; return what it raised, and the seconds its connection stayed open after the stop."""
+        for path, fault in self.kind.faults(self.rng):
             self.sim.misbehave(path, fault)
         self.sim.reply_with(*self.kind.replies)
         self._call = asyncio.create_task(self.provider.complete(ask(**self.kind.request)))
@@ -182,29 +182,29 @@ class Stage:
         return outcome, time.monotonic() - self.stopped_at
 
     async def ask_again(self):
-        """Make the next call on the same provider, with nothing in its way."""
+        """Make the next call on the same provider, without faults."""
         for path in (RESPONSES, TOKEN):
             self.sim.behave(path)
         self.sim.release()
         self.recorder.coordinator.cancellation.reset()
         self.recorder.log.clear()
-        if self.house:
-            await self.house.open()
+        if self.full_port:
+            await self.full_port.open()
         return await self.provider.complete(ask())
 
     async def close(self):
         await self.provider.close()
-        if self.house:
-            await self.house.close()
+        if self.full_port:
+            await self.full_port.close()
 
     async def _moment(self):
-        if isinstance(self.kind.heard, int):
+        if isinstance(self.kind.stop_after, int):
             return
-        if self.kind.heard:
-            await self.recorder.heard(self.kind.heard)
+        if self.kind.stop_after:
+            await self.recorder.heard(self.kind.stop_after)
         else:
             await stalled(self.sim)
-        for _ in range(self.chance.randrange(30)):
+        for _ in range(self.rng.randrange(30)):
             await asyncio.sleep(0)
         self._stop()
 
@@ -227,7 +227,7 @@ def open_files():
 
 
 async def stop_at_any_moment(sim, config, token_file, kind, way, moment):
-    """Stop one call of a kind and hold what is promised; return how long its connection stayed open."""
+    """Stop one call of a kind and check the result; return how long its connection stayed open."""
     write_tokens(token_file, sim.sign_in(expires_in=-60 if kind.token == "expired" else 86_400))
     stage = Stage(sim, config, kind, way, Random(f"{moment}"))
     outcome, seconds = await stage.perform()
@@ -242,9 +242,9 @@ async def stop_at_any_moment(sim, config, token_file, kind, way, moment):
     assert (await stage.ask_again()).text
     assert stage.recorder.response["status"] == "ok"
     if renewals:
-        assert len(sim.requests_to(TOKEN)) == renewals, "a renewal that was begun is not lost"
-        spent = sim.requests_to(TOKEN)[-1].json["refresh_token"]
-        await eventually(lambda: spent not in token_file.read_text())
+        assert len(sim.requests_to(TOKEN)) == renewals, "a renewal that was started is not lost"
+        used_token = sim.requests_to(TOKEN)[-1].json["refresh_token"]
+        await eventually(lambda: used_token not in token_file.read_text())
     await stage.close()
     return seconds
 
@@ -257,35 +257,35 @@ async def test_a_call_that_is_stopped_leaves_nothing_behind(sim, config, token_f
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-async def test_twenty_moments_of_every_kind_of_call(sim, config, token_file, kind):
-    """By turns stopped by the session and by the task.
+async def test_every_kind_of_call_can_be_stopped_at_twenty_moments(sim, config, token_file, kind):
+    """Alternately stopped by the session and by cancelling the task.
 
-    The connection is closed within 0.3 s: the median is judged, for the machine may be busy.
+    The connection is closed within 0.3 s. The median is checked, because the machine may be busy.
     """
     ways = [*WAYS] * 10
     await stop_at_any_moment(sim, config, token_file, kind, ways[0], 0)
-    files, took = open_files(), []
+    files, seconds = open_files(), []
     for moment, way in enumerate(ways):
         sim.forget()
-        took.append(await stop_at_any_moment(sim, config, token_file, kind, way, moment))
-    assert statistics.median(took) < 0.3
+        seconds.append(await stop_at_any_moment(sim, config, token_file, kind, way, moment))
+    assert statistics.median(seconds) < 0.3
     await eventually(lambda: open_files() <= files)
 
 
-async def test_a_session_that_was_stopped_before_sends_nothing(sim, recorder, begin):
-    await begin(recorder)
+async def test_a_call_after_a_stop_sends_nothing(sim, recorder, start_call):
+    await start_call(recorder)
     recorder.log.clear()
     recorder.coordinator.cancellation.request_immediate()
     with pytest.raises(AbortError):
-        await begin(recorder)
+        await start_call(recorder)
     assert recorder.response["status"] == "cancelled"
     assert len(sim.requests) == 1
 
 
-async def test_a_second_stop_that_hits_the_task_too_is_a_cancelled_task(sim, recorder, begin):
-    """As when a person presses Ctrl-C twice."""
+async def test_a_stop_followed_by_a_cancelled_task_raises_cancelled_error(sim, recorder, start_call):
+    """As when the user presses Ctrl-C twice."""
     sim.misbehave(RESPONSES, ALL_BUT_THE_LAST)
-    call = begin(recorder)
+    call = start_call(recorder)
     await recorder.heard(STREAM_DELTA)
     recorder.coordinator.cancellation.request_immediate()
     call.cancel()
@@ -294,11 +294,11 @@ async def test_a_second_stop_that_hits_the_task_too_is_a_cancelled_task(sim, rec
     assert_coherent(recorder.log)
 
 
-async def test_the_response_is_told_even_if_the_task_is_cancelled_while_the_abort_is_told(sim, begin):
+async def test_the_response_is_emitted_even_if_the_task_is_cancelled_during_the_abort(sim, start_call):
     sim.misbehave(RESPONSES, ALL_BUT_THE_LAST)
     calls: list[asyncio.Task] = []
     recorder = EventRecorder(lambda event, _: event == STREAM_ABORTED and calls[0].cancel())
-    calls.append(call := begin(recorder))
+    calls.append(call := start_call(recorder))
     await recorder.heard(STREAM_DELTA)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -307,7 +307,7 @@ async def test_the_response_is_told_even_if_the_task_is_cancelled_while_the_abor
     assert recorder.response["status"] == "cancelled"
 
 
-async def test_a_listener_that_never_returns_does_not_hold_a_stopped_call(sim, recorder, begin):
+async def test_a_listener_that_never_returns_does_not_block_a_stopped_call(sim, recorder, start_call):
     never = asyncio.Event()
 
     async def block(event, data):
@@ -316,14 +316,14 @@ async def test_a_listener_that_never_returns_does_not_hold_a_stopped_call(sim, r
 
     recorder.coordinator.hooks.register(STREAM_DELTA, block, name="block")
     with pytest.raises(AbortError):
-        await begin(recorder)
+        await start_call(recorder)
     assert recorder.response["status"] == "cancelled"
     assert sim.wait_until(lambda: not sim.connections_open)
 
 
-async def test_looking_up_the_latest_model_is_broken_off_too(sim, recorder, begin):
+async def test_looking_up_the_latest_model_is_aborted_too(sim, recorder, start_call):
     sim.misbehave("/codex/models", Fault(stall_before_headers=True))
-    call = begin(recorder, default_model="latest")
+    call = start_call(recorder, default_model="latest")
     await stalled(sim)
     recorder.coordinator.cancellation.request_immediate()
     with pytest.raises(AbortError):
@@ -335,9 +335,9 @@ async def test_looking_up_the_latest_model_is_broken_off_too(sim, recorder, begi
     await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
-async def test_a_graceful_stop_lets_the_running_call_finish(sim, recorder, begin):
+async def test_a_graceful_stop_lets_the_running_call_finish(sim, recorder, start_call):
     sim.misbehave(RESPONSES, Fault(stall_after_event=9))
-    call = begin(recorder)
+    call = start_call(recorder)
     await recorder.heard(STREAM_DELTA)
     recorder.coordinator.cancellation.request_graceful()
     await stalled(sim)
@@ -346,9 +346,9 @@ async def test_a_graceful_stop_lets_the_running_call_finish(sim, recorder, begin
     assert recorder.response["status"] == "ok"
 
 
-async def test_after_a_graceful_stop_a_failed_attempt_is_not_repeated(sim, recorder, begin):
+async def test_after_a_graceful_stop_a_failed_attempt_is_not_retried(sim, recorder, start_call):
     sim.misbehave(RESPONSES, Fault(stall_after_event=9, cut_after_event=10))
-    call = begin(recorder)
+    call = start_call(recorder)
     await recorder.heard(STREAM_DELTA)
     recorder.coordinator.cancellation.request_graceful()
     await stalled(sim)
@@ -359,9 +359,9 @@ async def test_after_a_graceful_stop_a_failed_attempt_is_not_repeated(sim, recor
     assert len(sim.requests_to(RESPONSES)) == 1
 
 
-async def test_a_graceful_stop_during_a_wait_ends_the_wait_with_its_failure(sim, recorder, begin):
+async def test_a_graceful_stop_ends_the_wait_before_a_retry_with_the_failure(sim, recorder, start_call):
     sim.misbehave(RESPONSES, Fault(status=503, headers={"retry-after": "50"}))
-    call = begin(recorder)
+    call = start_call(recorder)
     await recorder.heard("provider:retry")
     recorder.coordinator.cancellation.request_graceful()
     async with asyncio.timeout(25):
@@ -371,10 +371,10 @@ async def test_a_graceful_stop_during_a_wait_ends_the_wait_with_its_failure(sim,
     assert len(sim.requests_to(RESPONSES)) == 1
 
 
-async def test_after_a_graceful_stop_an_answer_that_was_cut_is_not_continued(sim, recorder, begin):
+async def test_after_a_graceful_stop_a_cut_answer_is_not_continued(sim, recorder, start_call):
     sim.max_output_cut = 1
     sim.misbehave(RESPONSES, Fault(stall_after_event=9))
-    call = begin(recorder, "Tell me of owls.")
+    call = start_call(recorder, "Tell me of owls.")
     await recorder.heard(STREAM_DELTA)
     recorder.coordinator.cancellation.request_graceful()
     await stalled(sim)
@@ -383,7 +383,7 @@ async def test_after_a_graceful_stop_an_answer_that_was_cut_is_not_continued(sim
     assert len(sim.requests_to(RESPONSES)) == 1
 
 
-async def test_a_call_that_is_done_is_not_held_until_the_next_look_at_the_flag():
+async def test_a_finished_call_does_not_wait_for_the_next_poll_of_the_flag():
     done = asyncio.get_running_loop().create_future()
 
     async def work():

@@ -1,4 +1,4 @@
-"""What hooks hear of a call: one request, one response, and all between them, whoever listens."""
+"""The events of a call: one request, one response and everything in between, with any coordinator."""
 
 import asyncio
 import json
@@ -33,46 +33,46 @@ async def recorder():
 
 @pytest.fixture
 async def call(config, recorder):
-    """Calls a provider with these settings, and returns the answer or the error."""
-    made = []
+    """Call a provider with these settings; return the answer or the error."""
+    providers = []
 
     async def run(request=None, *, coordinator=recorder.coordinator, kwargs=(), **settings):
-        made.append(ChatGPTProvider({**config, **settings}, coordinator))
+        providers.append(ChatGPTProvider({**config, **settings}, coordinator))
         try:
-            return await made[-1].complete(request or ask(), **dict(kwargs))
+            return await providers[-1].complete(request or ask(), **dict(kwargs))
         except LLMError as error:
             return error
 
     yield run
-    for provider in made:
+    for provider in providers:
         await provider.close()
 
 
-def frames(*events):
-    """Events as a backend may write them, half surrogate pairs and NaN included."""
+def encode_events(*events):
+    """Encode events with any content, including half surrogate pairs and NaN."""
     return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
 
 
-def said(*deltas, **response):
+def message_events(*deltas, **response):
     place = {"output_index": 0}
     begun = {"type": "response.output_item.added", **place, "item": {"type": "message", "id": "m"}}
     grown = [{"type": "response.output_text.delta", **place, "delta": delta} for delta in deltas]
     item = {"type": "message", "content": [{"type": "output_text", "text": "".join(deltas)}]}
     done = {"type": "response.output_item.done", **place, "item": item}
-    return frames(begun, *grown, done, {"type": "response.completed", "response": response})
+    return encode_events(begun, *grown, done, {"type": "response.completed", "response": response})
 
 
-def status(code, **error):
-    return Fault(status=code, body={"error": {"message": "No.", **error}})
+def refusal(status, **error):
+    return Fault(status=status, body={"error": {"message": "No.", **error}})
 
 
 PATHS = {
     "an answer": ({}, {}, "ok"),
     "a tool call": ({}, {"tools": [TIME], "text": "What time is it?"}, "ok"),
-    "a refused request": ({"faults": [status(400)]}, {}, "InvalidRequestError"),
-    "a sign-in refused for good": ({"faults": [status(401)] * 4}, {}, "AuthenticationError"),
-    "a passing failure": ({"faults": [status(503)]}, {}, "ok"),
-    "a failure that stays": ({"faults": [status(503)] * 4}, {}, "ProviderUnavailableError"),
+    "a refused request": ({"faults": [refusal(400)]}, {}, "InvalidRequestError"),
+    "a sign-in refused permanently": ({"faults": [refusal(401)] * 4}, {}, "AuthenticationError"),
+    "a transient failure": ({"faults": [refusal(503)]}, {}, "ok"),
+    "a persistent failure": ({"faults": [refusal(503)] * 4}, {}, "ProviderUnavailableError"),
     "a hang-up": ({"faults": [Fault(drop_connection=True)] * 4}, {}, "NetworkError"),
     "a cut before the text": ({"faults": [Fault(cut_after_event=2)] * 4}, {}, "StreamError"),
     "a cut in the text": ({"faults": [Fault(cut_after_event=9)]}, {}, "ok"),
@@ -91,8 +91,8 @@ PATHS = {
         {},
         "ok",
     ),
-    "an effort that is none": ({}, {"reasoning_effort": "huge"}, "InvalidRequestError"),
-    "a model that is none": ({}, {"model": "gpt-0"}, "NotFoundError"),
+    "an unknown effort": ({}, {"reasoning_effort": "huge"}, "InvalidRequestError"),
+    "an unknown model": ({}, {"model": "gpt-0"}, "NotFoundError"),
 }
 
 
@@ -113,14 +113,14 @@ async def test_every_request_gets_exactly_one_response(sim, recorder, call, scen
         assert failed == {"status": "error", "error": str(result), "error_type": outcome}
 
 
-async def test_a_call_that_is_never_sent_has_its_request_and_response_too(recorder, call, tmp_path):
+async def test_a_call_that_is_never_sent_has_a_request_and_a_response_too(recorder, call, tmp_path):
     error = await call(token_file_path=str(tmp_path / "none.json"))
     assert_coherent(recorder.log)
     assert recorder.names == ["llm:request", "llm:response"]
     assert recorder.response["error"] == str(error)
 
 
-async def test_a_bad_environment_is_told_by_the_first_call(recorder, call, monkeypatch):
+async def test_a_bad_environment_variable_is_reported_by_the_first_call(recorder, call, monkeypatch):
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", "~nobody-of-this-name/x")
     monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", "http://example.com")
     error = await call(base_url=None)
@@ -129,7 +129,7 @@ async def test_a_bad_environment_is_told_by_the_first_call(recorder, call, monke
     assert recorder.response["error_type"] == "EnvironmentRefusedError"
 
 
-async def test_a_fault_of_our_own_is_a_kernel_error_that_says_so(recorder, call):
+async def test_a_bug_in_the_provider_is_a_kernel_error_that_says_so(recorder, call):
     error = await call(ChatRequest.model_construct(messages=[object()], model=None, metadata=None))
     assert type(error) is LLMError
     assert str(error).startswith("The provider failed unexpectedly (")
@@ -138,7 +138,7 @@ async def test_a_fault_of_our_own_is_a_kernel_error_that_says_so(recorder, call)
 
 
 async def test_events_of_one_call_come_in_order(sim, recorder, call):
-    """Blocks follow each other; what a cut voids is declared void before the retry is announced."""
+    """Blocks follow each other; a cut attempt is discarded before the retry is announced."""
     sim.misbehave(RESPONSES, Fault(cut_after_event=9))
     await call(ask("What time is it?", tools=[TIME]), reasoning_effort="medium")
     short = {name.removeprefix("llm:").removeprefix("stream_block_"): None for name in recorder.names}
@@ -158,15 +158,15 @@ async def test_events_of_one_call_come_in_order(sim, recorder, call):
     assert [data.get("name") for data in recorder.of(STREAM_START)][-3:] == [None, None, "get_time"]
 
 
-async def test_calls_at_once_keep_their_events_apart(recorder, call):
+async def test_parallel_calls_have_different_request_ids(recorder, call):
     await asyncio.gather(*(call(ask(f"Tell me about {number} owls.")) for number in range(8)))
     ids = {data["request_id"] for _, data in recorder.log}
     assert len(ids) == 8
-    for one in ids:
-        assert_coherent([entry for entry in recorder.log if entry[1]["request_id"] == one])
+    for request_id in ids:
+        assert_coherent([entry for entry in recorder.log if entry[1]["request_id"] == request_id])
 
 
-async def test_the_first_words_are_heard_before_the_rest_is_sent(sim, recorder, call):
+async def test_the_first_delta_is_emitted_before_the_rest_is_sent(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(stall_after_event=9))
     running = asyncio.create_task(call())
     await recorder.heard(STREAM_DELTA)
@@ -184,7 +184,7 @@ async def test_deltas_of_one_read_are_one_event_per_block(sim, recorder, call):
     assert deltas == [(0, 0, answer.content[0].thinking), (1, 0, answer.content[1].text)]
 
 
-async def test_deltas_of_several_reads_are_counted_per_block(sim, recorder, call):
+async def test_deltas_of_several_reads_are_numbered_per_block(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(pace=0.002))
     await call(reasoning_effort="medium")
     assert_coherent(recorder.log)
@@ -207,24 +207,24 @@ async def test_a_listener_that_fails_or_denies_changes_nothing(recorder, call):
     assert shown(recorder.log) == {0: answer.text}
 
 
-async def test_a_slow_listener_delays_the_stream_and_loses_nothing_of_it(sim, call):
-    """It hears the rest of an answer that was all sent while it dawdled over the first words."""
+async def test_a_slow_listener_delays_the_stream_and_misses_nothing(sim, call):
+    """It gets the rest of an answer that was sent while it handled the first delta."""
     coordinator, texts = MockCoordinator(), []
 
-    async def dawdle(event, data):
+    async def slow(event, data):
         texts.append(data["text"])
         if len(texts) == 1:
             await stalled(sim)
             sim.release()
             await asyncio.to_thread(sim.wait_until, lambda: not sim.connections_open)
 
-    coordinator.hooks.register(STREAM_DELTA, dawdle)
+    coordinator.hooks.register(STREAM_DELTA, slow)
     sim.misbehave(RESPONSES, Fault(stall_after_event=9))
     answer = await call(ask("Tell me about owls."), coordinator=coordinator)
     assert "".join(texts) == answer.text
 
 
-def foreign(**hooks):
+def coordinator_with(**hooks):
     return SimpleNamespace(hooks=SimpleNamespace(**hooks))
 
 
@@ -232,31 +232,31 @@ def _raise(*_):
     raise RuntimeError("registry")
 
 
-STRANGERS = {
+COORDINATORS = {
     "none": None,
     "no hooks": SimpleNamespace(),
     "hooks are none": SimpleNamespace(hooks=None),
     "a mock whose every flag is true": MagicMock(),
-    "a mock that can be awaited": AsyncMock(),
-    "a mock with hooks that can be awaited": MagicMock(hooks=AsyncMock()),
-    "emit raises": foreign(emit=_raise),
-    "emit is no coroutine": foreign(emit=lambda *_: None, list_handlers=lambda _: {}),
-    "listing raises": foreign(emit=AsyncMock(), list_handlers=_raise),
-    "nothing at all": foreign(),
+    "an awaitable mock": AsyncMock(),
+    "a mock with awaitable hooks": MagicMock(hooks=AsyncMock()),
+    "emit raises": coordinator_with(emit=_raise),
+    "emit is not a coroutine": coordinator_with(emit=lambda *_: None, list_handlers=lambda _: {}),
+    "listing raises": coordinator_with(emit=AsyncMock(), list_handlers=_raise),
+    "nothing at all": coordinator_with(),
 }
 
 
-@pytest.mark.parametrize("coordinator", STRANGERS.values(), ids=STRANGERS)
-async def test_any_coordinator_will_do(sim, call, coordinator):
+@pytest.mark.parametrize("coordinator", COORDINATORS.values(), ids=COORDINATORS)
+async def test_any_coordinator_is_accepted(sim, call, coordinator):
     answer = await call(ask(conversation_id=None), coordinator=coordinator)
     assert answer.text
     [request] = sim.requests_to(RESPONSES)
     assert "Mock" not in str(request.headers) + str(request.json)
 
 
-async def test_a_registry_that_cannot_list_its_listeners_is_told_everything(call):
+async def test_a_registry_that_cannot_list_its_listeners_gets_every_event(call):
     emit = AsyncMock()
-    await call(coordinator=foreign(emit=emit))
+    await call(coordinator=coordinator_with(emit=emit))
     names = [emitted.args[0] for emitted in emit.await_args_list]
     assert names[0] == "llm:request"
     assert STREAM_DELTA in names
@@ -264,7 +264,7 @@ async def test_a_registry_that_cannot_list_its_listeners_is_told_everything(call
 
 
 async def test_half_a_surrogate_pair_waits_for_its_other_half(sim, recorder, call):
-    sim.misbehave(RESPONSES, Fault(body=said("A \ud83d", "\ude00!", " \udc00 end")))
+    sim.misbehave(RESPONSES, Fault(body=message_events("A \ud83d", "\ude00!", " \udc00 end")))
     answer = await call()
     assert answer.text == "A 😀! \N{REPLACEMENT CHARACTER} end"
     assert shown(recorder.log) == {0: answer.text}
@@ -272,7 +272,7 @@ async def test_half_a_surrogate_pair_waits_for_its_other_half(sim, recorder, cal
 
 ODD = {
     "a model name": {"request": ask(model="gpt-\ud800")},
-    "numbers of the backend": {"fault": Fault(body=said("Hi", usage={"input_tokens": float("nan")}))},
+    "counts": {"fault": Fault(body=message_events("Hi", usage={"input_tokens": float("nan")}))},
     "a refusal": {"fault": Fault(status=400, body=b'{"detail": "bad \\ud83d"}')},
     "a tool": {
         "request": ask(tools=[ToolSpec(name="t", parameters={"type": "object", "x": ("a", float("inf"))})])
@@ -283,7 +283,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
-async def test_no_payload_is_too_odd_for_the_kernel(sim, recorder, call, odd):
+async def test_every_payload_is_valid_json_for_the_kernel(sim, recorder, call, odd):
     if "fault" in odd:
         sim.misbehave(RESPONSES, odd["fault"])
     await call(odd.get("request"), raw=True, **odd.get("settings", {}))
@@ -291,7 +291,7 @@ async def test_no_payload_is_too_odd_for_the_kernel(sim, recorder, call, odd):
     json.dumps(recorder.log, allow_nan=False).encode()
 
 
-async def test_use_streaming_false_keeps_the_stream_to_itself(sim, recorder, call):
+async def test_use_streaming_false_turns_stream_events_off(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(cut_after_event=9))
     assert (await call(use_streaming=False)).text
     assert set(recorder.names) == {"llm:request", "provider:retry", "llm:response"}
@@ -299,21 +299,21 @@ async def test_use_streaming_false_keeps_the_stream_to_itself(sim, recorder, cal
 
 
 @pytest.mark.parametrize(
-    ("stream", "is_heard"),
+    ("stream", "is_emitted"),
     [(False, False), (0, True), (None, True), ("false", True), ([], True), (True, True)],
     ids=repr,
 )
-async def test_only_false_itself_silences_one_call(config, recorder, stream, is_heard):
+async def test_only_false_turns_stream_events_off_for_one_call(config, recorder, stream, is_emitted):
     provider = ChatGPTProvider(config, recorder.coordinator)
     await provider.complete(ask(metadata={"stream": stream}))
-    assert (STREAM_DELTA in recorder.names) is is_heard
+    assert (STREAM_DELTA in recorder.names) is is_emitted
     recorder.log.clear()
     await provider.complete(ask())
     assert STREAM_DELTA in recorder.names, "the next call is not affected"
     await provider.close()
 
 
-async def test_usage_of_event_and_response_agree_in_the_documented_spelling(sim, recorder, call):
+async def test_the_usage_of_event_and_response_is_the_same_and_as_documented(sim, recorder, call):
     details = {"input_tokens_details": {"cached_tokens": 1024, "cache_write_tokens": 7}}
     counts = {"input_tokens": 1200, "output_tokens": 64, "output_tokens_details": {"reasoning_tokens": 32}}
     sim.reply_with(Reply(usage={**counts, **details}))
@@ -330,13 +330,13 @@ async def test_usage_of_event_and_response_agree_in_the_documented_spelling(sim,
     assert answer.usage.model_dump() == recorder.response["usage"]
 
 
-async def test_caches_that_were_not_used_are_left_out_of_the_usage(recorder, call):
+async def test_unused_caches_are_left_out_of_the_usage(recorder, call):
     await call()
     usage = recorder.response["usage"]
     assert set(usage) == {"input_tokens", "output_tokens", "total_tokens", "reasoning_tokens", "cost_usd"}
 
 
-async def test_a_response_tells_how_long_the_call_took_and_what_is_left_of_the_limits(sim, recorder, call):
+async def test_a_response_has_the_duration_and_the_limits(sim, recorder, call):
     sim.use_quota(12, 40)
     await call()
     assert isinstance(recorder.response["duration_ms"], float)
@@ -348,30 +348,30 @@ async def test_a_response_tells_how_long_the_call_took_and_what_is_left_of_the_l
 
 
 @pytest.mark.parametrize("as_status", [429, 404, 200])
-async def test_a_refusal_tells_of_the_limits_too(sim, recorder, call, as_status):
+async def test_a_refused_call_has_the_limits_too(sim, recorder, call, as_status):
     sim.exhaust(status=as_status)
     assert isinstance(await call(), QuotaExceededError)
     windows = recorder.response["rate_limits"]["windows"]
     assert windows[0]["used_percent"] == 100
-    assert [news["reason"] for news in recorder.of("provider:throttle")] == ["usage_limit_reached"]
+    assert [warning["reason"] for warning in recorder.of("provider:throttle")] == ["usage_limit_reached"]
 
 
-async def test_a_window_past_ninety_percent_is_news_once(sim, config, recorder):
+async def test_a_window_past_ninety_percent_is_reported_once(sim, config, recorder):
     sim.use_quota(89, 95, each=1)
     provider = ChatGPTProvider(config, recorder.coordinator)
     for _ in range(4):
         await provider.complete(ask())
     await provider.close()
-    news = recorder.of("provider:throttle")
-    assert [one["dimension"] for one in news] == ["5-hour", "weekly"]
+    warnings = recorder.of("provider:throttle")
+    assert [warning["dimension"] for warning in warnings] == ["5-hour", "weekly"]
     assert {"provider", "model", "request_id", "reason", "remaining", "limit", "ratio", "delay"} <= set(
-        news[0]
+        warnings[0]
     )
-    assert news[0]["remaining"] == pytest.approx(10)
-    assert news[1]["reset_timestamp"]
+    assert warnings[0]["remaining"] == pytest.approx(10)
+    assert warnings[1]["reset_timestamp"]
 
 
-async def test_a_retry_is_announced_with_all_that_a_person_may_ask(sim, recorder, call):
+async def test_a_retry_is_announced_with_attempt_delay_and_error(sim, recorder, call):
     sim.misbehave(RESPONSES, Fault(status=503, headers={"retry-after-ms": "1"}))
     sim.misbehave(RESPONSES, Fault(drop_connection=True))
     await call(max_retries=5)
@@ -420,7 +420,7 @@ async def test_a_repaired_history_is_announced(recorder, call):
 
 
 @pytest.mark.parametrize("raw", [True, False])
-async def test_raw_payloads_come_only_when_asked_for_and_without_secrets(
+async def test_raw_payloads_are_emitted_only_on_request_and_without_secrets(
     sim, recorder, config, token_file, raw
 ):
     tokens = json.loads(token_file.read_text())
@@ -434,12 +434,12 @@ async def test_raw_payloads_come_only_when_asked_for_and_without_secrets(
     await provider.close()
     assert [("raw" in payload) for payload in recorder.of("llm:request")] == [raw, raw]
     assert ("raw" in recorder.of("llm:response")[0]) is raw
-    told = json.dumps(recorder.log)
+    emitted = json.dumps(recorder.log)
     assert sim.sealed
-    assert not [secret for secret in sim.secrets | sim.sealed if secret in told]
+    assert not [secret for secret in sim.secrets | sim.sealed if secret in emitted]
 
 
-async def test_raw_payloads_hold_what_crossed_the_wire(sim, recorder, call):
+async def test_raw_payloads_contain_what_was_sent_and_received(sim, recorder, call):
     await call(raw=True)
     [request] = recorder.of("llm:request")
     assert request["raw"]["input"] == sim.requests_to(RESPONSES)[0].json["input"]

@@ -1,4 +1,4 @@
-"""A call that was refused is sent in another form; only a form that worked is kept for the next call."""
+"""A refused call is sent again with a correction; only a correction that worked is kept for later calls."""
 
 import logging
 
@@ -13,7 +13,7 @@ from tests.event_recorder import RESPONSES, ask
 MODELS = "/codex/models"
 PACKAGE = "amplifier_module_provider_openai_chatgpt"
 LITE = "x-openai-internal-codex-responses-lite"
-VOICES = ("not_found", "not_supported", "upgrade")
+WORDINGS = ("not_found", "not_supported", "upgrade")
 REFUSAL = {"code": "invalid_prompt", "message": "No."}
 FAILURES = {
     "refused": Fault(status=400, body={"error": REFUSAL}),
@@ -21,16 +21,16 @@ FAILURES = {
         pieces=(encode({"type": "response.failed", "response": {"error": REFUSAL}}),)
     ),
 }
-# The form that the backend asks for: model, status and words of its refusal.
-FORMS = {
+# What the backend requires: model, status and message of the refusal.
+CORRECTIONS = {
     "without the fast tier": ("gpt-6-luna-fast", 400, "Unsupported value for service_tier"),
     "in the lite shape": ("gpt-6-luna", 404, "Model not found gpt-6-luna"),
     "with a version": ("gpt-6-sol", 400, "The model requires a newer version of Codex."),
 }
 
 
-def form(request):
-    """What distinguishes the forms of a call on the wire."""
+def shape_of(request):
+    """Return the fields and headers by which corrected requests differ."""
     headers = ("version", LITE)
     return request.json.get("service_tier"), *map(request.headers.get, headers)
 
@@ -49,16 +49,16 @@ def not_supported(model):
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("case", FORMS)
-async def test_a_form_whose_call_failed_is_not_kept(sim, config, in_use, caplog, case, failure):
-    model, status, detail = FORMS[case]
+@pytest.mark.parametrize("case", CORRECTIONS)
+async def test_a_correction_whose_call_failed_is_not_kept(sim, config, in_use, caplog, case, failure):
+    model, status, detail = CORRECTIONS[case]
     provider = in_use(config)
     for fault in (Fault(status=status, body={"detail": detail}), FAILURES[failure]):
         sim.misbehave(RESPONSES, fault)
     with pytest.raises(LLMError, match=detail):
         await provider.complete(ask(), model=model)
     await provider.complete(ask(), model=model)
-    first, corrected, next_call = map(form, sim.requests_to(RESPONSES))
+    first, corrected, next_call = map(shape_of, sim.requests_to(RESPONSES))
     assert corrected != first
     assert next_call == first
     assert "fast tier" not in caplog.text
@@ -69,12 +69,12 @@ async def test_a_form_whose_call_failed_is_not_kept(sim, config, in_use, caplog,
 
 @pytest.mark.parametrize("known", [False, True], ids=["list unknown", "list known"])
 @pytest.mark.parametrize("named", [False, True], ids=["default", "named"])
-@pytest.mark.parametrize("voice", VOICES)
-async def test_the_gate_opens_to_the_lists_version_whatever_its_words(
-    sim, config, in_use, caplog, voice, named, known
+@pytest.mark.parametrize("wording", WORDINGS)
+async def test_a_gated_model_is_reached_with_the_version_in_the_list_whatever_the_wording(
+    sim, config, in_use, caplog, wording, named, known
 ):
     caplog.set_level(logging.INFO, logger=PACKAGE)
-    sim.version_gate, sim.gate_voice = "strict", voice
+    sim.version_gate, sim.gate_voice = "strict", wording
     provider = in_use(config)
     if known:
         await provider.list_models()
@@ -89,13 +89,13 @@ async def test_the_gate_opens_to_the_lists_version_whatever_its_words(
 
 
 @pytest.mark.parametrize("gate", ["open", "strict"])
-@pytest.mark.parametrize("voice", ["not_found", "not_supported"])
-async def test_a_model_of_the_lite_shape_is_reached_with_the_third_request(sim, config, in_use, voice, gate):
-    sim.version_gate, sim.gate_voice, sim.require_lite = gate, voice, {MODEL}
+@pytest.mark.parametrize("wording", ["not_found", "not_supported"])
+async def test_a_lite_model_is_reached_with_the_third_request(sim, config, in_use, wording, gate):
+    sim.version_gate, sim.gate_voice, sim.require_lite = gate, wording, {MODEL}
     provider = in_use(config)
     for _ in range(2):
         assert (await provider.complete(ask())).text
-    assert [form(request)[1:] for request in sim.requests_to(RESPONSES)] == [
+    assert [shape_of(request)[1:] for request in sim.requests_to(RESPONSES)] == [
         (None, None),
         ("0.155.0", None),
         ("0.155.0", "true"),
@@ -117,9 +117,11 @@ async def test_one_refusal_costs_three_requests_at_most(sim, config, in_use, mod
     assert len(sim.requests_to(MODELS)) == 1
 
 
-@pytest.mark.parametrize("voice", VOICES)
-async def test_a_minimum_that_rose_since_the_list_was_fetched_is_looked_up(sim, config, in_use, voice):
-    sim.version_gate, sim.gate_voice = "strict", voice
+@pytest.mark.parametrize("wording", WORDINGS)
+async def test_a_minimum_version_that_rose_since_the_list_was_fetched_is_looked_up(
+    sim, config, in_use, wording
+):
+    sim.version_gate, sim.gate_voice = "strict", wording
     provider = in_use(config)
     await provider.complete(ask())
     [entry] = (entry for entry in sim.models if entry["slug"] == MODEL)
@@ -129,7 +131,7 @@ async def test_a_minimum_that_rose_since_the_list_was_fetched_is_looked_up(sim, 
     assert len(sim.requests_to(MODELS)) == 2
 
 
-async def test_a_minimum_that_rose_is_looked_up_before_anything_was_learnt_too(sim, config, in_use):
+async def test_a_minimum_version_that_rose_before_anything_was_learnt_is_looked_up(sim, config, in_use):
     sim.version_gate = "strict"
     provider = in_use(config)
     await provider.list_models()
@@ -139,11 +141,11 @@ async def test_a_minimum_that_rose_is_looked_up_before_anything_was_learnt_too(s
     assert versions(sim) == [None, "0.155.0", "0.170.0"]
 
 
-# A list that cannot be had
+# A list that cannot be fetched
 
 
 @pytest.mark.parametrize("status", [401, 403, 503])
-async def test_a_gate_whose_list_is_refused_is_reported_as_the_gate(sim, config, in_use, status):
+async def test_a_version_gate_is_reported_as_such_if_the_list_is_refused_too(sim, config, in_use, status):
     model = "gpt-6.2-sol"
     sim.version_gate, sim.gate_voice = "strict", "upgrade"
     sim.misbehave(MODELS, Fault(status=status, body={"detail": "No."}), times=None)
@@ -152,7 +154,7 @@ async def test_a_gate_whose_list_is_refused_is_reported_as_the_gate(sim, config,
     assert versions(sim) == [None]
 
 
-async def test_a_retired_default_is_replaced_even_where_the_list_is_refused(sim, config, in_use):
+async def test_a_retired_default_is_replaced_even_if_the_list_is_refused(sim, config, in_use):
     sim.misbehave(MODELS, Fault(status=403, body={"detail": "No."}), times=None)
     assert (await in_use({**config, "default_model": "gpt-5.5"}).complete(ask())).text
     assert [request.json["model"] for request in sim.requests_to(RESPONSES)] == ["gpt-5.5", "gpt-6-sol"]
@@ -162,7 +164,7 @@ async def test_a_retired_default_is_replaced_even_where_the_list_is_refused(sim,
 
 
 @pytest.mark.parametrize(("effort", "sent"), [("none", "low"), ("minimal", "low"), ("ultra", "max")])
-async def test_where_the_list_is_known_an_effort_is_never_refused(sim, config, in_use, effort, sent):
+async def test_with_a_list_an_effort_is_never_refused(sim, config, in_use, effort, sent):
     provider = in_use(config)
     await provider.list_models()
     await provider.complete(ask(), model="gpt-6.2-sol", reasoning_effort=effort)
@@ -172,7 +174,7 @@ async def test_where_the_list_is_known_an_effort_is_never_refused(sim, config, i
 @pytest.mark.parametrize(
     ("effort", "sent"), [("none", ["none", "low"]), ("minimal", ["minimal", "low"]), ("ultra", ["max"])]
 )
-async def test_before_the_list_is_known_the_refusal_names_the_efforts(sim, config, in_use, effort, sent):
+async def test_without_a_list_the_refusal_names_the_efforts(sim, config, in_use, effort, sent):
     """gpt-6.2-sol is not built in: nothing is known about it before the first answer."""
     provider = in_use(config)
     for _ in range(2):
@@ -183,7 +185,7 @@ async def test_before_the_list_is_known_the_refusal_names_the_efforts(sim, confi
 
 @pytest.mark.parametrize("known", [False, True], ids=["list unknown", "list known"])
 @pytest.mark.parametrize("code", ["invalid_value", "unsupported_value"])
-async def test_a_refusal_without_efforts_is_answered_from_the_list(sim, config, in_use, code, known):
+async def test_if_the_refusal_names_no_efforts_they_come_from_the_list(sim, config, in_use, code, known):
     provider = in_use(config)
     if known:
         await provider.list_models()

@@ -1,4 +1,4 @@
-"""A conversation of 40 turns in a real session: what tools and models put into it never ends it."""
+"""A conversation of 40 turns in a real session: nothing that tools and models put into it ends it."""
 
 import base64
 import json
@@ -41,7 +41,7 @@ POISONS = [*RESULTS, "citation marks"]
 
 
 class Store:
-    """A tool whose schema the backend would refuse, and whose results are the poison of the turn."""
+    """A tool whose schema the backend would refuse, and whose results contain the poison of the turn."""
 
     name, description = "store", "Keeps a thing."
 
@@ -53,30 +53,30 @@ class Store:
         return RESULTS[self.poison]
 
 
-def says(text):
+def message(text):
     part = {"type": "output_text", "text": text, "annotations": []}
     return {"type": "message", "role": "assistant", "content": [part]}
 
 
-def calls(arguments, number):
+def tool_call(arguments, number):
     return {"type": "function_call", "name": "store", "call_id": f"call_{number}", "arguments": arguments}
 
 
 @pytest.mark.timeout(120)
-async def test_forty_turns_with_a_poison_in_every_fifth_are_forty_answers(sim, config):
+async def test_forty_turns_with_a_poison_in_every_fifth_get_forty_answers(sim, config):
     tool, answers = Store(), []
     async with Host(config, [tool]) as host:
         for turn in range(1, 41):
             tool.poison = POISONS[turn // 5 - 1] if turn % 5 == 0 else ""
             if tool.poison == "citation marks":
-                sim.reply_with(Reply(items=[says(MARKED)]))
+                sim.reply_with(Reply(items=[message(MARKED)]))
             elif tool.poison:
                 sim.reply_with(
-                    Reply(items=[calls(ARGUMENTS.get(tool.poison, "{}"), turn)]),
-                    Reply(items=[says(f"Answer {turn}.")]),
+                    Reply(items=[tool_call(ARGUMENTS.get(tool.poison, "{}"), turn)]),
+                    Reply(items=[message(f"Answer {turn}.")]),
                 )
             else:
-                sim.reply_with(Reply(items=[says(f"Answer {turn}.")]))
+                sim.reply_with(Reply(items=[message(f"Answer {turn}.")]))
             answers.append(await host.say(f"Question {turn}."))
         statuses = [data["status"] for event, data in host.heard if event == "llm:response"]
     expected = [f"Answer {turn}." for turn in range(1, 41)]
@@ -84,5 +84,5 @@ async def test_forty_turns_with_a_poison_in_every_fifth_are_forty_answers(sim, c
     assert answers == expected
     assert set(statuses) == {"ok"}
     last = sim.requests_to(RESPONSES)[-1].body
-    assert len(last) < 2_000_000, "no poison travels on at its full size"
+    assert len(last) < 2_000_000, "no poison is sent at its full size"
     assert b"AAAAAAAAAAAAAAAA" * 100 not in last

@@ -1,4 +1,4 @@
-"""What was learnt about a model: for whom, for how long, and against which list it is checked."""
+"""What is learnt about a model: for which account, for how long, and how the model list overrides it."""
 
 import logging
 
@@ -11,7 +11,7 @@ from tests.conftest import MODEL, write_tokens
 from tests.event_recorder import RESPONSES, ask
 
 PACKAGE = "amplifier_module_provider_openai_chatgpt"
-LITE = RequestShape(lite=True)
+LITE_SHAPE = RequestShape(lite=True)
 
 
 class Clock:
@@ -23,7 +23,7 @@ class Clock:
 
 @pytest.fixture
 def clock(sim):
-    """The clock of what this process learns about the simulator."""
+    """The clock of the shapes learnt about the simulator."""
     clock = Clock()
     provider_module._shapes[sim.base_url] = LearntShapes(clock)
     return clock
@@ -33,17 +33,17 @@ def versions(sim):
     return [request.headers.get("version") for request in sim.requests_to(RESPONSES)]
 
 
-def test_a_lesson_is_forgotten_after_an_hour():
+def test_a_shape_is_forgotten_after_an_hour():
     clock = Clock()
     shapes = LearntShapes(clock)
-    shapes.learn("acc", "gpt-6-sol", LITE)
+    shapes.learn("acc", "gpt-6-sol", LITE_SHAPE)
     clock.now += LEARNT_FOR - 1
-    assert shapes.get("acc", "gpt-6-sol") == LITE
+    assert shapes.get("acc", "gpt-6-sol") == LITE_SHAPE
     clock.now += 1
     assert shapes.get("acc", "gpt-6-sol") == RequestShape()
 
 
-def test_a_model_that_was_gone_may_be_back_after_an_hour():
+def test_an_unavailable_model_is_tried_again_after_an_hour():
     clock = Clock()
     shapes = LearntShapes(clock)
     shapes.learn("acc", "gpt-5.5", RequestShape(gone=True))
@@ -52,18 +52,18 @@ def test_a_model_that_was_gone_may_be_back_after_an_hour():
     assert shapes.gone("acc") == []
 
 
-def test_confirming_a_lesson_does_not_extend_it():
-    """Otherwise a model in daily use would never be tried in its plain form again."""
+def test_learning_a_shape_again_does_not_extend_it():
+    """Otherwise a model in daily use would never be tried in the default shape again."""
     clock = Clock()
     shapes = LearntShapes(clock)
     for _ in range(2):
-        shapes.learn("acc", "gpt-6-sol", LITE)
-        assert shapes.get("acc", "gpt-6-sol") == LITE
+        shapes.learn("acc", "gpt-6-sol", LITE_SHAPE)
+        assert shapes.get("acc", "gpt-6-sol") == LITE_SHAPE
         clock.now += LEARNT_FOR / 2
     assert shapes.get("acc", "gpt-6-sol") == RequestShape()
 
 
-def test_what_is_learnt_and_unlearnt_is_logged_once(caplog):
+def test_learning_and_forgetting_are_logged_once(caplog):
     caplog.set_level(logging.INFO, logger=PACKAGE)
     shapes = LearntShapes(Clock())
     shape = RequestShape(lite=True, version="0.155.0", tierless=True, efforts=("low", "high"))
@@ -81,7 +81,7 @@ def test_what_is_learnt_and_unlearnt_is_logged_once(caplog):
     ]
 
 
-async def test_after_an_hour_the_plain_form_is_tried_again(sim, config, in_use, clock):
+async def test_after_an_hour_the_default_shape_is_tried_again(sim, config, in_use, clock):
     sim.version_gate = "strict"
     provider = in_use(config)
     for _ in range(2):
@@ -92,7 +92,7 @@ async def test_after_an_hour_the_plain_form_is_tried_again(sim, config, in_use, 
     assert versions(sim) == [None, "0.155.0", "0.155.0", None]
 
 
-async def test_another_account_learns_for_itself(sim, config, in_use, tmp_path):
+async def test_shapes_are_learnt_per_account(sim, config, in_use, tmp_path):
     sim.version_gate = "strict"
     second = write_tokens(tmp_path / "second.json", sim.sign_in(account_id="another-account"))
     for settings in (config, {**config, "token_file_path": str(second)}, config):
@@ -100,7 +100,7 @@ async def test_another_account_learns_for_itself(sim, config, in_use, tmp_path):
     assert versions(sim) == [None, "0.155.0", None, "0.155.0", "0.155.0"]
 
 
-async def test_all_providers_of_an_account_share_a_lesson(sim, config, in_use):
+async def test_all_providers_of_an_account_share_a_shape(sim, config, in_use):
     sim.version_gate = "strict"
     for _ in range(2):
         await in_use(config).complete(ask())
@@ -130,10 +130,8 @@ async def test_a_learnt_version_is_not_lowered(sim, config, in_use):
 
 
 @pytest.mark.parametrize("listed", [False, True], ids=["list outdated", "list fetched"])
-async def test_a_model_that_no_longer_takes_the_lite_shape_is_asked_in_the_classic_one(
-    sim, config, in_use, listed
-):
-    """A list that was fetched meanwhile saves the refusal."""
+async def test_a_model_that_no_longer_takes_the_lite_shape_gets_the_classic_one(sim, config, in_use, listed):
+    """If the list was fetched in between, there is no refusal."""
     sim.require_lite = {MODEL}
     provider = in_use(config)
     await provider.complete(ask())

@@ -1,4 +1,4 @@
-"""Attempts, waits, corrections and continuations of one complete(), as hooks and the backend see them."""
+"""Attempts, waits, corrections and continuations of one call, as hooks and the backend see them."""
 
 import time
 from email.utils import formatdate
@@ -26,7 +26,7 @@ BUSY = Fault(status=429)
 DOWN = Fault(status=503)
 
 
-def said(text, **item):
+def message(text, **item):
     return {
         "type": "message",
         "role": "assistant",
@@ -40,12 +40,12 @@ def thought(text):
 
 
 CALL = {"type": "function_call", "name": "look_out", "arguments": '{"side":"north"}', "call_id": "call_1"}
-HALF = Reply(items=[thought("First"), said("It is 14 °C ")], end="incomplete", usage=USAGE)
-REST = Reply(items=[thought("Then"), said("in Zürich.")], usage=USAGE)
+HALF = Reply(items=[thought("First"), message("It is 14 °C ")], end="incomplete", usage=USAGE)
+REST = Reply(items=[thought("Then"), message("in Zürich.")], usage=USAGE)
 
 
 def stopping(sim, config):
-    """A call whose session is told to stop as soon as a wait is announced: nothing is waited for."""
+    """A call that is stopped gracefully when a retry is announced, so the test does not wait."""
 
     def react(event, _):
         if event == "provider:retry":
@@ -55,7 +55,7 @@ def stopping(sim, config):
     return run
 
 
-def in_words(text):
+def rate_limit(text):
     return Fault(status=429, body={"error": {"message": text}})
 
 
@@ -74,11 +74,11 @@ def after(value, name="Retry-After"):
         (Fault(status=503, headers={"Retry-After": "9"}), 9),
         (Fault(status=500, headers={"Retry-After": "9", "retry-after-ms": "20"}), 0.02),
         (Fault(status=429, body={"error": {"retry_after": 4}}), 4),
-        (in_words("Please try again in 11.054s."), 11.054),
-        (in_words("Rate limit reached. Please try again in 250ms."), 0.25),
-        (in_words("Try again in 1 minute 5 seconds"), 65),
-        (in_words("Try again in 2m"), 120),
-        (in_words("Try again later"), 0),
+        (rate_limit("Please try again in 11.054s."), 11.054),
+        (rate_limit("Rate limit reached. Please try again in 250ms."), 0.25),
+        (rate_limit("Try again in 1 minute 5 seconds"), 65),
+        (rate_limit("Try again in 2m"), 120),
+        (rate_limit("Try again later"), 0),
     ],
 )
 async def test_a_servers_hint_is_waited_for_in_full(sim, config, fault, seconds):
@@ -97,7 +97,7 @@ async def test_a_hint_may_be_a_date(sim, config):
     assert 20 < retry["delay"] <= 40
 
 
-async def test_the_wait_is_really_waited(sim, config):
+async def test_the_hint_is_waited_for_in_real_time(sim, config):
     sim.misbehave(RESPONSES, after("150", "retry-after-ms"))
     run = await Run(sim, config).call()
     first, second = run.asked
@@ -105,9 +105,9 @@ async def test_the_wait_is_really_waited(sim, config):
 
 
 @pytest.mark.parametrize(
-    "hint", [after("61"), in_words("Please try again in 2 hours."), after(formatdate(4e9, usegmt=True))]
+    "hint", [after("61"), rate_limit("Please try again in 2 hours."), after(formatdate(4e9, usegmt=True))]
 )
-async def test_a_hint_beyond_max_retry_delay_is_told_and_not_waited_for(sim, config, hint):
+async def test_a_hint_beyond_max_retry_delay_is_reported_and_not_waited_for(sim, config, hint):
     sim.misbehave(RESPONSES, hint)
     run = await Run(sim, config).call()
     assert type(run.error) is RateLimitError
@@ -117,7 +117,7 @@ async def test_a_hint_beyond_max_retry_delay_is_told_and_not_waited_for(sim, con
     assert len(run.asked) == 1
 
 
-async def test_without_a_hint_the_wait_doubles_up_to_its_limit_give_or_take_a_quarter(sim, config):
+async def test_without_a_hint_the_wait_doubles_up_to_its_limit_with_25_percent_jitter(sim, config):
     sim.misbehave(RESPONSES, DOWN, times=None)
     waits = {"max_retries": 4, "min_retry_delay": 0.01, "max_retry_delay": 0.03}
     run = await Run(sim, {**config, **waits}).call()
@@ -137,7 +137,7 @@ async def test_attempts_are_bounded_and_counted_from_one(sim, config, most):
     ]
 
 
-def test_the_wait_cannot_outgrow_what_a_number_holds():
+def test_the_wait_does_not_overflow_after_many_attempts():
     assert retry_delay(None, 5000, Settings(), spread=1.0) == Settings().max_retry_delay
 
 
@@ -154,8 +154,8 @@ async def test_different_failures_share_the_retries_of_a_call(sim, config):
     assert type(run.error).__name__ == "StreamError"
 
 
-async def test_what_a_voided_attempt_used_is_not_counted(sim, config):
-    """It came to its end, but an item of it was never finished."""
+async def test_the_usage_of_a_discarded_attempt_is_not_counted(sim, config):
+    """The stream is complete, but one of its items never ended."""
     open_ended = [event for event in ANSWER if event["type"] != "response.output_item.done"]
     sim.reply_with(Reply(events=open_ended), GOOD)
     run = await Run(sim, config).call()
@@ -169,17 +169,17 @@ async def test_what_a_voided_attempt_used_is_not_counted(sim, config):
 
 
 async def ask(sim, config, *messages, model=MODEL, **fields):
-    """One more call of a session, with a provider of its own as each sub-agent has."""
-    asked = [Message(role="user", content="Hi."), *messages]
-    request = ChatRequest(messages=asked, **fields)
+    """Make another call of a session with a new provider, as sub-agents do."""
+    sent = [Message(role="user", content="Hi."), *messages]
+    request = ChatRequest(messages=sent, **fields)
     return await Run(sim, {**config, "default_model": model}).call(request)
 
 
-def lite(request):
+def is_lite(request):
     return request.headers.get("x-openai-internal-codex-responses-lite") == "true"
 
 
-async def test_a_gated_model_is_asked_once_more_with_its_version_and_from_then_on(sim, config):
+async def test_a_gated_model_is_sent_its_version_now_and_later(sim, config):
     sim.version_gate = "strict"
     first = await ask(sim, config, model="gpt-5.6-sol")
     assert first.response.text
@@ -192,20 +192,18 @@ async def test_a_gated_model_is_asked_once_more_with_its_version_and_from_then_o
     assert other.asked[0].headers.get("version") is None
 
 
-async def test_a_model_of_the_other_shape_gets_its_version_first_then_the_shape_and_both_from_then_on(
-    sim, config
-):
+async def test_a_lite_model_is_sent_its_version_first_then_the_lite_shape_and_later_both(sim, config):
     sim.require_lite = {"gpt-5.6-luna"}
     first = await ask(sim, config, model="gpt-5.6-luna")
-    assert [lite(request) for request in first.asked] == [False, False, True]
+    assert [is_lite(request) for request in first.asked] == [False, False, True]
     assert [request.headers.get("version") for request in first.asked] == [None, "0.144.0", "0.144.0"]
     assert first.response.text
     assert first.names() == ["llm:request", "llm:response"]
     second = await ask(sim, config, model="gpt-5.6-luna")
-    assert [lite(request) for request in second.asked] == [True]
+    assert [is_lite(request) for request in second.asked] == [True]
 
 
-async def test_a_refused_tier_is_left_out_once_warned_of_and_from_then_on(sim, config, caplog):
+async def test_a_refused_tier_is_left_out_now_and_later_with_one_warning(sim, config, caplog):
     error = {"message": "Unsupported service_tier.", "param": "service_tier", "code": "unsupported_value"}
     sim.misbehave(RESPONSES, Fault(status=400, body={"error": error}))
     first = await ask(sim, config, model="gpt-5.6-terra-fast")
@@ -219,8 +217,8 @@ async def test_a_refused_tier_is_left_out_once_warned_of_and_from_then_on(sim, c
     ]
 
 
-async def test_a_tier_refused_in_words_only_is_asked_for_again(sim, config, caplog):
-    """Words alone may mean a passing shortage."""
+async def test_a_tier_refused_without_a_parameter_is_tried_again(sim, config, caplog):
+    """It may be a temporary shortage."""
     sim.tier_refused = True
     for _ in range(2):
         run = await ask(sim, config, model="gpt-5.6-terra-fast")
@@ -228,8 +226,8 @@ async def test_a_tier_refused_in_words_only_is_asked_for_again(sim, config, capl
     assert "no fast tier" not in caplog.text
 
 
-async def test_reasoning_that_cannot_be_read_any_more_is_left_out_and_the_conversation_says_so(sim, config):
-    sim.reply_with(Reply(items=[thought("Hm"), said("Hello.")]))
+async def test_reasoning_that_can_no_longer_be_decrypted_is_left_out_now_and_later(sim, config):
+    sim.reply_with(Reply(items=[thought("Hm"), message("Hello.")]))
     first = await ask(sim, config)
     sim.rotate_encryption()
     history = [
@@ -256,7 +254,7 @@ async def test_reasoning_that_cannot_be_read_any_more_is_left_out_and_the_conver
         ),
     ],
 )
-async def test_each_correction_is_tried_once_then_the_refusal_is_told(sim, config, model, body, error):
+async def test_each_correction_is_tried_once_then_the_refusal_is_reported(sim, config, model, body, error):
     sim.misbehave(RESPONSES, Fault(status=400, body=body), times=None)
     run = await ask(sim, config, model=model)
     assert type(run.error) is error
@@ -267,21 +265,21 @@ async def test_version_and_shape_are_tried_one_after_the_other(sim, config):
     sim.misbehave(RESPONSES, Fault(status=404, body={"detail": "Model not found gpt-5.6-sol"}), times=None)
     run = await ask(sim, config, model="gpt-5.6-sol")
     assert type(run.error) is NotFoundError
-    assert [(lite(one), one.headers.get("version")) for one in run.asked] == [
+    assert [(is_lite(one), one.headers.get("version")) for one in run.asked] == [
         (False, None),
         (False, "0.144.0"),
         (True, "0.144.0"),
     ]
 
 
-async def test_a_refusal_that_names_nothing_to_correct_is_told_at_once(sim, config):
+async def test_a_refusal_that_cannot_be_corrected_is_reported_immediately(sim, config):
     sim.misbehave(RESPONSES, Fault(status=400, body={"detail": "Unsupported value for service_tier"}))
     run = await ask(sim, config, model=MODEL)
     assert type(run.error) is InvalidRequestError
     assert len(run.asked) == 1
 
 
-async def test_a_correction_takes_nothing_from_the_retries(sim, config):
+async def test_a_correction_does_not_count_as_a_retry(sim, config):
     sim.tier_refused = True
     for fault in (Fault(), DOWN):
         sim.misbehave(RESPONSES, fault)
@@ -321,7 +319,7 @@ async def test_an_answer_cut_at_the_output_limit_is_continued_as_one(sim, config
     assert run.names() == ["llm:request", "provider:incomplete_continuation", "llm:response"]
 
 
-async def test_the_next_request_carries_what_the_answer_has_so_far(sim, config):
+async def test_a_continuation_request_contains_the_answer_so_far(sim, config):
     sim.reply_with(HALF, REST)
     run = await Run(sim, config).call()
     first, second = run.asked
@@ -334,19 +332,19 @@ async def test_the_next_request_carries_what_the_answer_has_so_far(sim, config):
     assert not {"id", "status"} & {*reasoning, *message}
 
 
-async def test_each_continuation_is_announced_with_the_response_that_it_continues(sim, config):
+async def test_each_continuation_is_announced_with_the_id_of_the_response_it_continues(sim, config):
     ids = ["resp_a", "resp_b"]
     cut = [{"type": "response.created", "response": {"id": name}} for name in ids]
-    item = {"type": "response.output_item.done", "output_index": 0, "item": said("Half. ")}
+    item = {"type": "response.output_item.done", "output_index": 0, "item": message("Half. ")}
     end = {"type": "response.incomplete", "response": {"incomplete_details": {"reason": "max_output_tokens"}}}
     sim.reply_with(*[Reply(events=[begin, item, end]) for begin in cut], GOOD)
     run = await Run(sim, config).call()
     request_id = run.recorder.of("llm:request")[0]["request_id"]
-    told = [
+    emitted = [
         {key: one[key] for key in one if key not in {"timestamp", "session_id", "parent_id"}}
         for one in run.recorder.of("provider:incomplete_continuation")
     ]
-    assert told == [
+    assert emitted == [
         {
             "provider": "openai-chatgpt",
             "model": MODEL,
@@ -361,7 +359,7 @@ async def test_each_continuation_is_announced_with_the_response_that_it_continue
 
 
 @pytest.mark.parametrize("most", [0, 2])
-async def test_continuing_ends_at_max_continuations_with_what_there_is(sim, config, most):
+async def test_after_max_continuations_the_answer_so_far_is_returned(sim, config, most):
     sim.reply_with(*[HALF] * 5)
     run = await Run(sim, {**config, "max_continuations": most}).call()
     assert len(run.asked) == most + 1
@@ -370,8 +368,8 @@ async def test_continuing_ends_at_max_continuations_with_what_there_is(sim, conf
     assert run.response.usage.total_tokens == 79 * (most + 1)
 
 
-async def test_an_answer_whose_end_is_not_the_models_is_continued_too(sim, config):
-    sim.reply_with(Reply(items=[said("Let me see. ", phase="commentary")], end_turn=False), GOOD)
+async def test_an_answer_that_does_not_end_the_turn_is_continued_too(sim, config):
+    sim.reply_with(Reply(items=[message("Let me see. ", phase="commentary")], end_turn=False), GOOD)
     run = await Run(sim, config).call()
     assert run.response.text == TEXT
     assert [one["reason"] for one in run.recorder.of("provider:incomplete_continuation")] == ["end_turn"]
@@ -381,19 +379,19 @@ async def test_an_answer_whose_end_is_not_the_models_is_continued_too(sim, confi
 @pytest.mark.parametrize(
     ("reply", "finish"),
     [
-        (Reply(items=[said("A moment. "), CALL], end_turn=False), "tool_calls"),
+        (Reply(items=[message("A moment. "), CALL], end_turn=False), "tool_calls"),
         (Reply(items=[thought("Hm"), CALL], end="incomplete"), "tool_calls"),
         (Reply(items=[], end_turn=False), "stop"),
         (Reply(items=[], end="incomplete"), "length"),
         (
-            Reply(items=[said("Well.")], end="incomplete", reason="content_filter", end_turn=False),
+            Reply(items=[message("Well.")], end="incomplete", reason="content_filter", end_turn=False),
             "content_filter",
         ),
         (Reply(items=[CALL], end="incomplete", reason="content_filter"), "tool_calls"),
-        (Reply(items=[said("Well.")], end="incomplete", reason="something_new"), "length"),
+        (Reply(items=[message("Well.")], end="incomplete", reason="something_new"), "length"),
     ],
 )
-async def test_some_ends_are_ends(sim, config, reply, finish):
+async def test_other_endings_are_not_continued(sim, config, reply, finish):
     sim.reply_with(reply)
     run = await Run(sim, config).call()
     assert len(run.asked) == 1
@@ -403,7 +401,7 @@ async def test_some_ends_are_ends(sim, config, reply, finish):
 
 
 @pytest.mark.parametrize("items", [[], [thought("Hm")]])
-async def test_an_answer_that_the_filter_left_no_text_of_is_an_error(sim, config, items):
+async def test_an_answer_that_the_filter_removed_completely_is_an_error(sim, config, items):
     sim.reply_with(Reply(items=items, end="incomplete", reason="content_filter"))
     run = await Run(sim, config).call()
     assert type(run.error) is ContentFilterError
@@ -417,7 +415,7 @@ LIMIT = Fault(status=429, body={"error": {"type": "usage_limit_reached"}})
 @pytest.mark.parametrize(
     "fault", [LIMIT, Fault(status=400, body={"detail": "No."}), Fault(cut_after_event=9)]
 )
-async def test_a_continuation_that_fails_for_good_leaves_the_answer_as_it_was(sim, config, fault):
+async def test_if_a_continuation_fails_permanently_the_answer_before_it_is_returned(sim, config, fault):
     sim.reply_with(HALF, REST, REST)
     sim.misbehave(RESPONSES, Fault())
     sim.misbehave(RESPONSES, fault, times=2)
@@ -428,7 +426,7 @@ async def test_a_continuation_that_fails_for_good_leaves_the_answer_as_it_was(si
     assert blocks(run.log) == [("thinking", "First"), ("text", "It is 14 °C ")]
 
 
-async def test_a_continuation_that_fails_with_no_text_to_keep_is_told(sim, config):
+async def test_if_a_continuation_fails_and_there_is_no_text_the_failure_is_reported(sim, config):
     sim.reply_with(Reply(items=[thought("First")], end="incomplete"))
     sim.misbehave(RESPONSES, Fault())
     sim.misbehave(RESPONSES, LIMIT)
@@ -436,7 +434,7 @@ async def test_a_continuation_that_fails_with_no_text_to_keep_is_told(sim, confi
     assert type(run.error) is QuotaExceededError
 
 
-async def test_a_continuation_that_fails_once_shows_again_what_was_complete(sim, config):
+async def test_if_a_continuation_fails_once_the_complete_part_is_shown_again(sim, config):
     sim.reply_with(HALF, REST, REST)
     for fault in (Fault(), Fault(cut_after_event=12)):
         sim.misbehave(RESPONSES, fault)
@@ -468,7 +466,7 @@ async def test_a_continuation_shares_the_retries_of_its_call(sim, config):
     assert [one["attempt"] for one in run.recorder.of("provider:retry")] == [1, 2]
 
 
-async def test_retries_spent_before_a_continuation_are_not_given_again(sim, config):
+async def test_retries_used_before_a_continuation_are_not_available_after_it(sim, config):
     sim.reply_with(HALF, REST)
     for fault in (DOWN, Fault(), DOWN):
         sim.misbehave(RESPONSES, fault)
@@ -477,7 +475,7 @@ async def test_retries_spent_before_a_continuation_are_not_given_again(sim, conf
     assert [one["attempt"] for one in run.recorder.of("provider:retry")] == [1]
 
 
-async def test_a_limit_seen_in_passing_is_told_whatever_becomes_of_the_call(sim, config):
+async def test_a_limit_in_the_headers_of_a_failed_attempt_is_reported(sim, config):
     sim.use_quota(primary=95)
     sim.misbehave(RESPONSES, DOWN)
     run = await Run(sim, config).call()
@@ -486,7 +484,7 @@ async def test_a_limit_seen_in_passing_is_told_whatever_becomes_of_the_call(sim,
     assert run.recorder.response["rate_limits"]["plan"] == "plus"
 
 
-async def test_a_refusal_tells_of_the_limits_too(sim, config):
+async def test_a_refused_call_reports_the_limits_too(sim, config):
     sim.exhaust()
     run = await Run(sim, config).call()
     assert type(run.error) is QuotaExceededError

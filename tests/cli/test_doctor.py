@@ -237,7 +237,7 @@ def test_a_model_list_that_fails_says_why_and_the_request_is_sent_anyway(sim, ex
 def test_an_empty_model_list_is_reported(sim, examine):
     sim.models = []
     _, report = examine()
-    assert "✗ model list: The backend's list names no model to choose: try again later" in report
+    assert "✗ model list: The backend's list contains no models to choose from: try again later" in report
 
 
 def test_a_failed_test_request_is_reported_after_one_attempt(sim, examine):

@@ -1,4 +1,4 @@
-"""The catalogue: asked live, kept for its time, on disk per account, built in at last."""
+"""The catalogue: fetched, cached for its TTL, stored per account, and built in as a last resort."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from amplifier_core.llm_errors import (
     RateLimitError,
 )
 
-from amplifier_module_provider_openai_chatgpt.models.cache import CachedCatalogue, load, place_of, store
+from amplifier_module_provider_openai_chatgpt.models.cache import CachedCatalogue, cache_file, load, store
 from amplifier_module_provider_openai_chatgpt.models.catalogue import Catalogue, SharedCache, shared_catalogue
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model
 from amplifier_module_provider_openai_chatgpt.settings import Settings
@@ -32,17 +32,17 @@ BUILT_IN_SLUGS = [model.slug for model in BUILT_IN]
 
 
 class Backend:
-    """Answers with the models it is given, or raises; counts what it was asked."""
+    """Returns the given models, or raises; records the client version of each fetch."""
 
     def __init__(self, *slugs: str, etag: str | None = '"1"') -> None:
         self.models = [{"slug": slug} for slug in slugs]
         self.etag = etag
         self.error: Exception | None = None
         self.only_for: str | None = None
-        self.asked: list[str | None] = []
+        self.fetches: list[str | None] = []
 
     async def fetch(self, client_version: str | None) -> tuple[object, str | None]:
-        self.asked.append(client_version)
+        self.fetches.append(client_version)
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
@@ -52,7 +52,7 @@ class Backend:
 
 
 class World:
-    """A catalogue with a clock and an account that a test can change."""
+    """A catalogue whose clock and account a test can change."""
 
     def __init__(self, folder: Path, backend: Backend, ttl: float = 3600) -> None:
         self.folder = folder
@@ -60,20 +60,20 @@ class World:
         self.now = 1_800_000_000.0
         self.account = "ada"
         self.ttl = ttl
-        self.catalogue = self.process()
+        self.catalogue = self.new_catalogue()
 
-    def process(self, memory: SharedCache | None = None) -> Catalogue:
-        """A catalogue of another process; of another provider in this one, if it shares the memory."""
+    def new_catalogue(self, cache: SharedCache | None = None) -> Catalogue:
+        """Return another process's catalogue, or with ``cache`` one of another provider in this process."""
         return Catalogue(
             self.backend.fetch,
             ttl=self.ttl,
             cache_path=self.path,
             clock=lambda: self.now,
-            memory=memory,
+            cache=cache,
         )
 
     def path(self) -> Path | None:
-        return place_of(self.folder / "tokens.json", self.account, "https://x") if self.account else None
+        return cache_file(self.folder / "tokens.json", self.account, "https://x") if self.account else None
 
     @property
     def file(self) -> Path:
@@ -84,8 +84,8 @@ class World:
     async def slugs(self) -> list[str]:
         return [model.slug for model in await self.catalogue.list()]
 
-    async def slugs_of_next_process(self) -> list[str]:
-        self.catalogue = self.process()
+    async def slugs_in_next_process(self) -> list[str]:
+        self.catalogue = self.new_catalogue()
         return await self.slugs()
 
 
@@ -108,62 +108,62 @@ FAILURES = [
 ]
 
 
-async def test_the_backend_is_asked_once_within_the_ttl_and_again_after_it(world, backend):
+async def test_the_list_is_fetched_once_within_the_ttl_and_again_after_it(world, backend):
     assert await world.slugs() == ["gpt-9", "gpt-9-mini"]
     world.now += 3599
     await world.slugs()
-    assert backend.asked == ["0.0.0"]
+    assert backend.fetches == ["0.0.0"]
     world.now += 1
     backend.models = [{"slug": "gpt-10"}]
     assert await world.slugs() == ["gpt-10"]
-    assert backend.asked == ["0.0.0", "0.0.0"]
+    assert backend.fetches == ["0.0.0", "0.0.0"]
     assert (world.catalogue.source, world.catalogue.fetched_at) == ("live", world.now)
 
 
-async def test_a_ttl_of_zero_asks_each_time(tmp_path, backend):
+async def test_with_a_ttl_of_zero_every_call_fetches(tmp_path, backend):
     world = World(tmp_path, backend, ttl=0)
     for _ in range(3):
         await world.slugs()
-    assert len(backend.asked) == 3
+    assert len(backend.fetches) == 3
 
 
-async def test_a_clock_set_back_does_not_keep_a_list_for_ever(world, backend):
+async def test_a_list_is_not_kept_forever_after_the_clock_was_set_back(world, backend):
     await world.slugs()
     world.now -= DAY
     await world.slugs()
-    assert len(backend.asked) == 2
+    assert len(backend.fetches) == 2
 
 
 @pytest.mark.parametrize("ttl", [0, 3600])
-async def test_five_callers_at_once_share_one_fetch(tmp_path, backend, ttl):
+async def test_five_parallel_callers_share_one_fetch(tmp_path, backend, ttl):
     world = World(tmp_path, backend, ttl=ttl)
     assert await asyncio.gather(*(world.slugs() for _ in range(5))) == [["gpt-9", "gpt-9-mini"]] * 5
-    assert len(backend.asked) == 1
+    assert len(backend.fetches) == 1
 
 
-async def test_five_callers_at_once_share_one_failure(world, backend):
+async def test_five_parallel_callers_share_one_failure(world, backend):
     backend.error = AuthenticationError("signed out")
     results = await asyncio.gather(*(world.slugs() for _ in range(5)), return_exceptions=True)
     assert [type(result) for result in results] == [AuthenticationError] * 5
-    assert len(backend.asked) == 1
+    assert len(backend.fetches) == 1
 
 
-async def test_a_caller_who_gives_up_does_not_take_the_list_from_the_others(world, backend):
-    impatient = asyncio.create_task(world.slugs())
-    patient = asyncio.create_task(world.slugs())
+async def test_a_cancelled_caller_does_not_cancel_the_fetch_for_others(world, backend):
+    cancelled = asyncio.create_task(world.slugs())
+    other = asyncio.create_task(world.slugs())
     await asyncio.sleep(0)
-    impatient.cancel()
-    assert await patient == ["gpt-9", "gpt-9-mini"]
-    assert impatient.cancelled()
-    assert len(backend.asked) == 1
+    cancelled.cancel()
+    assert await other == ["gpt-9", "gpt-9-mini"]
+    assert cancelled.cancelled()
+    assert len(backend.fetches) == 1
 
 
-def test_one_catalogue_serves_event_loops_one_after_another(world, backend):
+def test_one_catalogue_serves_several_event_loops_in_turn(world, backend):
     assert [asyncio.run(world.slugs()) for _ in range(3)] == [["gpt-9", "gpt-9-mini"]] * 3
-    assert len(backend.asked) == 1
+    assert len(backend.fetches) == 1
 
 
-def test_one_catalogue_serves_threads_with_loops_of_their_own(world):
+def test_one_catalogue_serves_threads_with_their_own_loops(world):
     results: list[list[str]] = []
     threads = [threading.Thread(target=lambda: results.append(asyncio.run(world.slugs()))) for _ in range(4)]
     for thread in threads:
@@ -173,14 +173,14 @@ def test_one_catalogue_serves_threads_with_loops_of_their_own(world):
     assert results == [["gpt-9", "gpt-9-mini"]] * 4
 
 
-async def test_an_empty_list_is_asked_for_again_as_a_newer_client(world, backend):
+async def test_an_empty_list_is_fetched_again_as_a_newer_client(world, backend):
     backend.only_for = "99.99.99"
     assert await world.slugs() == ["gpt-9", "gpt-9-mini"]
-    assert backend.asked == ["0.0.0", "99.99.99"]
+    assert backend.fetches == ["0.0.0", "99.99.99"]
 
 
 @pytest.mark.parametrize("models", [[], [{"slug": "gpt-9", "visibility": "hide"}], [{}]])
-async def test_a_list_with_nothing_to_choose_is_a_failure_and_never_kept(world, backend, models):
+async def test_a_list_without_models_to_choose_from_is_a_failure_and_never_stored(world, backend, models):
     backend.models = models
     assert await world.slugs() == BUILT_IN_SLUGS
     assert world.catalogue.source == "built-in"
@@ -190,7 +190,7 @@ async def test_a_list_with_nothing_to_choose_is_a_failure_and_never_kept(world, 
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=repr)
-async def test_without_any_list_the_built_in_few_answer_and_the_next_call_asks_again(world, backend, error):
+async def test_without_a_list_the_built_in_one_is_used_until_the_next_fetch(world, backend, error):
     backend.error = error
     assert await world.slugs() == BUILT_IN_SLUGS
     assert (world.catalogue.source, world.catalogue.fetched_at) == ("built-in", None)
@@ -199,18 +199,18 @@ async def test_without_any_list_the_built_in_few_answer_and_the_next_call_asks_a
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=repr)
-async def test_the_last_good_list_answers_before_the_built_in_one(world, backend, error):
+async def test_the_last_good_list_is_used_rather_than_the_built_in_one(world, backend, error):
     await world.slugs()
     fetched_at = world.now
     backend.error = error
     world.now += 2 * DAY
     assert await world.slugs() == ["gpt-9", "gpt-9-mini"]
-    assert await world.slugs_of_next_process() == ["gpt-9", "gpt-9-mini"]
+    assert await world.slugs_in_next_process() == ["gpt-9", "gpt-9-mini"]
     assert (world.catalogue.source, world.catalogue.fetched_at) == ("disk", fetched_at)
-    assert len(backend.asked) == 3
+    assert len(backend.fetches) == 3
 
 
-async def test_a_fallback_says_why_in_one_log_line(world, backend, caplog):
+async def test_using_an_older_list_is_logged_with_the_reason_in_one_line(world, backend, caplog):
     backend.error = NetworkError("no route")
     with caplog.at_level(logging.WARNING):
         await world.slugs()
@@ -224,27 +224,27 @@ async def test_a_list_older_than_a_week_is_no_longer_used(world, backend):
     backend.error = NetworkError("no route")
     world.now += 7 * DAY + 1
     assert await world.slugs() == BUILT_IN_SLUGS
-    assert await world.slugs_of_next_process() == BUILT_IN_SLUGS
+    assert await world.slugs_in_next_process() == BUILT_IN_SLUGS
 
 
-async def test_a_list_that_another_process_stored_meanwhile_is_found(world, backend):
+async def test_a_list_stored_by_another_process_is_found(world, backend):
     backend.error = NetworkError("no route")
     assert await world.slugs() == BUILT_IN_SLUGS
     store(world.file, CachedCatalogue((Model("gpt-9"),), "live", world.now))
     assert await world.slugs() == ["gpt-9"]
 
 
-async def test_a_backend_that_never_answers_is_given_up_on(tmp_path):
+async def test_a_fetch_that_never_ends_times_out(tmp_path):
     async def never(client_version: str | None) -> tuple[object, str | None]:
         await asyncio.Event().wait()
         raise AssertionError(client_version)
 
-    catalogue = Catalogue(never, ttl=60, cache_path=lambda: None, limit=0.01)
+    catalogue = Catalogue(never, ttl=60, cache_path=lambda: None, timeout=0.01)
     assert [model.slug for model in await catalogue.list()] == BUILT_IN_SLUGS
 
 
 @pytest.mark.parametrize("error", [AuthenticationError("401"), AccessDeniedError("403")], ids=repr)
-async def test_nothing_known_survives_a_refusal(world, backend, error):
+async def test_a_refused_account_loses_its_list(world, backend, error):
     await world.slugs()
     world.now += DAY
     backend.error = error
@@ -256,7 +256,7 @@ async def test_nothing_known_survives_a_refusal(world, backend, error):
     assert await world.slugs() == BUILT_IN_SLUGS
 
 
-async def test_a_bad_setting_is_told_and_costs_no_list(world, backend):
+async def test_a_bad_setting_is_reported_and_the_list_is_kept(world, backend):
     await world.slugs()
     world.now += DAY
     backend.error = ConfigurationError("bad")
@@ -265,13 +265,13 @@ async def test_a_bad_setting_is_told_and_costs_no_list(world, backend):
     assert world.catalogue.knows("gpt-9")
 
 
-async def test_a_bug_is_not_taken_for_an_unreachable_backend(world, backend):
+async def test_an_unexpected_exception_is_not_treated_as_an_unreachable_backend(world, backend):
     backend.error = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         await world.slugs()
 
 
-async def test_another_account_never_sees_the_first_ones_list(world, backend):
+async def test_another_account_never_gets_the_list_of_the_first(world, backend):
     await world.slugs()
     world.account = "grace"
     assert not world.catalogue.knows("gpt-9")
@@ -284,18 +284,18 @@ async def test_another_account_never_sees_the_first_ones_list(world, backend):
     assert not world.catalogue.knows("gpt-11")
 
 
-async def test_an_account_that_changes_during_the_fetch_gets_a_list_of_its_own(world, backend):
-    def sign_in_as_somebody_else() -> None:
+async def test_if_the_account_changes_during_the_fetch_its_own_list_is_fetched(world, backend):
+    def switch_account() -> None:
         world.account, backend.models = "grace", [{"slug": "gpt-11"}]
 
-    asyncio.get_running_loop().call_soon(sign_in_as_somebody_else)
+    asyncio.get_running_loop().call_soon(switch_account)
     assert await world.slugs() == ["gpt-11"]
-    assert len(backend.asked) == 2
+    assert len(backend.fetches) == 2
     world.account = "ada"
     assert not world.file.exists()
 
 
-async def test_signed_out_passes_through_and_leaves_others_lists_alone(world, backend):
+async def test_when_signed_out_the_error_is_raised_and_stored_lists_are_kept(world, backend):
     await world.slugs()
     kept = world.file
     world.account = ""
@@ -306,24 +306,24 @@ async def test_signed_out_passes_through_and_leaves_others_lists_alone(world, ba
     assert kept.exists()
 
 
-async def test_a_model_is_found_offline_in_memory_on_disk_and_built_in(world, backend):
+async def test_a_model_is_looked_up_offline_in_the_cache_on_disk_and_built_in(world, backend):
     backend.models = [{"slug": "gpt-9", "context_window": 9}]
     assert world.catalogue.find("gpt-6-sol") == BUILT_IN[0]
     assert world.catalogue.find("gpt-9").context_window == 272_000
     await world.slugs()
     backend.error = NetworkError("no route")
-    for catalogue in (world.catalogue, world.process()):
+    for catalogue in (world.catalogue, world.new_catalogue()):
         assert catalogue.find("gpt-9").context_window == 9
         assert catalogue.find("openai/gpt-9-2026-01-01").context_window == 9
         assert catalogue.find("gpt-6-sol") == BUILT_IN[0]
         assert catalogue.find("unheard-of") == Model("unheard-of")
-    assert len(backend.asked) == 1
+    assert len(backend.fetches) == 1
 
 
-async def test_only_what_the_backend_listed_is_known(world, backend):
+async def test_only_models_in_the_backends_list_are_known(world, backend):
     assert not world.catalogue.knows("gpt-5.5")
     await world.slugs()
-    for catalogue in (world.catalogue, world.process()):
+    for catalogue in (world.catalogue, world.new_catalogue()):
         assert catalogue.knows("gpt-9")
         assert not catalogue.knows("gpt-9-pro")
         assert not catalogue.knows("gpt-5.5")
@@ -334,18 +334,18 @@ async def test_a_stored_list_older_than_a_week_is_not_known(world):
     assert not world.catalogue.knows("gpt-9")
 
 
-async def test_what_may_be_chosen_is_told_offline_as_far_as_known(world, backend):
+async def test_the_models_to_choose_from_are_available_offline(world, backend):
     assert [model.slug for model in world.catalogue.known()] == BUILT_IN_SLUGS
     backend.models = [{"slug": "gpt-8", "visibility": "hide"}, {"slug": "gpt-9"}]
     await world.slugs()
-    assert [model.slug for model in world.process().known()] == ["gpt-9"]
+    assert [model.slug for model in world.new_catalogue().known()] == ["gpt-9"]
 
 
-async def test_looking_up_reads_the_disk_once(world):
+async def test_look_ups_read_the_disk_once(world):
     assert not world.catalogue.knows("gpt-9")
     store(world.file, CachedCatalogue((Model("gpt-9"),), "live", world.now))
     assert not world.catalogue.knows("gpt-9")
-    assert world.process().knows("gpt-9")
+    assert world.new_catalogue().knows("gpt-9")
 
 
 async def test_a_hidden_model_is_not_listed_but_known(world, backend):
@@ -355,7 +355,7 @@ async def test_a_hidden_model_is_not_listed_but_known(world, backend):
     assert world.catalogue.knows("gpt-8")
 
 
-async def test_the_latest_model_is_the_listed_one_of_lowest_priority(world, backend):
+async def test_the_latest_model_is_the_listed_one_with_the_lowest_priority(world, backend):
     backend.models = [
         {"slug": "gpt-9", "priority": 5},
         {"slug": "gpt-8", "visibility": "hide", "priority": 0},
@@ -368,55 +368,55 @@ async def test_the_latest_model_is_the_listed_one_of_lowest_priority(world, back
 
 
 @pytest.mark.parametrize("etag", ['"1"', "1", 'W/"1"'])
-async def test_the_same_etag_on_another_answer_keeps_the_list_fresh(world, backend, etag):
+async def test_the_same_etag_in_another_answer_confirms_the_list(world, backend, etag):
     await world.slugs()
     world.now += 3000
     world.catalogue.notice_etag(etag)
     world.now += 3000
     await world.slugs()
-    assert len(backend.asked) == 1
+    assert len(backend.fetches) == 1
 
 
-async def test_another_etag_ends_the_list_at_once_and_only_once(world, backend):
+async def test_a_different_etag_expires_the_list_only_once(world, backend):
     await world.slugs()
     for _ in range(3):
         world.catalogue.notice_etag('"2"')
         await world.slugs()
-    assert len(backend.asked) == 2
+    assert len(backend.fetches) == 2
     world.catalogue.notice_etag('"3"')
     await world.slugs()
-    assert len(backend.asked) == 3
+    assert len(backend.fetches) == 3
 
 
 @pytest.mark.parametrize("etag", [None, ""])
-async def test_no_etag_says_nothing(world, backend, etag):
+async def test_a_missing_etag_is_ignored(world, backend, etag):
     world.catalogue.notice_etag('"1"')
     await world.slugs()
     world.catalogue.notice_etag(etag)
     await world.slugs()
-    assert len(backend.asked) == 1
+    assert len(backend.fetches) == 1
 
 
-async def test_the_same_etag_does_not_make_a_fallback_fresh(world, backend):
+async def test_the_same_etag_does_not_confirm_a_list_from_disk(world, backend):
     await world.slugs()
-    world.catalogue = world.process()
+    world.catalogue = world.new_catalogue()
     assert world.catalogue.knows("gpt-9")
     world.catalogue.notice_etag('"1"')
     await world.slugs()
-    assert len(backend.asked) == 2
+    assert len(backend.fetches) == 2
 
 
-async def test_catalogues_with_one_memory_share_what_they_know(world, backend):
-    memory = SharedCache()
-    first, second = world.process(memory), world.process(memory)
+async def test_catalogues_with_the_same_cache_share_a_list(world, backend):
+    cache = SharedCache()
+    first, second = world.new_catalogue(cache), world.new_catalogue(cache)
     await first.list()
     await second.list()
     assert second.knows("gpt-9")
     assert second.source == "live"
-    assert len(backend.asked) == 1
+    assert len(backend.fetches) == 1
 
 
-async def test_providers_of_one_sign_in_and_backend_share_one_catalogue(tmp_path):
+async def test_providers_with_the_same_sign_in_and_backend_share_a_list(tmp_path):
     asked = []
 
     async def get(client_version: str | None) -> tuple[object, str | None]:
@@ -436,7 +436,7 @@ async def test_providers_of_one_sign_in_and_backend_share_one_catalogue(tmp_path
     assert len(list(tmp_path.glob("openai-chatgpt-models-*.json"))) == 2
 
 
-async def test_the_stored_list_is_private_beside_the_tokens_and_names_no_account(world):
+async def test_the_stored_list_is_private_next_to_the_tokens_and_does_not_name_the_account(world):
     await world.slugs()
     (file,) = world.folder.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -450,12 +450,12 @@ async def test_instructions_of_the_backend_are_not_stored(world, backend):
     assert world.file.stat().st_size < 1000
 
 
-async def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path, backend):
+async def test_if_the_folder_cannot_be_written_the_list_still_works(tmp_path, backend):
     (tmp_path / "file").touch()
     world = World(tmp_path / "file", backend)
     assert await world.slugs() == ["gpt-9", "gpt-9-mini"]
     assert await world.slugs() == ["gpt-9", "gpt-9-mini"]
-    assert len(backend.asked) == 1
+    assert len(backend.fetches) == 1
 
 
 DAMAGED = [
@@ -472,7 +472,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
-async def test_a_damaged_copy_is_set_aside_with_one_warning(world, backend, content, caplog):
+async def test_a_damaged_copy_is_renamed_with_one_warning(world, backend, content, caplog):
     backend.error = NetworkError("no route")
     world.file.write_bytes(content)
     with caplog.at_level(logging.WARNING):
@@ -484,13 +484,13 @@ async def test_a_damaged_copy_is_set_aside_with_one_warning(world, backend, cont
     assert await world.slugs() == BUILT_IN_SLUGS
 
 
-def test_a_copy_of_another_version_is_left_alone(world):
+def test_a_copy_with_another_version_is_ignored_and_kept(world):
     world.file.write_text('{"version": 2, "fetched_at": 1800000000.0, "models": [{"slug": "gpt-9"}]}')
     assert not world.catalogue.knows("gpt-9")
     assert world.file.exists()
 
 
-def test_a_copy_that_is_a_folder_is_no_copy(world):
+def test_a_folder_in_place_of_the_copy_is_ignored(world):
     world.file.mkdir()
     assert load(world.file) is None
     store(world.file, CachedCatalogue((Model("gpt-9"),), "live", world.now))

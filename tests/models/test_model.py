@@ -1,4 +1,4 @@
-"""How the backend's list of models is read, and how hosts see it."""
+"""Models: how the backend's list is read, and how it is described for hosts."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ SOL = {
 }
 
 
-def one(**entry: object) -> Model:
+def parse_one(**entry: object) -> Model:
     (model,) = parse_models({"models": [{"slug": "m", **entry}]})
     return model
 
 
-def test_a_full_entry_is_read_whole():
+def test_every_field_of_an_entry_is_read():
     assert parse_models({"models": [SOL]}) == [
         Model(
             slug="gpt-5.6-sol",
@@ -110,17 +110,17 @@ def test_a_full_entry_is_read_whole():
     ],
 )
 def test_a_field_is_read_leniently_and_checked(entry, field, value):
-    assert getattr(one(**entry), field) == value
+    assert getattr(parse_one(**entry), field) == value
 
 
 @pytest.mark.parametrize(
     "payload", [None, 3, "models", [], {}, {"models": None}, {"models": {"slug": "m"}}, {"data": []}]
 )
-def test_what_is_no_list_of_models_is_an_empty_one(payload):
+def test_anything_but_a_list_of_models_is_an_empty_list(payload):
     assert parse_models(payload) == []
 
 
-def test_one_bad_entry_does_not_lose_the_others():
+def test_bad_entries_are_skipped():
     bad: list[object] = [
         None,
         7,
@@ -138,7 +138,7 @@ def test_one_bad_entry_does_not_lose_the_others():
     ]
 
 
-def test_of_two_entries_for_one_model_the_first_counts():
+def test_the_first_of_two_entries_for_one_model_wins():
     assert parse_models([{"slug": "m", "priority": 1}, {"slug": "m", "priority": 2}]) == [
         Model("m", priority=1)
     ]
@@ -159,13 +159,13 @@ _entries = st.fixed_dictionaries(
 @settings(max_examples=40)
 @given(st.lists(_entries, max_size=3))
 @pytest.mark.long
-def test_no_list_of_entries_raises_and_what_is_read_survives_the_disk(entries):
+def test_reading_never_raises_and_the_result_can_be_stored(entries):
     models = parse_models({"models": entries})
     assert parse_models(from_json(to_json([to_entry(model) for model in models]))) == models
     model_infos(models)
 
 
-def test_the_built_in_list_is_what_most_plans_offer_in_november_2026():
+def test_the_built_in_list_contains_what_most_plans_offer_in_november_2026():
     assert [(model.slug, model.name) for model in BUILT_IN] == [
         ("gpt-6-sol", "GPT-6-Sol"),
         ("gpt-6.1-sol", "GPT-6.1-Sol"),
@@ -181,7 +181,7 @@ def test_the_built_in_list_is_what_most_plans_offer_in_november_2026():
     assert parse_models([to_entry(model) for model in BUILT_IN]) == list(BUILT_IN)
 
 
-def test_hosts_see_listed_models_by_priority_each_fast_one_with_its_twin():
+def test_hosts_get_listed_models_by_priority_each_fast_one_with_its_variant():
     models = parse_models(
         [
             {"slug": "late", "priority": 9, "supported_in_api": False},
@@ -199,7 +199,7 @@ def test_hosts_see_listed_models_by_priority_each_fast_one_with_its_twin():
     assert infos[0].context_window == infos[1].context_window == 272_000
 
 
-def test_no_id_is_listed_twice_when_the_backend_has_a_model_of_the_twins_name():
+def test_an_id_is_listed_once_even_if_the_backend_has_a_model_named_like_a_fast_variant():
     models = [Model("m", service_tiers=("priority",)), Model("m-fast")]
     assert [info.id for info in model_infos(models)] == ["m", "m-fast"]
 
@@ -218,18 +218,18 @@ def test_hidden_models_are_described_on_request():
         (Model("gpt-9-luna"), {"fast"}, set()),
     ],
 )
-def test_capabilities_are_amplifiers_own_words(model, extra, missing):
+def test_capabilities_are_those_that_amplifier_defines(model, extra, missing):
     (info,) = model_infos([model])
     assert {"tools", "streaming", "json_mode"} | extra <= set(info.capabilities)
     assert set(info.capabilities) <= set(capabilities.ALL_WELL_KNOWN_CAPABILITIES) - missing
 
 
-def test_only_the_twin_is_called_fast():
-    plain, twin = model_infos([Model("m", service_tiers=("priority",))])
-    assert ("fast" in plain.capabilities, "fast" in twin.capabilities) == (False, True)
+def test_only_the_fast_variant_has_the_capability_fast():
+    plain, fast = model_infos([Model("m", service_tiers=("priority",))])
+    assert ("fast" in plain.capabilities, "fast" in fast.capabilities) == (False, True)
 
 
-def test_defaults_say_what_the_backend_said_and_nothing_else():
+def test_defaults_contain_only_what_the_backend_sent():
     (info, _) = model_infos(parse_models([SOL]))
     assert info.defaults == {
         "reasoning_effort": "low",
@@ -278,7 +278,7 @@ def test_the_fast_suffix_is_split_off(model_id, parts):
         ("", 272_000),
     ],
 )
-def test_a_slug_is_known_by_its_longest_beginning_without_one_namespace(slug, window):
+def test_a_slug_is_looked_up_by_its_longest_known_prefix_without_a_namespace(slug, window):
     known = {
         "gpt-5.5": Model("gpt-5.5", context_window=55),
         "gpt-5.5-pro": Model("gpt-5.5-pro", context_window=555),

@@ -1,4 +1,4 @@
-"""The list of models as hosts ask for it: ``ChatGPTProvider.list_models()`` against the simulator."""
+"""The list of models as hosts get it: ``ChatGPTProvider.list_models()`` with the simulator."""
 
 import asyncio
 import json
@@ -25,15 +25,15 @@ HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 
 @pytest.fixture
 async def build(config):
-    """Make providers for the simulator; they are closed when the test is over."""
-    made = []
+    """Make providers for the simulator and close them after the test."""
+    providers = []
 
     def make(**more):
-        made.append(ChatGPTProvider({**config, **more}))
-        return made[-1]
+        providers.append(ChatGPTProvider({**config, **more}))
+        return providers[-1]
 
     yield make
-    for provider in made:
+    for provider in providers:
         await provider.close()
 
 
@@ -48,11 +48,11 @@ async def slugs_then_close(provider):
         await provider.close()
 
 
-def asked(sim):
+def fetch_count(sim):
     return len(sim.requests_to("/codex/models"))
 
 
-async def test_the_list_is_that_of_the_subscription(sim, build):
+async def test_the_list_is_the_one_of_the_subscription(sim, build):
     infos = {info.id: info for info in await build().list_models()}
     assert [model for model in infos if not model.endswith("-fast")] == LISTED
     sol = infos["gpt-5.6-sol"]
@@ -66,14 +66,14 @@ async def test_the_list_is_that_of_the_subscription(sim, build):
     assert sim.requests_to("/codex/models")[0].query == {"client_version": "0.0.0"}
 
 
-async def test_five_callers_on_five_instances_make_one_fetch_and_the_ttl_makes_the_next(sim, build):
+async def test_five_providers_share_one_fetch_within_the_ttl(sim, build):
     found = await asyncio.gather(*(slugs(build()) for _ in range(5)))
     assert found == [LISTED] * 5
-    assert asked(sim) == 1
+    assert fetch_count(sim) == 1
     await slugs(build())
-    assert asked(sim) == 1
+    assert fetch_count(sim) == 1
     await slugs(build(models_cache_ttl="0"))
-    assert asked(sim) == 2
+    assert fetch_count(sim) == 2
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ async def test_five_callers_on_five_instances_make_one_fetch_and_the_ttl_makes_t
     ],
     ids=repr,
 )
-async def test_what_was_known_answers_while_the_backend_does_not(sim, build, fault):
-    """First the built-in few; after one good list that one, from its copy on disk too."""
+async def test_an_older_list_is_used_while_the_backend_fails(sim, build, fault):
+    """First the built-in list; after a successful fetch the fetched one, also from disk."""
     sim.misbehave("/codex/models", fault, times=None)
     provider = build(models_cache_ttl=0)
     assert await slugs(provider) == BUILT_IN
@@ -101,22 +101,22 @@ async def test_what_was_known_answers_while_the_backend_does_not(sim, build, fau
     assert await slugs(provider) == LISTED
 
 
-async def test_one_broken_entry_does_not_lose_the_list(sim, build):
+async def test_bad_entries_do_not_affect_the_others(sim, build):
     sim.models[:0] = [{"slug": None}, {"slug": ["x"]}, {"slug": "gpt-odd", "context_window": "many"}]
     sim.models.append({"slug": "gpt-odd", "visibility": "list", "service_tiers": {"a": 1}})
     assert set(await slugs(build())) == {*LISTED, "gpt-odd"}
 
 
-async def test_signed_out_is_told_with_the_command_in_the_first_60_characters(sim, build, tmp_path):
+async def test_when_signed_out_the_first_60_characters_contain_the_login_command(sim, build, tmp_path):
     provider = build(token_file_path=str(tmp_path / "none.json"))
     with pytest.raises(AuthenticationError) as caught:
         await provider.list_models()
     assert "amplifier-openai-chatgpt login" in str(caught.value)[:60]
-    assert asked(sim) == 0
+    assert fetch_count(sim) == 0
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (403, AccessDeniedError)])
-async def test_a_refused_account_sees_nothing_of_what_it_had(sim, build, token_file, status, kind):
+async def test_a_refused_account_loses_its_list(sim, build, token_file, status, kind):
     provider = build(models_cache_ttl=0)
     sim.models.append({"slug": "gpt-secret", "visibility": "list", "context_window": 5000})
     await provider.list_models()
@@ -135,10 +135,10 @@ async def test_another_account_in_the_same_file_gets_its_own_list(sim, build, to
     token_file.write_text(json.dumps(sim.sign_in(account_id="another-account")))
     sim.models = [{"slug": "gpt-other", "visibility": "list"}]
     assert await slugs(provider) == ["gpt-other"]
-    assert asked(sim) == 2
+    assert fetch_count(sim) == 2
 
 
-async def test_a_corrupt_copy_costs_nothing(sim, build, token_file):
+async def test_a_corrupt_copy_is_replaced(sim, build, token_file):
     await build().list_models()
     (copy,) = token_file.parent.glob("openai-chatgpt-models-*.json")
     copy.write_bytes(b'{"version": 1, "models": [')
@@ -146,21 +146,21 @@ async def test_a_corrupt_copy_costs_nothing(sim, build, token_file):
     assert json.loads(copy.read_text())["models"]
 
 
-async def test_an_answer_that_names_another_etag_ends_the_list(sim, build):
+async def test_an_answer_with_another_etag_expires_the_list(sim, build):
     provider = build()
     await provider.list_models()
     await provider.complete(HELLO)
     await provider.list_models()
-    assert asked(sim) == 1
+    assert fetch_count(sim) == 1
     sim.models_etag = 'W/"simulated-2"'
     sim.models = sim.models[1:]
     await provider.complete(HELLO)
     assert await slugs(provider) == LISTED[1:]
-    assert asked(sim) == 2
+    assert fetch_count(sim) == 2
 
 
 @pytest.mark.parametrize("model", ["gpt-5.4", "gpt-nix"], ids=["retired", "never offered"])
-async def test_a_model_that_is_not_there_is_not_found_and_others_are_named(sim, build, model):
+async def test_an_unknown_model_is_not_found_and_others_are_named(sim, build, model):
     provider = build()
     await provider.list_models()
     with pytest.raises(NotFoundError) as caught:
@@ -170,8 +170,8 @@ async def test_a_model_that_is_not_there_is_not_found_and_others_are_named(sim, 
     assert caught.value.model == model
 
 
-async def test_a_model_that_wants_a_newer_client_is_not_found_and_others_are_named(sim, build):
-    """The gate opens to the version that the list tells; where the list tells none, it stays shut."""
+async def test_a_model_that_requires_a_newer_client_is_not_found_and_others_are_named(sim, build):
+    """The version from the list is tried once."""
     provider = build()
     text = "The 'gpt-5.5' model requires a newer version of Codex. Please upgrade to the latest app or CLI."
     sim.misbehave("/codex/responses", Fault(status=400, body={"detail": text}), times=2)
@@ -184,22 +184,22 @@ async def test_a_model_that_wants_a_newer_client_is_not_found_and_others_are_nam
 
 
 @pytest.mark.long
-async def test_a_silent_backend_costs_ten_seconds_and_no_more(sim, build):
-    """Hosts set no limit of their own at the start of a session."""
+async def test_a_silent_backend_delays_a_session_by_ten_seconds_at_most(sim, build):
+    """Hosts have no timeout of their own at the start of a session."""
     sim.misbehave("/codex/models", Fault(stall_before_headers=True), times=None)
     began = time.monotonic()
     assert await slugs(build()) == BUILT_IN
     assert 9 < time.monotonic() - began < 15
 
 
-def test_one_instance_is_asked_in_one_loop_after_the_other_and_after_its_end(sim, config):
+def test_one_instance_lists_models_in_several_loops_in_turn(sim, config):
     provider = ChatGPTProvider({**config, "models_cache_ttl": 0})
     for _ in range(3):
         assert asyncio.run(slugs_then_close(provider)) == LISTED
-    assert asked(sim) == 3
+    assert fetch_count(sim) == 3
 
 
-def test_one_instance_is_asked_in_two_loops_at_once(sim, config):
+def test_one_instance_lists_models_in_two_loops_in_parallel(sim, config):
     provider = ChatGPTProvider({**config, "models_cache_ttl": 0})
     found = []
     threads = [

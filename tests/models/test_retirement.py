@@ -1,4 +1,4 @@
-"""Which model takes the place of one that is gone."""
+"""The successors of models that are no longer available."""
 
 import pytest
 
@@ -29,27 +29,27 @@ def known(*models):
         ("gpt-5.5", (Model("gpt-5.5"),), None),
     ],
 )
-def test_the_successor_is_named_by_the_list_then_by_openai_then_by_its_family(slug, offered, expected):
+def test_the_successor_comes_from_the_list_then_openais_clients_then_the_family(slug, offered, expected):
     found = successor(slug, known(*offered))
     assert (found.slug if found else None) == expected
 
 
-def test_a_slug_that_was_ruled_out_is_passed_over():
+def test_a_refused_model_is_never_the_successor():
     assert successor("gpt-5.5", known(SOL, LUNA), gone=["gpt-6-sol"]) == LUNA
 
 
-def test_upgrades_that_point_at_each_other_end():
+def test_a_circle_of_upgrades_ends():
     circle = known(
         Model("a", visibility="hide", upgrade="b"), Model("b", visibility="hide", upgrade="a"), SOL
     )
     assert successor("a", circle) == SOL
 
 
-def test_successors_lead_out_of_the_retired_models():
+def test_successors_never_form_a_circle():
     assert all(is_retired(slug) for slug in ("gpt-5.5", "gpt-5.4", "gpt-5.2"))
     assert not any(is_retired(slug) for slug in ("gpt-6-sol", "gpt-5.6-terra"))
     for slug in SUCCESSORS:
-        line = [slug]
-        while line[-1] in SUCCESSORS:
-            assert SUCCESSORS[line[-1]] not in line
-            line.append(SUCCESSORS[line[-1]])
+        chain = [slug]
+        while chain[-1] in SUCCESSORS:
+            assert SUCCESSORS[chain[-1]] not in chain
+            chain.append(SUCCESSORS[chain[-1]])
