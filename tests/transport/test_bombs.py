@@ -91,7 +91,14 @@ def assert_bounded(found, bombs):
     grown = {(bomb, endpoint): peak // MB for bomb, endpoint, _, peak in found if peak >= 64 * MB}
     assert not grown
     kinds = {raised.partition(":")[0] for _, _, raised, _ in found}
-    assert kinds <= {"", "TransportFault", "Refusal", "SignInError", "CheckFailedError"}
+    assert kinds <= {
+        "",
+        "TransportFault",
+        "Refusal",
+        "SignInError",
+        "RefreshRefusedError",
+        "CheckFailedError",
+    }
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports a process's own peak")
