@@ -96,8 +96,8 @@ class LearntShapes:
 
 def _changes(known: RequestShape, shape: RequestShape) -> str:
     facts = {
-        "it needs the Lite request shape": shape.lite and not known.lite,
-        f"it needs client version {shape.version}": shape.version and shape.version != known.version,
+        "it requires the Lite request shape": shape.lite and not known.lite,
+        f"it requires client version {shape.version}": shape.version and shape.version != known.version,
         "it has no fast tier for this account": shape.tierless and not known.tierless,
         f"its efforts are {', '.join(shape.efforts)}": shape.efforts and shape.efforts != known.efforts,
         "it is no longer available": shape.gone and not known.gone,
