@@ -128,10 +128,10 @@ class Turn:
                             yield step
                         if accumulator.is_over:
                             break
-                    if accumulator.is_stopped:
+                    if accumulator.lacks_usage:
                         await self._read_usage(reads)
                 outcome = accumulator.outcome()
-                if not accumulator.is_stopped:
+                if not accumulator.lacks_usage:
                     await stream.drain()
         except (Refusal, LLMError) as failure:
             self._ending = failure
@@ -146,7 +146,8 @@ class Turn:
         with suppress(TimeoutError, Refusal):
             async with asyncio.timeout(STOP_LINGER):
                 async for events in reads:
-                    if self._accumulator.hear_out(events):
+                    self._accumulator.hear_out(events)
+                    if not self._accumulator.lacks_usage:
                         return
 
     def _classify(self, outcome: Outcome) -> Finished | Resumable | Incomplete | Refusal:

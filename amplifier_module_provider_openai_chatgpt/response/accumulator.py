@@ -21,7 +21,7 @@ from .response import ChatGPTResponse, Totals, build_response
 from .stop import StopFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..protocol.blocks import Kind, Step
     from ..protocol.call import Call
@@ -53,6 +53,7 @@ class ResponseAccumulator:
 
     def _start_attempt(self) -> None:
         self.is_over = False
+        self._closed = False
         self._cut_reason = ""
         self._wants_to_go_on = False
         self._failure: Event | None = None
@@ -65,24 +66,31 @@ class ResponseAccumulator:
 
     def feed(self, events: Iterable[Event]) -> list[Step]:
         """Take the events of one read; return what began, grew and ended, deltas of a block merged."""
+        rest = iter(events)
+        if not self.is_over:
+            self._handle(rest)
+        self.hear_out(rest)
+        return self._take_steps()
+
+    def _handle(self, events: Iterator[Event]) -> None:
         handlers = self._HANDLERS
         for event in events:
-            if self.is_over:
-                break
             handler = handlers.get(event["type"])
             if handler is not None:
                 handler(self, event)
-        return self._take_steps()
+                if self.is_over:
+                    break
 
-    def hear_out(self, events: Iterable[Event]) -> bool:
-        """Take the usage of an answer that a stop sequence ended; True once its closing event came."""
+    def hear_out(self, events: Iterable[Event]) -> None:
+        """Read what follows the end of the answer only for its usage, in case a stop sequence ended it."""
         for event in events:
-            if event["type"] in _CLOSING:
-                response = event.get("response")
-                if isinstance(response, Mapping):
-                    self._totals.add(response.get("usage"))
-                return True
-        return False
+            if event["type"] in _CLOSING and not self._closed:
+                self._close_with(event)
+
+    @property
+    def lacks_usage(self) -> bool:
+        """True while the closing event of a stopped answer has not arrived."""
+        return self._stop.hit and not self._closed
 
     def outcome(self) -> Outcome:
         """Say how this attempt ended; to be asked once, when no more events come."""
@@ -141,11 +149,6 @@ class ResponseAccumulator:
                 steps.append(BlockDelta(block.index, block.kind, block.text))
             steps.append(BlockEnd(block.index, block.kind))
         return steps
-
-    @property
-    def is_stopped(self) -> bool:
-        """True when a stop sequence ended the attempt; the stream goes on unread."""
-        return self._stop.hit
 
     @property
     def response_id(self) -> str:
@@ -257,12 +260,18 @@ class ResponseAccumulator:
             self._response_id = clean_text(_word(response.get("id"))) or self._response_id
             self._model = clean_text(_word(response.get("model"))) or self._model
 
+    def _close_with(self, event: Event) -> None:
+        self._closed = True
+        response = event.get("response")
+        if isinstance(response, Mapping):
+            self._totals.add(response.get("usage"))
+
     def _completed(self, event: Event) -> None:
         self._created(event)
+        self._close_with(event)
         response = event.get("response")
         if isinstance(response, Mapping):
             self._late_items(response.get("output"))
-            self._totals.add(response.get("usage"))
             self._wants_to_go_on = response.get("end_turn") is False
         self.is_over = True
 

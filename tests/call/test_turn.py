@@ -492,3 +492,16 @@ async def test_a_refused_call_reports_the_limits_too(sim, config):
     assert throttle["reason"] == "usage_limit_reached"
     [window, _] = run.recorder.response["rate_limits"]["windows"]
     assert (window["name"], window["used_percent"]) == ("5-hour", 100)
+
+
+# Stop sequences
+
+
+async def test_the_usage_of_an_answer_that_a_stop_sequence_ended_is_known(sim, config):
+    """The rest of the stream is read for it, and not shown."""
+    sim.reply_with(Reply(items=[message("One two STOP three, four, five.")], usage=USAGE))
+    asked = ChatRequest(messages=[Message(role="user", content="Count.")], stop=["STOP"])
+    run = await Run(sim, config).call(asked)
+    assert run.response.text == "One two "
+    assert run.response.usage.total_tokens == USAGE["total_tokens"]
+    assert blocks(run.log) == [("text", "One two ")]
