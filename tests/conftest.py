@@ -18,7 +18,8 @@ from tests.secret_leaks import surround, watch
 
 DEAD = "http://127.0.0.1:9"
 LONG_PROOF = 300  # seconds
-PROXIES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+# A proxy is not for the servers that tests run on this machine; the rest decides how a terminal is used.
+UNSET = {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "columns", "lines", "no_color", "force_color"}
 # A model of the default world, for tests whose subject is something else.
 MODEL = "gpt-6-sol"
 
@@ -30,10 +31,11 @@ settings.load_profile("repeatable")
 def pytest_configure(config):
     """Log everything, so the watch can search it; tests see warnings unless they ask ``caplog`` for more.
 
-    A proxy of the machine is not for the servers that tests run on it.
+    Tests and their child processes get the same environment on every machine.
     """
-    for name in [name for name in os.environ if name.lower() in PROXIES]:
+    for name in [name for name in os.environ if name.lower() in UNSET]:
         del os.environ[name]
+    os.environ["TERM"] = "xterm-256color"
     config.option.log_level = config.option.log_level or "WARNING"
     surround(watch)
 
