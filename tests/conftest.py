@@ -6,6 +6,7 @@ No test uses the developer's own account.
 import contextlib
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,8 @@ def pytest_configure(config):
     for name in [name for name in os.environ if name.lower() in UNSET]:
         del os.environ[name]
     os.environ["TERM"] = "xterm-256color"
+    # A run in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.option.log_level = config.option.log_level or "WARNING"
     surround(watch)
 
