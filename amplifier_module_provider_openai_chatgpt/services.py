@@ -1,7 +1,7 @@
-"""The service a call goes to, as data: addresses, names on the wire, and how it words its refusals.
+"""The service that calls go to, as data: addresses, names in requests and answers, error sentences.
 
-Outside the simulator, which states the wire on its own so that a wrong value here fails a test, no other
-module holds such a literal. A second service is a second ``Service`` value.
+No other module contains such literals, except the simulator, which has its own, so a wrong value here
+fails a test. To add a second service, add a second ``Service`` value.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ PLANS_PAGE = "https://chatgpt.com/explore/plus"
 class Rule(NamedTuple):
     """How one kind of failure is reported: the kernel's class, a sentence, whether a retry may help.
 
-    ``say`` may hold {model}, {status}, {account}, {choose}, {wait}; they are filled in from the call.
-    ``quote``: the server's own words are appended, because they may add something.
+    ``sentence`` may contain {model}, {status}, {account}, {choose} and {wait}, which are filled in.
+    ``quote``: the server's own message is appended.
     """
 
     error: type[LLMError]
-    say: str
+    sentence: str
     retryable: bool = False
     quote: bool = True
 
     @property
     def names_models(self) -> bool:
-        """True where the sentence proposes other models."""
-        return "{choose}" in self.say
+        """True if the sentence suggests other models."""
+        return "{choose}" in self.sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """Where a person signs in. Paths are relative to the issuer's URL (docs/backend.md, Hosts).
 
-    ``redirect_ports`` are the only registered ones; ``authorize_options`` go out with every authorize
-    request. An empty path means that the issuer has no such endpoint.
+    ``redirect_ports`` are the only registered ones; ``authorize_options`` are sent with every authorize
+    request. An empty path means that the issuer does not have this endpoint.
     """
 
     url: str
@@ -61,7 +61,7 @@ class Issuer:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Where a token names its account. ``auth`` and ``profile`` are objects; the rest are their keys."""
+    """The claims of a token. ``auth`` and ``profile`` are objects; the others are keys in ``auth``."""
 
     auth: str
     profile: str
@@ -72,9 +72,9 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class RequestHeaders:
-    """Names of the headers a call carries; an empty name means that the service takes no such header.
+    """Names of request headers; an empty name means that the service does not use this header.
 
-    All names in ``session`` carry the conversation's id, which decides about the prompt cache.
+    All headers in ``session`` contain the conversation's id, on which the prompt cache depends.
     """
 
     account: str = ""
@@ -87,7 +87,7 @@ class RequestHeaders:
 
 @dataclass(frozen=True, slots=True)
 class ResponseHeaders:
-    """Names of the headers that are read, in lower case. ``quota`` is the prefix of the limit headers."""
+    """Names of response headers, in lower case. ``quota`` is the prefix of the limit headers."""
 
     quota: str = ""
     models_etag: str = ""
@@ -99,10 +99,10 @@ class ResponseHeaders:
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
-    """The shape of the model list: the key of its entries, and fields under other names than ours.
+    """The shape of the model list: the key of its entries, and fields that are named differently here.
 
-    ``client_versions`` are sent as ``client_version``, the next one if a list comes back empty; none are
-    sent if there are none.
+    ``client_versions`` are sent as ``client_version``, the next one if a list is empty. If there are
+    none, the parameter is not sent.
     """
 
     entries: str = "models"
@@ -113,10 +113,10 @@ class ModelList:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One way to use a ChatGPT plan. ``usage_path`` is empty where limits cannot be asked for.
+    """One way to use a ChatGPT plan. ``usage_path`` is empty if the limits cannot be requested.
 
-    ``tools``: ``body`` puts tools and instructions at the top level of the request, ``input`` at the
-    head of its input. ``rules`` are reported first, by the server's ``code`` or ``type``.
+    ``tools``: with ``body``, tools and instructions are at the top level of the request, with ``input``
+    at the beginning of its input. ``rules``, by the server's ``code`` or ``type``, take precedence.
     """
 
     name: str
@@ -181,7 +181,7 @@ CHATGPT_CODEX = Service(
     responses_path="/codex/responses",
     models_path="/codex/models",
     usage_path="/wham/usage",
-    # The first number asks for everything whatever the client; the second is for a backend that drops it.
+    # The first version requests all models; the second is for a backend that does not support the first.
     models=ModelList(client_versions=("0.0.0", "99.99.99")),
     tools="body",
     usage_page=USAGE_PAGE,

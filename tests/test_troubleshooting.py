@@ -77,11 +77,11 @@ def test_the_page_quotes_only_what_the_code_says(sentence):
 
 
 RULES = {
-    rule.say: rule
+    rule.sentence: rule
     for rule in (
         *table.BY_CODE.values(),
         *table.BY_STATUS.values(),
-        *(rule for *_, rule in table.BY_WORDS),
+        *(rule for *_, rule in table.BY_MESSAGE),
         *(rule for rule in vars(table).values() if isinstance(rule, Rule)),
         *FAULTS.values(),
         *CHATGPT_CODEX.rules.values(),

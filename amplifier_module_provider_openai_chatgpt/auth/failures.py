@@ -67,7 +67,7 @@ _NOT_RENEWED = (
     "try again in a moment."
 )
 
-# ``say`` is filled in with the words of the failure, and with status, code and cf-ray of its refusal.
+# ``sentence`` is filled in with the words of the failure, and with status, code and cf-ray of its refusal.
 RULES: dict[Reason, Rule] = {
     Reason.NO_ANSWER: Rule(
         LLMTimeoutError, "{host} did not answer in time: check the network, then try again.", retryable=True
@@ -167,7 +167,7 @@ class SignInError(Exception):
             cause = f" Cause: {fault.message}" if rule.quote and fault.message else ""
             return fault.sentence(self._words["host"]) + cause
         if refusal is None:
-            return rule.say.format_map({"because": "", **self._words})
+            return rule.sentence.format_map({"because": "", **self._words})
         facts = {
             "status": str(refusal.status),
             "code": f", {refusal.code}" if refusal.code else "",
@@ -175,7 +175,7 @@ class SignInError(Exception):
         }
         adds = rule.quote and refusal.message.lower() not in {"", refusal.code}
         said = f" The server says: {refusal.message}" if adds else ""
-        return rule.say.format_map(facts | self._words) + said
+        return rule.sentence.format_map(facts | self._words) + said
 
     def _fault(self) -> TransportFault | None:
         if self.refusal is None:

@@ -1,1 +1,1 @@
-"""Every failure in Amplifier's vocabulary. Pure."""
+"""Translates every failure into an error class of Amplifier. Pure."""

@@ -1,6 +1,6 @@
-"""The kernel error for a refusal, made once for each failure.
+"""Builds the kernel error for a refusal, once per failure.
 
-A person sees only an error's one line, so each sentence says what happened, who has to act and what to do.
+Users see only one line of an error, so each sentence says what happened, who has to act and what to do.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _MODELS_COMMAND = "amplifier-openai-chatgpt models"
 
-# What the server's own message repeats without adding anything.
-_EMPTY_WORDS = frozenset(
+# Server messages that add nothing to the sentence.
+_UNINFORMATIVE = frozenset(
     {
         "an error occurred",
         "bad gateway",
@@ -53,11 +53,11 @@ _WORKSPACE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorContext:
-    """What a sentence needs to know besides the refusal.
+    """What is needed to build a sentence, apart from the refusal.
 
     ``now`` is in Unix seconds; ``plan`` is the account's, for refusals that do not name it;
-    ``extra_params`` are body fields that came from the setting; ``alternatives`` are models that work.
-    Times are given in ``tz``, else in local time.
+    ``extra_params`` are body fields that the user added; ``alternatives`` are models to suggest. Times
+    are shown in ``tz``, or in local time.
     """
 
     service: Service
@@ -75,7 +75,7 @@ def kernel_error(refusal: Refusal, context: ErrorContext) -> LLMError:
     resets_at = _resets_at(refusal, context.now) if rule is USAGE_LIMIT else None
     wait = resets_at - context.now if resets_at else refusal.retry_after
     error = rule.error(
-        _sentence(refusal, rule, context, resets_at) + _said(refusal, rule) + _trace(refusal),
+        _sentence(refusal, rule, context, resets_at) + _server_words(refusal, rule) + _support_ids(refusal),
         provider=PROVIDER,
         model=context.model,
         status_code=refusal.status,
@@ -88,10 +88,10 @@ def kernel_error(refusal: Refusal, context: ErrorContext) -> LLMError:
 
 
 def may_be_retried(error: LLMError, refusal: Refusal | None) -> bool:
-    """True when the same request may work a moment later; ``refusal`` is what caused the error, if known.
+    """True if the same request may succeed later; ``refusal`` is the cause of the error, if known.
 
-    The error for a Cloudflare challenge keeps the kernel's ``retryable`` flag, but a retry only prolongs
-    the block.
+    The error for a Cloudflare challenge keeps the kernel's ``retryable`` flag, but a retry would only
+    prolong the block.
     """
     return error.retryable and not (refusal is not None and refusal.cloudflare)
 
@@ -99,27 +99,29 @@ def may_be_retried(error: LLMError, refusal: Refusal | None) -> bool:
 def _sentence(refusal: Refusal, rule: Rule, context: ErrorContext, resets_at: float | None) -> str:
     plan = refusal.plan or clean(context.plan, 60)
     if rule is USAGE_LIMIT:
-        return _usage_limit(refusal, plan, resets_at, context)
+        return _usage_limit_sentence(refusal, plan, resets_at, context)
     if isinstance(refusal, TransportFault):
         return refusal.sentence()
-    return _parameter(refusal, context.extra_params) or rule.say.format(
+    return _parameter_sentence(refusal, context.extra_params) or rule.sentence.format(
         model=context.model or "asked for",
         status=f" (HTTP {refusal.status})" if refusal.status else "",
-        account=_account(plan),
-        choose=_choose(context.alternatives, context.model),
-        wait=_wait(refusal.retry_after),
+        account=_account_phrase(plan),
+        choose=_choose_phrase(context.alternatives, context.model),
+        wait=_retry_phrase(refusal.retry_after),
     )
 
 
 def _resets_at(refusal: Refusal, now: float) -> float | None:
-    """When a used-up limit resets: the refusal's own time, else its window's, else by Retry-After."""
+    """Return when a used-up limit resets: as the refusal says, else its window, else Retry-After."""
     window = refusal.quota.exhausted() if refusal.quota else None
     given = refusal.resets_at or (window.resets_at if window else None)
     return given or (now + refusal.retry_after if refusal.retry_after else None)
 
 
-def _usage_limit(refusal: Refusal, plan: str | None, resets_at: float | None, context: ErrorContext) -> str:
-    window = _spent_window(refusal, resets_at)
+def _usage_limit_sentence(
+    refusal: Refusal, plan: str | None, resets_at: float | None, context: ErrorContext
+) -> str:
+    window = _exhausted_window(refusal, resets_at)
     reached = refusal.quota.reached_type if refusal.quota else None
     when = f"resets {reset_phrase(resets_at, context.now, context.tz)}" if resets_at else ""
     page = context.service.usage_page
@@ -132,8 +134,8 @@ def _usage_limit(refusal: Refusal, plan: str | None, resets_at: float | None, co
     return f"{subject} reached{place}{length}: {when}. See {page}"
 
 
-def _spent_window(refusal: Refusal, resets_at: float | None) -> Window | None:
-    """Find the window that is used up: the fullest that resets at the given time, else the slowest."""
+def _exhausted_window(refusal: Refusal, resets_at: float | None) -> Window | None:
+    """Find the used-up window: the fullest one that resets at the given time, else the one resetting last."""
     if not refusal.quota:
         return None
     matching = [
@@ -144,8 +146,8 @@ def _spent_window(refusal: Refusal, resets_at: float | None) -> Window | None:
     return max(matching, key=lambda window: window.used_percent, default=refusal.quota.exhausted())
 
 
-def _parameter(refusal: Refusal, extra_params: Collection[str]) -> str:
-    """Name the rejected body field, first of all one that the person added."""
+def _parameter_sentence(refusal: Refusal, extra_params: Collection[str]) -> str:
+    """Return the sentence about a rejected body field, if it is about one; fields the user added first."""
     if refusal.status not in {400, 422}:
         return ""
     words = set(re.findall(r"\w+", f"{refusal.message} {refusal.param or ''}".lower()))
@@ -160,29 +162,29 @@ def _parameter(refusal: Refusal, extra_params: Collection[str]) -> str:
     return ""
 
 
-def _account(plan: str | None) -> str:
+def _account_phrase(plan: str | None) -> str:
     return f"This ChatGPT account ({plan_name(plan)} plan)" if plan else "This ChatGPT account"
 
 
-def _choose(alternatives: Sequence[str], model: str | None) -> str:
+def _choose_phrase(alternatives: Sequence[str], model: str | None) -> str:
     others = [name for name in alternatives if name != model][:4]
     if not others:
         return f"choose one that `{_MODELS_COMMAND}` lists"
     return f"choose another, such as {', '.join(others)}"
 
 
-def _wait(seconds: float | None) -> str:
+def _retry_phrase(seconds: float | None) -> str:
     return f"try again in {span(seconds)}" if seconds else "try again in a moment"
 
 
-def _said(refusal: Refusal, rule: Rule) -> str:
-    words = refusal.message
-    if not rule.quote or not words or words.lower().rstrip(".!") in _EMPTY_WORDS:
+def _server_words(refusal: Refusal, rule: Rule) -> str:
+    message = refusal.message
+    if not rule.quote or not message or message.lower().rstrip(".!") in _UNINFORMATIVE:
         return ""
-    return f" {'Cause' if isinstance(refusal, TransportFault) else 'The server says'}: {words}"
+    return f" {'Cause' if isinstance(refusal, TransportFault) else 'The server says'}: {message}"
 
 
-def _trace(refusal: Refusal) -> str:
-    named = (("request id", refusal.request_id), ("cf-ray", refusal.cf_ray))
-    parts = [f"{name} {value}" for name, value in named if value]
+def _support_ids(refusal: Refusal) -> str:
+    ids = (("request id", refusal.request_id), ("cf-ray", refusal.cf_ray))
+    parts = [f"{name} {value}" for name, value in ids if value]
     return f" ({', '.join(parts)})" if parts else ""

@@ -1,7 +1,7 @@
-"""What the backend said when it refused, read from an answer of any shape. No I/O, no judgement.
+"""Reads the backend's refusals from answers of any shape. No I/O; what they mean is decided elsewhere.
 
-An error may come as an HTTP answer (JSON of several shapes, a web page, plain text, nothing) or as an
-event in the middle of a stream; both become a ``Refusal``, bounded, printable and free of secrets
+A refusal may be an HTTP answer (JSON of several shapes, a web page, plain text, nothing) or an event in
+the middle of a stream; both become a ``Refusal``: bounded, printable and free of secrets
 (docs/backend.md, Failures).
 """
 
@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from ..services import ResponseHeaders
 
-LONGEST_MESSAGE = 300
-_LARGEST_BODY = 256 * 1024
-_LARGEST_TEXT = 8 * 1024
-_LONGEST_WAIT = 366 * 86400.0
-_WORDS = ("message", "msg", "error_description", "description", "reason", "detail", "error")
+MAX_MESSAGE_LENGTH = 300
+_MAX_BODY = 256 * 1024
+_MAX_TEXT = 8 * 1024
+_MAX_WAIT = 366 * 86400.0
+_MESSAGE_KEYS = ("message", "msg", "error_description", "description", "reason", "detail", "error")
 _TAG = r"</?[a-zA-Z!][^<>]*>"
 _CHALLENGE_TITLES = (
     "just a moment",
@@ -59,12 +59,12 @@ _STALE = r"Item with id '?rs_|encrypted content .{0,200}could not be (?:verified
 
 
 @dataclass(eq=False, kw_only=True, repr=False)
-class Refusal(Exception):  # noqa: N818 - data: ``kernel_error`` makes the error that a host sees
-    """A request that did not get its answer, as data; the base of every failure of a transport.
+class Refusal(Exception):  # noqa: N818 - data: ``kernel_error`` builds the error for hosts
+    """A failed request, as data; the base class of all failures of a transport.
 
-    ``code`` and ``kind`` (the server's ``error.type``) are lower-cased and empty when absent;
-    ``message`` is the server's own words, cleaned and cut. ``cloudflare``: a challenge page, which
-    repeating the request does not get past. ``retry_after`` is in seconds, ``resets_at`` in Unix seconds.
+    ``code`` and ``kind`` (the server's ``error.type``) are in lower case and empty if missing;
+    ``message`` is the server's own, cleaned and shortened. ``cloudflare``: a challenge page, which a retry
+    does not pass. ``retry_after`` is in seconds, ``resets_at`` in Unix seconds.
     """
 
     status: int | None = None
@@ -91,20 +91,20 @@ class Refusal(Exception):  # noqa: N818 - data: ``kernel_error`` makes the error
 
 
 def read_refusal(
-    status: int, headers: Mapping[str, Any], body: bytes, *, names: ResponseHeaders, now: float
+    status: int, headers: Mapping[str, object], body: bytes, *, names: ResponseHeaders, now: float
 ) -> Refusal:
     """Read an HTTP answer that is not an event stream. Accepts any body; never raises."""
     known = {str(name).lower(): value for name, value in headers.items()}
-    text = body[:_LARGEST_BODY].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    text = body[:_MAX_BODY].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     html = _is_html(known, text)
-    data = None if html else _load(text) if text[:1] in _JSON_STARTS else text[:_LARGEST_TEXT]
-    refusal = _read(data, known, status, names, now)
+    data = None if html else _load(text) if text[:1] in _JSON_STARTS else text[:_MAX_TEXT]
+    refusal = _refusal(data, known, status, names, now)
     refusal.html = html
     refusal.cloudflare = is_challenge(known, text if html else "", status, names)
     return refusal
 
 
-def read_event_refusal(event: Mapping[str, Any], *, names: ResponseHeaders, now: float) -> Refusal:
+def read_event_refusal(event: Mapping[str, object], *, names: ResponseHeaders, now: float) -> Refusal:
     """Read ``response.failed`` or an ``error`` event, nested or flat. Accepts anything; never raises."""
     response = event.get("response")
     inner = response if isinstance(response, dict) else {}
@@ -112,14 +112,14 @@ def read_event_refusal(event: Mapping[str, Any], *, names: ResponseHeaders, now:
     headers = event.get("headers") or inner.get("headers")
     known = {str(name).lower(): value for name, value in headers.items()} if isinstance(headers, dict) else {}
     status = number(event.get("status_code")) or number(event.get("status")) or 0
-    return _read(data, known, int(status) if 300 <= status < 1000 else None, names, now)
+    return _refusal(data, known, int(status) if 300 <= status < 1000 else None, names, now)
 
 
-def clean(value: Any, longest: int = LONGEST_MESSAGE) -> str:
+def clean(value: object, longest: int = MAX_MESSAGE_LENGTH) -> str:
     """Reduce server text to one printable line without markup or secrets, cut to ``longest``."""
     if not isinstance(value, str):
         return ""
-    text = re.sub(_TAG, " ", value[:_LARGEST_TEXT])
+    text = re.sub(_TAG, " ", value[:_MAX_TEXT])
     text = " ".join(
         "".join(char if char.isprintable() and char != "\ufffd" else " " for char in text).split()
     )
@@ -128,7 +128,7 @@ def clean(value: Any, longest: int = LONGEST_MESSAGE) -> str:
 
 
 def unsupported_parameter(refusal: Refusal) -> str | None:
-    """Name the body field that the backend rejects, if that is what it says."""
+    """Return the name of the body field that the backend rejects, if it names one."""
     found = re.search(_UNSUPPORTED, refusal.message)
     if found:
         return found[1].rstrip(".")
@@ -136,22 +136,22 @@ def unsupported_parameter(refusal: Refusal) -> str | None:
 
 
 def is_stale_reasoning(refusal: Refusal) -> bool:
-    """True when the replayed reasoning is the cause: the call may work without it."""
+    """True if the replayed reasoning is the cause, so the call may work without it."""
     if refusal.code == "invalid_encrypted_content" or re.search(_STALE, refusal.message):
         return True
-    # Seen once in place of the code above.
+    # Seen once instead of the code above.
     return refusal.status == 400 and not refusal.code and refusal.message == "Request blocked."
 
 
 def is_unsupported_model(refusal: Refusal) -> bool:
-    """True when the model is retired, unknown, not in the plan, or restricted: the words are the same."""
+    """True if the model is retired, unknown, not in the plan, or restricted: the messages are the same."""
     return refusal.code == "model_not_found" or (
         refusal.status in {400, 404, None} and bool(re.search(_UNSUPPORTED_MODEL, refusal.message))
     )
 
 
 def accepted_efforts(refusal: Refusal) -> list[str] | None:
-    """Return the efforts that the refusal of one names, None where it is not about the effort."""
+    """Return the efforts named in the refusal of an effort; None if it is about something else."""
     if refusal.code not in {"invalid_value", "unsupported_value"}:
         return None
     if refusal.param not in {"reasoning.effort", "reasoning_effort"}:
@@ -161,47 +161,47 @@ def accepted_efforts(refusal: Refusal) -> list[str] | None:
 
 
 def is_image_refusal(refusal: Refusal) -> bool:
-    """True when an image is the cause: the call may work without it."""
+    """True if an image is the cause, so the call may work without it."""
     if refusal.code.startswith("invalid_image") or "image" in (refusal.param or ""):
         return True
     return refusal.status in {400, 413, 422, None} and bool(re.search(_IMAGE, refusal.message))
 
 
 def is_version_gate(refusal: Refusal) -> bool:
-    """True when the model is restricted to clients that name a newer version."""
+    """True if the model requires a newer client version."""
     return "requires a newer version" in refusal.message
 
 
 def is_shape_refusal(refusal: Refusal) -> bool:
-    """True when the model may still answer a request in the other shape (docs/backend.md, Lite)."""
+    """True if the model may accept the other request shape (docs/backend.md, Lite)."""
     return refusal.status in {400, 404} and bool(re.search(_OTHER_SHAPE, refusal.message))
 
 
 def is_tier_refusal(refusal: Refusal) -> bool:
-    """True when the service tier is the cause: the call may work without it."""
+    """True if the service tier is the cause, so the call may work without it."""
     if refusal.status not in {400, 422, None}:
         return False
     return refusal.param == "service_tier" or bool(re.search(_TIER, refusal.message))
 
 
-def _read(
-    data: Any, headers: Mapping[str, Any], status: int | None, names: ResponseHeaders, now: float
+def _refusal(
+    data: object, headers: Mapping[str, object], status: int | None, names: ResponseHeaders, now: float
 ) -> Refusal:
     error = _error_object(data)
-    hidden = _error_object(_hidden_error(headers.get(names.error)))
+    header_error = _error_object(_decode_error_header(headers.get(names.error)))
     quota = read_headers(headers, names.quota, now)
-    said = _sentence(error) or _sentence(data) or _sentence(hidden)
-    message = clean(said)
+    found = _find_message(error) or _find_message(data) or _find_message(header_error)
+    message = clean(found)
     wait = _retry_after(headers, error, message, now)
     return Refusal(
         status=status,
-        code=_word(error.get("code")) or _word(hidden.get("code")),
-        kind=_word(error.get("type")) or _word(hidden.get("type")),
+        code=_short_code(error.get("code")) or _short_code(header_error.get("code")),
+        kind=_short_code(error.get("type")) or _short_code(header_error.get("type")),
         param=clean(error.get("param"), 100) or None,
         message=message,
         request_id=_identifier(headers, *names.request_id),
         cf_ray=_identifier(headers, names.edge_ray),
-        retry_after=None if wait is None else min(wait, _LONGEST_WAIT),
+        retry_after=None if wait is None else min(wait, _MAX_WAIT),
         resets_at=moment(error.get("resets_at")) or after(error.get("resets_in_seconds"), now),
         plan=clean(error.get("plan_type"), 60) or (quota.plan if quota else None),
         quota=quota,
@@ -209,8 +209,8 @@ def _read(
     )
 
 
-def _error_object(data: Any) -> Mapping[str, Any]:
-    """Find the object that carries code and message, wherever the answer keeps it."""
+def _error_object(data: object) -> Mapping[str, object]:
+    """Find the object with the code and the message, at whatever level it is."""
     if not isinstance(data, dict):
         return {}
     for key in ("error", "detail"):
@@ -226,39 +226,41 @@ def _error_object(data: Any) -> Mapping[str, Any]:
     return data
 
 
-def _sentence(value: Any, depth: int = 5) -> str:
-    """Find the text meant for a reader in a value of any shape."""
+def _find_message(value: object, depth: int = 5) -> str:
+    """Find the text for a human reader in a value of any shape."""
     if depth == 0:
         return ""
     if isinstance(value, str):
-        return _sentence(_load(value), depth - 1) if value.lstrip()[:1] in {"{", "["} else value
+        return _find_message(_load(value), depth - 1) if value.lstrip()[:1] in {"{", "["} else value
     if isinstance(value, list):
-        return "; ".join(filter(None, (_sentence(entry, depth - 1) for entry in value[:3])))
+        return "; ".join(filter(None, (_find_message(entry, depth - 1) for entry in value[:3])))
     if not isinstance(value, dict):
         return ""
-    words = next(filter(None, (_sentence(value.get(key), depth - 1) for key in _WORDS)), "")
-    place = value.get("loc")
-    if words and isinstance(place, list) and place:
-        return ".".join(str(part)[:60] for part in place[:6] if isinstance(part, str | int)) + f": {words}"
-    return words
+    message = next(filter(None, (_find_message(value.get(key), depth - 1) for key in _MESSAGE_KEYS)), "")
+    location = value.get("loc")
+    if message and isinstance(location, list) and location:
+        return (
+            ".".join(str(part)[:60] for part in location[:6] if isinstance(part, str | int)) + f": {message}"
+        )
+    return message
 
 
-def _load(text: str) -> Any:
-    """Decode JSON, as much of it as there is in a truncated body; None for anything else."""
+def _load(text: str) -> object:
+    """Decode JSON, also the beginning of a truncated document; None if it is not JSON."""
     for partial in (False, "trailing-strings"):
         try:
             return from_json(text, allow_partial=partial)
-        except (ValueError, TypeError):  # the latter for half a surrogate pair
+        except (ValueError, TypeError):  # TypeError: half a surrogate pair
             continue
     try:
-        return json.loads(text)  # slower, but takes half a surrogate pair
+        return json.loads(text)  # slower, but accepts half a surrogate pair
     except (ValueError, RecursionError):
         return None
 
 
-def _hidden_error(value: Any) -> Any:
-    """Read the error that some refusals of a token carry as base64 in a header."""
-    if not isinstance(value, str) or len(value) > _LARGEST_TEXT:
+def _decode_error_header(value: object) -> object:
+    """Decode the error that some refused tokens have as base64 in a header."""
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
         return None
     try:
         return _load(base64.b64decode(value + "=" * (-len(value) % 4)).decode("utf-8", "replace"))
@@ -266,17 +268,17 @@ def _hidden_error(value: Any) -> Any:
         return None
 
 
-def _word(value: Any) -> str:
-    """Read a code: one short lower-case word, empty for anything else."""
+def _short_code(value: object) -> str:
+    """Return a code in lower case; empty for anything but text."""
     return clean(value, 100).lower() if isinstance(value, str) else ""
 
 
-def _identifier(headers: Mapping[str, Any], *names: str) -> str | None:
+def _identifier(headers: Mapping[str, object], *names: str) -> str | None:
     return next(filter(None, (clean(headers.get(name), 100) for name in names)), None)
 
 
 def _retry_after(
-    headers: Mapping[str, Any], error: Mapping[str, Any], message: str, now: float
+    headers: Mapping[str, object], error: Mapping[str, object], message: str, now: float
 ) -> float | None:
     milliseconds = number(headers.get("retry-after-ms"))
     if milliseconds is not None and milliseconds >= 0:
@@ -296,25 +298,25 @@ def _retry_after(
 def _until(date: str, now: float) -> float | None:
     """Return the seconds from ``now`` to an HTTP date; a date in the past means no wait."""
     try:
-        moment_given = parsedate_to_datetime(date)
-        if moment_given.tzinfo is None:
-            moment_given = moment_given.replace(tzinfo=UTC)
-        return max(0.0, moment_given.timestamp() - now)
+        parsed = parsedate_to_datetime(date)
+        if parsed.tzinfo is None:
+            parsed = parsed.replace(tzinfo=UTC)
+        return max(0.0, parsed.timestamp() - now)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
 
 
-def _is_html(headers: Mapping[str, Any], text: str) -> bool:
+def _is_html(headers: Mapping[str, object], text: str) -> bool:
     if "html" in str(headers.get("content-type", "")).lower():
         return text[:1] not in {"{", "["}
     start = text[:2000].lower()
     return start.startswith(("<!doctype html", "<html")) or (start.startswith("<") and "<head" in start)
 
 
-def is_challenge(headers: Mapping[str, Any], page: str, status: int, names: ResponseHeaders) -> bool:
-    """Recognise a Cloudflare challenge, whose marks are few; other web pages come from someone else.
+def is_challenge(headers: Mapping[str, object], page: str, status: int, names: ResponseHeaders) -> bool:
+    """True for a Cloudflare challenge, which only a few details show; other web pages are not from it.
 
-    ``headers`` have lower-case names; ``page`` is the body where it is HTML, else empty.
+    ``headers`` have lower-case names; ``page`` is the body if it is HTML, else empty.
     """
     if "challenge" in str(headers.get(names.edge_challenge, "")).lower():
         return True

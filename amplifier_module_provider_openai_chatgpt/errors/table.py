@@ -1,7 +1,7 @@
-"""What each refusal means: the kernel's class, whether a retry may help, and the sentence for a person.
+"""What each refusal means: the kernel's class, whether a retry may help, and the sentence for users.
 
-A known code always decides; without one the server's words do, then the HTTP status (docs/backend.md,
-Failures). A new refusal is a new row here.
+A known code always decides; without one, the server's message does, then the HTTP status
+(docs/backend.md, Failures). To handle a new refusal, add a row here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 _SIGN_IN = f"run `{LOGIN_COMMAND}` to sign in again."
 
-USAGE_LIMIT = Rule(QuotaExceededError, "ChatGPT usage limit reached", quote=False)  # see kernel._usage_limit
+# ``kernel`` builds the whole sentence.
+USAGE_LIMIT = Rule(QuotaExceededError, "ChatGPT usage limit reached", quote=False)
 _CREDITS = Rule(
     QuotaExceededError,
     f"The quota of this ChatGPT account is used up: check plan and billing at {USAGE_PAGE}.",
@@ -179,8 +180,8 @@ BY_CODE: dict[str, Rule] = {
 _REQUEST = frozenset({400, 403, 404, 413, 422, None})
 _BUSY = frozenset({429, 500, 502, 503, 529, None})
 _LIMIT = frozenset({403, 404, 429, None})
-# By the server's words, where no code decides: (statuses, pattern, rule), the first that fits.
-BY_WORDS: tuple[tuple[frozenset[int | None], str, Rule], ...] = (
+# By the server's message, if the code is unknown: (statuses, pattern, rule); the first match decides.
+BY_MESSAGE: tuple[tuple[frozenset[int | None], str, Rule], ...] = (
     (_LIMIT, r"\busage limit\b", USAGE_LIMIT),
     (_REQUEST, r"\b(?:unsupported|unknown) parameter\b", _PARAMETER),
     (_REQUEST, r"requires a newer version", _GATE),
@@ -267,7 +268,7 @@ _UNEXPECTED = Rule(
 
 
 def rule_for(refusal: Refusal, first: Mapping[str, Rule]) -> Rule:
-    """Return the rule that applies to a refusal; without a status it came as an event of a stream.
+    """Return the rule for a refusal; one without a status was an event in a stream.
 
     ``first`` are the service's own rules by code, which take precedence over the common ones.
     """
@@ -288,7 +289,7 @@ def _candidates(refusal: Refusal, by_code_or_type: Mapping[str, Rule]) -> Iterat
         yield too_many
     if refusal.html and refusal.status in {200, 403}:
         yield _WEB_PAGE
-    for statuses, pattern, rule in BY_WORDS:
+    for statuses, pattern, rule in BY_MESSAGE:
         if refusal.status in statuses and re.search(pattern, refusal.message, re.IGNORECASE):
             yield rule
     if refusal.status == 429:

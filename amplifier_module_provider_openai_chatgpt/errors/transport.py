@@ -1,6 +1,6 @@
-"""Failures that no server's refusal describes: connections and streams that break, as data.
+"""Failures of connections and streams, as data.
 
-Classifying happens here, once, for the backend and for the sign-in; the sentences are a table.
+Exceptions are classified here, for the backend and for the sign-in; the sentences are a table.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Causes that add nothing to the sentence.
-_EMPTY_WORDS = frozenset({"all connection attempts failed", "timed out"})
+_UNINFORMATIVE = frozenset({"all connection attempts failed", "timed out"})
 
 
 class Fault(enum.Enum):
-    """What broke. The first group happens before an answer, the second within one."""
+    """What failed. The first group happens before an answer, the second within one."""
 
     CERTIFICATE = "certificate"
     TLS = "tls"
@@ -131,13 +131,13 @@ FAULTS: dict[Fault, Rule] = {
         "ChatGPT accepted the request but sent nothing {detail}: try again, or raise timeout.",
         retryable=True,
     ),
-    # Without the cause's own text: it may quote a header, and with it the token.
+    # Without the cause's text: it may quote a header, and with it the token.
     Fault.UNSENDABLE: Rule(
         InvalidRequestError,
         f"The request cannot be sent: check base_url, or run `{LOGIN_COMMAND}` again.",
         quote=False,
     ),
-    # Not a network failure: a call needs a file too, the sign-in's for example.
+    # Not a network failure: calls use files too, such as the token file.
     Fault.FILE: Rule(
         ConfigurationError,
         "The file {detail}: check that you own it and its folder and may write to them.",
@@ -149,7 +149,7 @@ FAULTS: dict[Fault, Rule] = {
         retryable=True,
         quote=False,
     ),
-    # The next answer would be as large.
+    # Not retryable: the next answer would be as large.
     Fault.TOO_LARGE: Rule(
         ProviderUnavailableError,
         "The answer of {server} is too large to read: check base_url, auth_url and any proxy in between.",
@@ -204,8 +204,8 @@ class TransportFault(Refusal):
         return FAULTS[self.fault]
 
     def sentence(self, server: str = "ChatGPT") -> str:
-        """Say what happened and what to do; ``server`` names who was asked."""
-        return self.rule.say.format(detail=self.detail, server=server)
+        """Return what happened and what to do; ``server`` is the name of the server."""
+        return self.rule.sentence.format(detail=self.detail, server=server)
 
     def __str__(self) -> str:
         return f"{self.fault.value}: {self.message}" if self.message else self.fault.value
@@ -213,9 +213,9 @@ class TransportFault(Refusal):
 
 @contextmanager
 def as_faults(*, silence: float | None = None, began: bool = False) -> Iterator[None]:
-    """Turn what httpx or the system raises inside into a TransportFault; everything else passes.
+    """Convert exceptions of httpx and the system into a TransportFault; others are raised unchanged.
 
-    ``silence`` is the read timeout in seconds; ``began``: an answer was under way.
+    ``silence`` is the read timeout in seconds; ``began``: the answer had started.
     """
     try:
         yield
@@ -225,35 +225,37 @@ def as_faults(*, silence: float | None = None, began: bool = False) -> Iterator[
 
 @lru_cache(maxsize=1)
 def transport_failures() -> tuple[type[Exception], ...]:
-    """Return the classes of everything that the HTTP layer or the system raises about a connection."""
+    """Return the exception classes that the HTTP layer and the system raise for connections."""
     import httpx
 
     return (HttpFailure, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError)
 
 
 def fault_of(error: BaseException, *, silence: float | None = None, began: bool = False) -> TransportFault:
-    """Classify an exception about a connection; see ``as_faults`` for the arguments."""
+    """Classify an exception of a connection; see ``as_faults`` for the arguments."""
     if isinstance(error, OSError) and error.filename:
         why = clean(error.strerror, 100) or type(error).__name__
         return TransportFault(Fault.FILE, detail=f"{clean(str(error.filename), 200)} cannot be used ({why})")
     if isinstance(error, HttpFailure):
         return _http_fault(error)
-    by_itself, by_cause, silent = _classes()
+    by_type, by_cause, silent = _classes()
     if isinstance(error, silent):
         return silent_fault(silence, began=began)
-    for kind, fault in by_itself:
+    for kind, fault in by_type:
         if isinstance(error, kind):
             return TransportFault(fault)
-    cause = _reason(error)
+    cause = _cause_text(error)
     if began:
         return TransportFault(Fault.CUT, cause=cause)
-    found = (fault for one in _causes(error) for kind, fault in by_cause if isinstance(one, kind))
+    found = (fault for one in _cause_chain(error) for kind, fault in by_cause if isinstance(one, kind))
     fault = next(found, Fault.UNREACHABLE)
-    return TransportFault(fault, detail=_trusted() if fault is Fault.CERTIFICATE else "", cause=cause)
+    return TransportFault(
+        fault, detail=_trusted_certificates() if fault is Fault.CERTIFICATE else "", cause=cause
+    )
 
 
 def _http_fault(error: HttpFailure) -> TransportFault:
-    """Classify what the HTTP layer itself refuses. A ProxyFailure need not be the proxy's own."""
+    """Classify a failure of the HTTP layer. The cause of a ProxyFailure may be the server behind it."""
     if isinstance(error, ProxyFailure):
         return _proxy_fault(error)
     if isinstance(error, NetworkSettingFailure):
@@ -267,9 +269,9 @@ def _proxy_fault(error: ProxyFailure) -> TransportFault:
     import httpx
 
     why, variable = error.__cause__ or error, str(error)
-    if any(isinstance(one, ssl.SSLError) for one in _causes(why)):
+    if any(isinstance(one, ssl.SSLError) for one in _cause_chain(why)):
         return fault_of(why)
-    cause = _reason(why)
+    cause = _cause_text(why)
     if not isinstance(why, httpx.ProxyError):
         return TransportFault(Fault.PROXY_UNREACHABLE, detail=variable, cause=cause)
     if cause.startswith("407"):
@@ -277,8 +279,8 @@ def _proxy_fault(error: ProxyFailure) -> TransportFault:
     return TransportFault(Fault.PROXY, detail=variable, cause=cause)
 
 
-def _trusted() -> str:
-    """Complete the sentence about a certificate where a variable says which ones are trusted."""
+def _trusted_certificates() -> str:
+    """Name the variables that say which certificates are trusted, as a part of the sentence."""
     variables = store_in_use()
     return f" with the certificates in {variables}" if variables else ""
 
@@ -293,8 +295,8 @@ def silent_fault(seconds: float | None, *, began: bool) -> TransportFault:
 
 def ended_early(partial: str) -> TransportFault:
     """Return the fault for a stream without its closing event; ``partial`` is the text so far."""
-    came = f"after {len(partial):,} characters" if partial else "before any text arrived"
-    return TransportFault(Fault.ENDED_EARLY, detail=came, partial=partial)
+    arrived = f"after {len(partial):,} characters" if partial else "before any text arrived"
+    return TransportFault(Fault.ENDED_EARLY, detail=arrived, partial=partial)
 
 
 def not_events(skipped: int) -> TransportFault:
@@ -308,10 +310,10 @@ def _classes() -> tuple[
     tuple[tuple[type[BaseException], Fault], ...],
     type[BaseException],
 ]:
-    """Return the rows for an exception itself, the rows for its deepest known cause, and read timeouts."""
+    """Return the faults by type of the exception, the faults by type of its cause, and read timeouts."""
     import httpx
 
-    by_itself: tuple[tuple[type[BaseException], Fault], ...] = (
+    by_type: tuple[tuple[type[BaseException], Fault], ...] = (
         (httpx.ConnectTimeout, Fault.CONNECT_TIMEOUT),
         (httpx.WriteTimeout, Fault.WRITE_TIMEOUT),
         (httpx.PoolTimeout, Fault.POOL_TIMEOUT),
@@ -332,11 +334,11 @@ def _classes() -> tuple[
         (httpx.NetworkError, Fault.BROKEN),
         (httpx.RemoteProtocolError, Fault.CLOSED),
     )
-    return by_itself, by_cause, httpx.ReadTimeout
+    return by_type, by_cause, httpx.ReadTimeout
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """List an exception and what it came from, the deepest first."""
+def _cause_chain(error: BaseException) -> list[BaseException]:
+    """List an exception and its causes, the deepest first."""
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain and len(chain) < 20:
@@ -346,6 +348,6 @@ def _causes(error: BaseException) -> list[BaseException]:
     return chain[::-1]
 
 
-def _reason(error: BaseException) -> str:
-    said = clean(str(error), 120)
-    return "" if said.lower() in _EMPTY_WORDS else said
+def _cause_text(error: BaseException) -> str:
+    text = clean(str(error), 120)
+    return "" if text.lower() in _UNINFORMATIVE else text

@@ -26,7 +26,7 @@ FROM_REFUSAL = {"status", "code", "ray"}
 
 def needed(reason):
     """The words that the sentence of a reason needs."""
-    return {name for _, name, _, _ in string.Formatter().parse(RULES[reason].say) if name}
+    return {name for _, name, _, _ in string.Formatter().parse(RULES[reason].sentence) if name}
 
 
 def failure(reason, **refusal):

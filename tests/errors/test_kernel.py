@@ -1,6 +1,6 @@
-"""What a refusal means: its class, whether a retry may help, and the sentence a person reads.
+"""What a refusal means: the error class, whether a retry may help, and the sentence for users.
 
-That every code and status arrives so at the end of a call is shown in ``tests/faults/``.
+``tests/faults/`` shows the same at the end of a call.
 """
 
 import json
@@ -35,46 +35,46 @@ MODEL = "gpt-5.5"
 JSON = {"content-type": "application/json"}
 TRANSIENT = {LLMTimeoutError, NetworkError, ProviderUnavailableError, RateLimitError, StreamError}
 SERVER = ProviderUnavailableError
-HOLES = {"model", "status", "account", "choose", "wait", "detail", "server"}
+PLACEHOLDERS = {"model", "status", "account", "choose", "wait", "detail", "server"}
 
 
-def reported(refusal, **known):
+def error_for(refusal, **known):
     context = ErrorContext(service=CHATGPT_CODEX, now=NOW, model=MODEL, tz=UTC, **known)
     return kernel_error(refusal, context)
 
 
-def answered(status, body=b"", headers=JSON, **known):
+def error_for_answer(status, body=b"", headers=JSON, **known):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return reported(read_refusal(status, headers, content, names=CHATGPT_CODEX.response, now=NOW), **known)
+    return error_for(read_refusal(status, headers, content, names=CHATGPT_CODEX.response, now=NOW), **known)
 
 
-def streamed(error, **event):
+def error_for_event(error, **event):
     event = {"type": "error", "error": error, **event}
-    return reported(read_event_refusal(event, names=CHATGPT_CODEX.response, now=NOW))
+    return error_for(read_event_refusal(event, names=CHATGPT_CODEX.response, now=NOW))
 
 
 def all_rules():
     tables = (table.BY_CODE, table.BY_STATUS, FAULTS, CHATGPT_CODEX.rules)
-    return {*(rule for rules in tables for rule in rules.values()), *(rule for *_, rule in table.BY_WORDS)}
+    return {*(rule for rules in tables for rule in rules.values()), *(rule for *_, rule in table.BY_MESSAGE)}
 
 
 def test_every_fault_of_a_connection_has_a_rule():
     assert set(FAULTS) == set(Fault)
 
 
-def test_every_rule_has_a_kernel_class_and_one_sentence_whose_holes_are_known():
+def test_every_rule_has_a_kernel_class_and_one_sentence_with_known_placeholders():
     for rule in all_rules():
         assert issubclass(rule.error, LLMError)
         assert rule.error in TRANSIENT or not rule.retryable, rule
-        assert {name for _, name, *_ in string.Formatter().parse(rule.say) if name} <= HOLES
-        said = rule.say.format_map(dict.fromkeys(HOLES, "X"))
-        assert said[0].isupper()
-        assert said.isprintable()
-        assert len(said) < 200
+        assert {name for _, name, *_ in string.Formatter().parse(rule.sentence) if name} <= PLACEHOLDERS
+        sentence = rule.sentence.format_map(dict.fromkeys(PLACEHOLDERS, "X"))
+        assert sentence[0].isupper()
+        assert sentence.isprintable()
+        assert len(sentence) < 200
 
 
-def test_every_code_is_written_as_it_is_looked_up():
-    """Refusals carry their code in lower case."""
+def test_every_code_is_in_lower_case():
+    """Refusals have their code in lower case."""
     assert all(code == code.lower().strip() for code in table.BY_CODE)
 
 
@@ -93,10 +93,10 @@ def test_every_status_that_http_allows_has_a_rule():
         (None, {"code": "flex_unavailable"}, ProviderUnavailableError, False),
     ],
 )
-def test_a_known_code_takes_precedence_over_the_status_in_either_field(status, error, cls, retryable):
-    got = streamed(error) if status is None else answered(status, {"error": error})
-    assert (type(got), got.retryable, got.status_code) == (cls, retryable, status)
-    assert (got.provider, got.model) == ("openai-chatgpt", MODEL)
+def test_a_known_code_in_either_field_takes_precedence_over_the_status(status, error, cls, retryable):
+    result = error_for_event(error) if status is None else error_for_answer(status, {"error": error})
+    assert (type(result), result.retryable, result.status_code) == (cls, retryable, status)
+    assert (result.provider, result.model) == ("openai-chatgpt", MODEL)
 
 
 BODIES = [
@@ -114,11 +114,11 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-def test_without_a_known_code_the_status_decides_whatever_the_body(body):
-    got = answered(409, body)
-    assert (type(got), got.retryable, got.status_code) == (ProviderUnavailableError, True, 409)
-    assert len(str(got)) < 600
-    assert str(got).isprintable()
+def test_without_a_known_code_the_status_decides_with_any_body(body):
+    error = error_for_answer(409, body)
+    assert (type(error), error.retryable, error.status_code) == (ProviderUnavailableError, True, 409)
+    assert len(str(error)) < 600
+    assert str(error).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_without_a_known_code_the_status_decides_whatever_the_body(body):
         (700, LLMError, False),
     ],
 )
-def test_a_status_alone_has_its_class(status, cls, retryable):
-    got = answered(status)
-    assert (type(got), got.retryable, got.status_code) == (cls, retryable, status)
+def test_each_status_has_its_class(status, cls, retryable):
+    error = error_for_answer(status)
+    assert (type(error), error.retryable, error.status_code) == (cls, retryable, status)
 
 
 MALFORMED = "rejects the request as malformed"
@@ -144,7 +144,7 @@ PARAMETER = "rejects the parameter"
 
 
 @pytest.mark.parametrize(
-    ("status", "detail", "cls", "says"),
+    ("status", "detail", "cls", "part"),
     [
         (400, "Instructions are required", InvalidRequestError, MALFORMED),
         (400, "Unsupported parameter: safety_identifier", InvalidRequestError, PARAMETER),
@@ -176,11 +176,11 @@ PARAMETER = "rejects the parameter"
         (401, "The safety of this token was blocked", AuthenticationError, "sign-in"),
     ],
 )
-def test_without_a_known_code_the_words_take_precedence_over_the_status(status, detail, cls, says):
+def test_without_a_known_code_the_message_takes_precedence_over_the_status(status, detail, cls, part):
     for body in ({"detail": detail}, {"error": {"message": detail, "code": None}}):
-        got = answered(status, body)
-        assert type(got) is cls
-        assert says in str(got)
+        error = error_for_answer(status, body)
+        assert type(error) is cls
+        assert part in str(error)
 
 
 @pytest.mark.parametrize(
@@ -197,15 +197,15 @@ def test_without_a_known_code_the_words_take_precedence_over_the_status(status, 
         ({"type": "invalid_request_error", "message": "no"}, InvalidRequestError, False),
     ],
 )
-def test_an_unknown_failure_inside_a_stream_counts_as_transient(error, cls, retryable):
-    got = streamed(error)
-    assert (type(got), got.retryable, got.status_code) == (cls, retryable, None)
+def test_an_unknown_failure_in_a_stream_is_transient(error, cls, retryable):
+    result = error_for_event(error)
+    assert (type(result), result.retryable, result.status_code) == (cls, retryable, None)
 
 
 def test_a_usage_limit_is_recognised_next_to_another_code_and_on_any_status():
     both = {"error": {"code": "rate_limit_exceeded", "type": "usage_limit_reached"}}
     for status in (403, 404, 429, 500):
-        assert type(answered(status, both)) is QuotaExceededError
+        assert type(error_for_answer(status, both)) is QuotaExceededError
 
 
 def window_headers(**windows):
@@ -295,18 +295,18 @@ PAGE = "See https://chatgpt.com/codex/settings/usage"
         ),
     ],
 )
-def test_a_usage_limit_says_plan_window_and_local_reset_time(error, headers, sentence):
+def test_a_usage_limit_names_plan_window_and_local_reset_time(error, headers, sentence):
     body = {"error": {"type": "usage_limit_reached", "message": "The usage limit has been reached", **error}}
-    got = answered(429, body, headers)
-    assert str(got) == sentence
-    assert got.retryable is False
+    error = error_for_answer(429, body, headers)
+    assert str(error) == sentence
+    assert error.retryable is False
 
 
-def test_a_usage_limit_carries_the_wait_in_seconds():
+def test_a_usage_limit_has_the_wait_in_seconds():
     error = {"type": "usage_limit_reached", "resets_at": NOW + 4321}
-    assert answered(429, {"error": error}).retry_after == 4321
-    assert streamed(error, status_code=429).retry_after == 4321
-    assert answered(429, {"error": {"type": "usage_limit_reached"}}).retry_after is None
+    assert error_for_answer(429, {"error": error}).retry_after == 4321
+    assert error_for_event(error, status_code=429).retry_after == 4321
+    assert error_for_answer(429, {"error": {"type": "usage_limit_reached"}}).retry_after is None
 
 
 @pytest.mark.parametrize(
@@ -407,13 +407,13 @@ def test_a_usage_limit_carries_the_wait_in_seconds():
     ],
 )
 def test_the_sentence_says_what_happened_and_what_to_do(status, body, known, sentence):
-    assert str(answered(status, body, **known)) == sentence
+    assert str(error_for_answer(status, body, **known)) == sentence
 
 
-def test_ids_for_support_close_the_sentence():
-    got = answered(500, b"", {"x-request-id": "req_1", "cf-ray": "8f-FRA"})
-    assert str(got).endswith("in a few minutes. (request id req_1, cf-ray 8f-FRA)")
+def test_the_sentence_ends_with_the_ids_for_support():
+    error = error_for_answer(500, b"", {"x-request-id": "req_1", "cf-ray": "8f-FRA"})
+    assert str(error).endswith("in a few minutes. (request id req_1, cf-ray 8f-FRA)")
 
 
 def test_another_web_page_on_403_is_not_a_challenge():
-    assert type(answered(403, b"<html>Blocked by Example Corp</html>", {})) is AccessDeniedError
+    assert type(error_for_answer(403, b"<html>Blocked by Example Corp</html>", {})) is AccessDeniedError

@@ -1,4 +1,4 @@
-"""Reading what the backend said, from an answer of any shape."""
+"""Reading refusals from answers of any shape."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from amplifier_module_provider_openai_chatgpt.errors.refusal import (
-    LONGEST_MESSAGE,
+    MAX_MESSAGE_LENGTH,
     Refusal,
     clean,
     is_shape_refusal,
@@ -67,24 +67,24 @@ def refusal(body, status=400, headers=JSON):
         (b"[" * 100_000, "", ""),
     ],
 )
-def test_every_shape_of_body_gives_its_code_and_words(body, code, message):
+def test_code_and_message_are_read_from_every_shape_of_body(body, code, message):
     read = refusal(body)
     assert (read.code, read.message) == (code, message)
 
 
 @pytest.mark.parametrize("size", [100_000, 3_000_000])
-def test_a_body_of_megabytes_or_cut_in_the_middle_gives_a_bounded_message(size):
+def test_a_large_or_truncated_body_gives_a_bounded_message(size):
     whole = json.dumps({"error": {"code": "big", "message": "word " * (size // 5)}}).encode()
     for body in (whole, whole[: size // 2]):
         read = refusal(body)
         assert read.code == "big"
-        assert len(read.message) == LONGEST_MESSAGE
+        assert len(read.message) == MAX_MESSAGE_LENGTH
         assert read.message.endswith("…")
 
 
-def test_an_error_hidden_in_a_header_is_found_when_the_body_has_none():
-    hidden = base64.b64encode(b'{"error":{"code":"token_revoked","message":"Gone."}}').decode().rstrip("=")
-    read = refusal(b"", 401, {"X-Error-JSON": hidden})
+def test_an_error_in_a_header_is_read_if_the_body_has_none():
+    header = base64.b64encode(b'{"error":{"code":"token_revoked","message":"Gone."}}').decode().rstrip("=")
+    read = refusal(b"", 401, {"X-Error-JSON": header})
     assert (read.code, read.message) == ("token_revoked", "Gone.")
     assert refusal(b"", 401, {"x-error-json": "%%%"}).code == ""
 
@@ -116,7 +116,7 @@ def test_ids_for_support_are_kept():
         ({}, "try again in two days", None),
     ],
 )
-def test_the_wait_that_the_server_asks_for_is_read_from_headers_and_words(headers, message, seconds):
+def test_the_wait_is_read_from_headers_and_message(headers, message, seconds):
     read = refusal({"error": {"message": message}}, 429, headers)
     assert read.retry_after == (None if seconds is None else pytest.approx(seconds))
 
@@ -146,7 +146,7 @@ def test_a_cloudflare_challenge_is_distinguished_from_other_web_pages(status, he
     assert "secret page" not in str(read)
 
 
-def test_the_usage_limit_carries_plan_windows_and_reset_time():
+def test_a_usage_limit_has_plan_windows_and_reset_time():
     headers = {
         "X-Codex-Plan-Type": "plus",
         "X-Codex-Primary-Used-Percent": "100",
@@ -186,7 +186,7 @@ def test_failures_in_a_stream_are_read_nested_and_flat(event, status, code, mess
     assert (read.status, read.code, read.message, read.kind) == (status, code, message, "")
 
 
-def test_the_headers_inside_an_event_are_headers_of_any_type():
+def test_headers_in_an_event_may_have_values_of_any_type():
     event = {
         "type": "error",
         "error": {"type": "usage_limit_reached", "resets_at": NOW + 5},
@@ -228,11 +228,11 @@ def test_no_secret_reaches_the_text_of_a_refusal():
     assert "rt_secret_token_1" not in shown
 
 
-QUESTIONS = (is_stale_reasoning, is_version_gate, is_shape_refusal, is_tier_refusal)
+CHECKS = (is_stale_reasoning, is_version_gate, is_shape_refusal, is_tier_refusal)
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "answers"),
+    ("status", "body", "expected"),
     [
         (400, {"error": {"code": "invalid_encrypted_content"}}, {is_stale_reasoning}),
         (404, {"error": {"message": "Item with id 'rs_1' not found."}}, {is_stale_reasoning}),
@@ -253,17 +253,17 @@ QUESTIONS = (is_stale_reasoning, is_version_gate, is_shape_refusal, is_tier_refu
         (404, {"detail": "Not Found"}, set()),
     ],
 )
-def test_each_corrective_question_is_true_of_its_own_refusals_only(status, body, answers):
+def test_each_check_is_true_only_for_its_own_refusals(status, body, expected):
     read = refusal(body, status)
-    assert {question for question in QUESTIONS if question(read)} == answers
+    assert {check for check in CHECKS if check(read)} == expected
 
 
-def test_reading_takes_time_in_proportion_to_the_body():
+def test_reading_takes_linear_time():
     nasty = [b"<a" * 200_000, b"eyJ" * 100_000, b"Bearer " * 50_000, b'{"a":' * 60_000, b"at-" * 100_000]
-    began = time.perf_counter()
+    started = time.perf_counter()
     for body in nasty:
         refusal(body, 400, {})
-    assert time.perf_counter() - began < 2.0
+    assert time.perf_counter() - started < 2.0
 
 
 JSONS = st.recursive(
@@ -300,7 +300,7 @@ HEADERS = st.dictionaries(
 
 @settings(max_examples=100)
 @given(body=st.binary(max_size=200) | JSONS.map(lambda value: json.dumps(value).encode()), headers=HEADERS)
-def test_no_answer_whatever_cannot_be_read(body, headers):
+def test_every_answer_can_be_read(body, headers):
     assert isinstance(read_refusal(500, headers, body, names=NAMES, now=NOW), Refusal)
 
 
@@ -312,7 +312,7 @@ def test_no_answer_whatever_cannot_be_read(body, headers):
         max_size=6,
     )
 )
-def test_no_event_whatever_cannot_be_read(event):
+def test_every_event_can_be_read(event):
     read = read_event_refusal({"type": "error", **event}, names=NAMES, now=NOW)
     assert read.message.isprintable()
     assert len(str(read)) < 600
