@@ -1,4 +1,4 @@
-"""Ending tasks: cancelled once, and then left alone until they have cleaned up."""
+"""Waiting for tasks to clean up after they were cancelled."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 
 async def ended(*tasks: asyncio.Task[Any]) -> None:
-    """Wait for tasks that are about to end, also while cancelled oneself; that is raised afterwards.
+    """Wait until tasks have ended, even if the caller is cancelled; CancelledError is raised afterwards.
 
-    A task is not to be cancelled a second time: it may be just giving its connection back, and httpcore,
-    cancelled there, keeps the connection in its pool for ever.
+    The tasks are never cancelled a second time: one may be returning its connection, and if httpcore is
+    cancelled while it does that, the connection stays in its pool forever.
     """
-    all_of_them = asyncio.gather(*tasks, return_exceptions=True)
+    gathered = asyncio.gather(*tasks, return_exceptions=True)
     cancelled: asyncio.CancelledError | None = None
-    while not all_of_them.done():
+    while not gathered.done():
         try:
-            await asyncio.shield(all_of_them)
+            await asyncio.shield(gathered)
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:

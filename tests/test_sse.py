@@ -104,15 +104,15 @@ def test_an_event_that_never_ends_is_refused():
     parser = SSEParser()
     piece = b"x" * (1 << 20)
     with pytest.raises(EventTooLargeError):
-        for _ in range(sse.LARGEST_EVENT // len(piece) + 1):
+        for _ in range(sse.MAX_EVENT_SIZE // len(piece) + 1):
             parser.feed(piece)
 
 
 def test_the_limit_is_for_one_event_and_not_for_the_stream():
     parser = SSEParser()
     one = b"data: " + data({"type": "a", "pad": "x" * (1 << 20)}) + b"\n\n"
-    count = sum(len(parser.feed(one)) for _ in range(sse.LARGEST_EVENT // len(one) + 5))
-    assert count > sse.LARGEST_EVENT // len(one)
+    count = sum(len(parser.feed(one)) for _ in range(sse.MAX_EVENT_SIZE // len(one) + 5))
+    assert count > sse.MAX_EVENT_SIZE // len(one)
 
 
 @settings(max_examples=100)

@@ -1,1 +1,1 @@
-"""Carries a call to the backend and brings back its events."""
+"""Sends calls to the backend and reads the events of the answers."""

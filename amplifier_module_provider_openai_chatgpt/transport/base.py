@@ -1,7 +1,7 @@
-"""What a transport is: it carries a call to the backend and brings back events, or raises a Refusal.
+"""The interface of a transport: it sends a call and returns events, or raises a Refusal.
 
-Nothing outside this package knows which protocol is spoken: limits and the model list's ETag come out
-as values, and every failure as ``errors.refusal.Refusal``.
+No other package depends on the protocol used: limits and the ETag of the model list are returned as
+values, and every failure is an ``errors.refusal.Refusal``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Identity(Protocol):
-    """What a request needs to know about the person who signed in."""
+    """What a request needs to know about the signed-in account."""
 
     @property
     def access_token(self) -> str:
@@ -28,24 +28,24 @@ class Identity(Protocol):
 
     @property
     def account_id(self) -> str:
-        """The ChatGPT account; empty where no claim names one."""
+        """The id of the ChatGPT account; empty if no claim names it."""
         ...
 
     @property
     def is_fedramp(self) -> bool:
-        """True for accounts whose requests need a header of their own."""
+        """True for FedRAMP accounts, whose requests need a special header."""
         ...
 
 
 class SignIn(Protocol):
-    """Keeps a person signed in; both raise a kernel error where that is impossible."""
+    """Keeps an account signed in. Both methods raise a kernel error if that is impossible."""
 
     async def current(self) -> Identity:
-        """Return an identity that is expected to be accepted."""
+        """Return an identity that the backend should accept."""
         ...
 
     async def renew(self, *refused: Any) -> Identity:
-        """Return another identity than those that were refused in one call."""
+        """Return an identity other than those that were refused in this call."""
         ...
 
 
@@ -58,7 +58,7 @@ class Document:
 
 
 class ResponseStream(Protocol):
-    """An answer that has begun. ``quota`` and ``models_etag`` arrived ahead of its events."""
+    """An answer that has started. ``quota`` and ``models_etag`` were in its headers."""
 
     @property
     def quota(self) -> Quota | None:
@@ -67,26 +67,26 @@ class ResponseStream(Protocol):
 
     @property
     def models_etag(self) -> str | None:
-        """The present version of the model list."""
+        """The current version of the model list."""
         ...
 
     def reads(self) -> AsyncGenerator[list[Event]]:
-        """Yield the events of each read. Ends where the stream ends; raises Refusal where it breaks."""
+        """Yield the events of each read, until the stream ends. Raises Refusal if it breaks."""
         ...
 
     async def drain(self) -> None:
-        """Read the end of a stream whose answer is complete, so its connection can serve the next call."""
+        """Read the end of a stream whose answer is complete, so its connection can be reused."""
         ...
 
 
 class Transport(Protocol):
-    """Carries calls to one backend; used by many tasks, and by several event loops in turn.
+    """Sends calls to one backend; used by many tasks, and by several event loops in turn.
 
-    Every failure is a Refusal; only the kernel errors of the ``SignIn`` pass through.
+    Every failure is a Refusal, except the kernel errors of the ``SignIn``.
     """
 
     def open(self, call: Call) -> AbstractAsyncContextManager[ResponseStream]:
-        """Send one call; leaving the context closes its answer whatever happens."""
+        """Send one call; leaving the context always closes its answer."""
         ...
 
     async def models(self, client_version: str | None) -> Document:

@@ -1,7 +1,7 @@
-"""What has arrived of a response's body, in one piece.
+"""Reads the body of a response, and returns everything that has arrived in one piece.
 
-httpx hands out each chunk of HTTP for itself, although one read of the network often brings many.
-Taken together they cost a fraction in parsing and in events, and nothing comes later for it.
+httpx returns each HTTP chunk separately, although one network read often contains many. Together they
+need far less parsing and far fewer events, and nothing is delayed.
 """
 
 from __future__ import annotations
@@ -17,63 +17,63 @@ if TYPE_CHECKING:
 
     import httpx
 
-# Bytes that may wait to be taken before reading pauses; then the server feels a slow listener.
-MOST_WAITING = 64 * 1024
-# How long the end of a body is waited for when nobody wants it any more, in seconds.
-MOMENT = 0.01
+# Bytes that are buffered before reading pauses, so a slow listener slows the server down.
+MAX_BUFFERED = 64 * 1024
+# How long to wait for the end of a body that is being closed, in seconds.
+CLOSE_GRACE = 0.01
 
 
 class BodyReader:
-    """Reads a body, and closes its response, in a task of its own. Belongs to one event loop."""
+    """Reads a body in its own task, which also closes the response. Belongs to one event loop."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
-        self._arrived: list[bytes] = []
+        self._buffered: list[bytes] = []
         self._size = 0
-        self._news = asyncio.Event()  # set while there is something to take, or nothing more will come
-        self._room = asyncio.Event()
-        self._reading = asyncio.create_task(self._read())
+        self._ready = asyncio.Event()  # set while there is data to return, and at the end
+        self._has_room = asyncio.Event()
+        self._task = asyncio.create_task(self._read())
 
     async def read_available(self) -> bytes:
-        """Return all that is there, waiting only where that is nothing; ``b""`` at the end.
+        """Return all buffered data; wait if there is none. ``b""`` at the end.
 
-        Raises what the reading raised, once everything that came before was taken.
+        Raises an error of the connection after all data before it was returned.
         """
-        await self._news.wait()
-        if not self._arrived:
-            await self._reading
+        await self._ready.wait()
+        if not self._buffered:
+            await self._task
             return b""
-        taken = b"".join(self._arrived)
-        self._arrived.clear()
+        data = b"".join(self._buffered)
+        self._buffered.clear()
         self._size = 0
-        self._room.set()
-        if not self._reading.done():
-            self._news.clear()
-        return taken
+        self._has_room.set()
+        if not self._task.done():
+            self._ready.clear()
+        return data
 
     async def aclose(self) -> None:
-        """Stop reading; what was not taken is lost, and an error with it.
+        """Stop reading; discard buffered data and errors.
 
-        A body that has just ended is let finish, so that its connection serves the next call.
+        A body that is about to end may end, so its connection can be reused.
         """
         try:
-            await asyncio.wait({self._reading}, timeout=MOMENT)
+            await asyncio.wait({self._task}, timeout=CLOSE_GRACE)
         finally:
-            if not self._response.is_closed:  # else its connection is being put back at this moment
-                self._reading.cancel()
-            await ended(self._reading)
+            if not self._response.is_closed:  # else its connection is being returned to the pool
+                self._task.cancel()
+            await ended(self._task)
 
     async def _read(self) -> None:
         chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
         try:
             async with aclosing(self._response), aclosing(chunks):
                 async for chunk in chunks:
-                    self._arrived.append(chunk)
+                    self._buffered.append(chunk)
                     self._size += len(chunk)
-                    self._news.set()
-                    # A decoder may hand out its last piece after the end, when there is nothing to hold back.
-                    if self._size >= MOST_WAITING and not self._response.is_closed:
-                        self._room.clear()
-                        await self._room.wait()
+                    self._ready.set()
+                    # A decoder may return its last piece after the end of the response: no pause then.
+                    if self._size >= MAX_BUFFERED and not self._response.is_closed:
+                        self._has_room.clear()
+                        await self._has_room.wait()
         finally:
-            self._news.set()
+            self._ready.set()

@@ -1,7 +1,6 @@
-"""The transport of today: HTTP with server-sent events, one attempt at a time.
+"""The HTTP transport with server-sent events. It makes single attempts; callers decide about retries.
 
-A refused token is renewed here, because only a transport sees the 401; whether a failed call is
-repeated is decided by its caller.
+Refused tokens are renewed here, because only the transport sees the 401.
 """
 
 from __future__ import annotations
@@ -44,30 +43,30 @@ if TYPE_CHECKING:
 LARGEST_ERROR_BODY = 64 * 1024
 LARGEST_DOCUMENT = 8 * 1024 * 1024
 JSON_TIMEOUT = 10.0
-# How long the end of a stream is waited for after its last event, in seconds.
-LINGER = 0.1
-# After a 401: first another token from disk, then a renewed one.
+# How long to wait for the end of a stream after its last event, in seconds.
+DRAIN_TIMEOUT = 0.1
+# After a 401: first the token on disk, if it is another one, then a renewed one.
 MAX_REAUTH = 2
 
 
 class HttpSseTransport:
-    """Speaks HTTP to one backend; may be used by many tasks and by several event loops in turn."""
+    """Sends calls to one backend; may be used by many tasks and by several event loops in turn."""
 
     def __init__(self, settings: Settings, sign_in: SignIn) -> None:
         self._settings = settings
         self._service = settings.service
         self._sign_in = sign_in
-        # Each loop touches its own entry only.
+        # Each loop uses only its own entry.
         self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
         self._cookies = AccountCookies()
 
     @asynccontextmanager
     async def open(self, call: Call) -> AsyncIterator[HttpResponseStream]:
-        """Send one call and yield its answer's stream, closed on leaving whatever happens."""
+        """Send one call and yield the stream of its answer; leaving always closes it."""
         silence = call.timeout or self._settings.timeout
         with as_faults(silence=silence):
-            response = await self._send(
-                self._client(),
+            response = await self._send_signed_in(
+                self._pooled_client(),
                 "POST",
                 self._service.responses_path,
                 headers=_call_headers(call, self._service),
@@ -75,7 +74,7 @@ class HttpSseTransport:
                 silence=silence,
             )
         if response.status_code != 200 or not _may_be_stream(response):
-            raise await self._refusal(response)
+            raise await self._read_refusal(response)
         async with aclosing(HttpResponseStream(response, self._service.response, silence)) as stream:
             yield stream
 
@@ -89,10 +88,10 @@ class HttpSseTransport:
         return await self._fetch(self._service.usage_path)
 
     async def _fetch(self, path: str, params: Mapping[str, str] | None = None) -> Document:
-        """Fetch a JSON document on a connection of its own.
+        """Fetch a JSON document on a new connection.
 
-        Such calls are rare and come from short-lived event loops, where a pooled connection would be
-        left behind.
+        Such requests are rare and often made in short-lived event loops, where a pooled connection would
+        stay open.
         """
         with as_faults(silence=JSON_TIMEOUT):
             async with (
@@ -105,9 +104,9 @@ class HttpSseTransport:
                 ) as client,
             ):
                 headers = {"Accept": "application/json"}
-                response = await self._send(client, "GET", path, headers=headers, params=params)
+                response = await self._send_signed_in(client, "GET", path, headers=headers, params=params)
                 if response.status_code != 200:
-                    raise await self._refusal(response)
+                    raise await self._read_refusal(response)
                 body = await response.aread()
         try:
             return Document(decode(body), response.headers.get("etag"))
@@ -117,16 +116,16 @@ class HttpSseTransport:
             raise TransportFault(Fault.NOT_JSON, detail=path) from error
 
     async def close(self) -> None:
-        """Close the connections of the running loop; the client can be used again afterwards."""
+        """Close the connections of the running loop; the transport can be used again afterwards."""
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
 
-    def _client(self) -> httpx.AsyncClient:
-        """The pooled client of the running loop; connections of a closed loop are unusable."""
+    def _pooled_client(self) -> httpx.AsyncClient:
+        """Return the client of the running loop; connections of a closed loop are unusable."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            for closed in [one for one in self._clients if one.is_closed()]:
+            for closed in [known for known in self._clients if known.is_closed()]:
                 self._clients.pop(closed, None)
             self._clients[loop] = new_client(
                 connect=self._settings.connect_timeout,
@@ -136,7 +135,7 @@ class HttpSseTransport:
             )
         return self._clients[loop]
 
-    async def _send(
+    async def _send_signed_in(
         self,
         client: httpx.AsyncClient,
         method: str,
@@ -147,7 +146,7 @@ class HttpSseTransport:
         content: bytes | None = None,
         silence: float | None = None,
     ) -> httpx.Response:
-        """Send with the current identity; after a 401 with another one, at most MAX_REAUTH times."""
+        """Send with the current identity; after a 401, with another one, at most MAX_REAUTH times."""
         request = client.build_request(
             method, self._settings.base_url + path, headers=headers, params=params, content=content
         )
@@ -177,8 +176,8 @@ class HttpSseTransport:
             headers[names.fedramp] = "true"
         return headers
 
-    async def _refusal(self, response: httpx.Response) -> Refusal:
-        """Read an answer that is not a stream, as far as its body can be read: the status says enough."""
+    async def _read_refusal(self, response: httpx.Response) -> Refusal:
+        """Read an answer that is not a stream. If its body cannot be read, the status is enough."""
         body = bytearray()
         with suppress(*transport_failures()):
             async with asyncio.timeout(JSON_TIMEOUT):
@@ -193,7 +192,7 @@ class HttpSseTransport:
 
 
 class HttpResponseStream:
-    """A stream of events that has begun."""
+    """An answer that has started."""
 
     def __init__(self, response: httpx.Response, names: ResponseHeaders, silence: float) -> None:
         self.quota: Quota | None = read_headers(response.headers, names.quota, now=time.time())
@@ -202,10 +201,10 @@ class HttpResponseStream:
         self._silence = silence
 
     async def reads(self) -> AsyncGenerator[list[Event]]:
-        """Yield the events of everything that has arrived, whenever that brought any.
+        """Yield the events that have arrived, after each read that contains any.
 
-        Ends at the end of the stream, which need not be the end of an answer. Raises TransportFault for
-        a broken stream, and after ``silence`` seconds without an event (a keep-alive comment is not one).
+        Ends with the stream, even if the answer is incomplete. Raises TransportFault if the stream breaks,
+        and after ``silence`` seconds without an event (a keep-alive comment is not an event).
         """
         parser = SSEParser()
         began = False
@@ -232,22 +231,22 @@ class HttpResponseStream:
             raise not_events(parser.skipped)
 
     async def drain(self) -> None:
-        """Read the end of a stream whose answer is complete: only then its connection serves the next call.
+        """Read the end of a stream whose answer is complete, so its connection can be reused.
 
-        The end follows the last event immediately, or it is not waited for.
+        The end normally follows the last event immediately.
         """
         with suppress(TimeoutError, *transport_failures()):
-            async with asyncio.timeout(LINGER):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
                 while await self._reader.read_available():
                     pass
 
     async def aclose(self) -> None:
-        """Stop reading, wherever it is."""
+        """Stop reading and close the response."""
         await self._reader.aclose()
 
 
 def _call_headers(call: Call, service: Service) -> dict[str, str]:
-    """Headers of one call. The session id selects the prompt cache.
+    """Return the headers of one call. The prompt cache depends on the session id.
 
     The content type must be exactly this one (docs/backend.md, Request headers).
     """
@@ -262,13 +261,13 @@ def _call_headers(call: Call, service: Service) -> dict[str, str]:
 
 
 def _may_be_stream(response: httpx.Response) -> bool:
-    """False for a document or a web page, such as the login page of a network; they come with status 200."""
+    """False for a JSON document and for a web page, such as a network's login page with status 200."""
     media_type = response.headers.get("content-type", "").lower()
     return "html" not in media_type and not media_type.startswith("application/json")
 
 
 async def _read_at_most(response: httpx.Response, limit: int, *, into: bytearray) -> None:
-    """Read a body, or as much of it as ``limit`` bytes; what arrived before a failure is kept."""
+    """Read at most ``limit`` bytes of a body; keep what arrived before a failure."""
     async with aclosing(BodyReader(response)) as body:
         while len(into) < limit and (piece := await body.read_available()):
             into += piece

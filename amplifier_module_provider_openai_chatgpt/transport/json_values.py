@@ -1,6 +1,6 @@
-"""JSON of a server, decoded only if its values fit into memory.
+"""Decodes JSON from a server, unless its values would need too much memory.
 
-A few bytes of JSON can make a value of a hundred: 30 MB of ``{}`` would need gigabytes.
+A value of a few bytes in JSON can need a hundred in memory: 30 MB of ``{}`` would need gigabytes.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Any
 
 from pydantic_core import from_json
 
-# A document below this size is decoded whatever it holds.
-UNSUSPICIOUS = 256 * 1024
-MOST_VALUES = 100_000
-# Possessive, so the work is linear. What is left of JSON without its strings has as many commas and
-# opening brackets as values, or nearly.
+# A smaller document, in bytes, is always decoded.
+ALWAYS_DECODED = 256 * 1024
+MAX_VALUES = 100_000
+# Possessive, so the work is linear. Without its strings, JSON has about as many commas and opening
+# brackets as values.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 class TooManyValuesError(ValueError):
-    """A document holds more than MOST_VALUES values."""
+    """A document contains more than MAX_VALUES values."""
 
 
 def decode(document: bytes) -> Any:
@@ -30,12 +30,12 @@ def decode(document: bytes) -> Any:
 
 
 def has_too_many(document: bytes) -> bool:
-    """True if a document that is not small holds more than MOST_VALUES values."""
-    if len(document) <= UNSUSPICIOUS or _values(document) <= MOST_VALUES:
+    """True if a document that is not small contains more than MAX_VALUES values."""
+    if len(document) <= ALWAYS_DECODED or _count_values(document) <= MAX_VALUES:
         return False
-    return _values(_STRING.sub(b"", document)) > MOST_VALUES
+    return _count_values(_STRING.sub(b"", document)) > MAX_VALUES
 
 
-def _values(text: bytes) -> int:
-    """Return at least as many as there are values in JSON, commas and brackets in strings included."""
+def _count_values(text: bytes) -> int:
+    """Return an upper bound of the number of values: commas and brackets in strings count too."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")

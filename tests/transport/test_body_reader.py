@@ -7,7 +7,7 @@ import httpx
 import pytest
 from hypothesis import given, strategies as st
 
-from amplifier_module_provider_openai_chatgpt.transport.body_reader import MOST_WAITING, BodyReader
+from amplifier_module_provider_openai_chatgpt.transport.body_reader import MAX_BUFFERED, BodyReader
 
 SILENCE = "silence"
 
@@ -86,11 +86,11 @@ async def test_reading_pauses_at_the_bound_and_continues_once_the_data_is_taken(
     reader = reading(source)
 
     await idle()
-    assert MOST_WAITING <= source.given < MOST_WAITING + 1000
+    assert MAX_BUFFERED <= source.given < MAX_BUFFERED + 1000
     first = await reader.read_available()
     await idle()
 
-    assert len(first) < source.given < 2 * MOST_WAITING + 2000
+    assert len(first) < source.given < 2 * MAX_BUFFERED + 2000
     assert len(first) + sum(map(len, await read_all(reader))) == 1_000_000
 
 
@@ -107,7 +107,7 @@ async def test_data_before_an_error_is_returned_before_the_error_is_raised():
     "script",
     [
         pytest.param([b"a", SILENCE], id="waiting for more"),
-        pytest.param([bytes(MOST_WAITING), b"a"], id="waiting to be taken"),
+        pytest.param([bytes(MAX_BUFFERED), b"a"], id="waiting to be taken"),
         pytest.param([b"a", OSError("gone")], id="failed"),
         pytest.param([b"a"], id="ended"),
     ],
@@ -141,7 +141,7 @@ async def test_closing_does_not_interrupt_the_clean_up_however_often_it_is_cance
 
 async def test_a_last_piece_after_the_response_was_closed_does_not_delay_closing():
     """A decoder returns such a piece, because it is flushed after the network's last byte."""
-    source = Source(bytes(MOST_WAITING))
+    source = Source(bytes(MAX_BUFFERED))
     source.is_closed = True
     reader = reading(source)
     await idle()

@@ -6,7 +6,7 @@ import time
 import pytest
 from amplifier_core.llm_errors import LLMError
 
-from amplifier_module_provider_openai_chatgpt.transport.body_reader import MOMENT
+from amplifier_module_provider_openai_chatgpt.transport.body_reader import CLOSE_GRACE
 from tests.event_recorder import busy_connections, eventually
 
 from .raw_backend import HEAD, OPENING, closing, delta, provider_for, question, raw_backend
@@ -154,14 +154,14 @@ async def test_a_stream_that_ends_at_the_moment_its_wait_runs_out_leaves_no_conn
     in_time = []
 
     async def ends_in_a_held_up_loop(line):
-        began = time.monotonic()
+        started = time.monotonic()
         line.send(OPENING, delta("one STOP"))
         await line.writer.drain()
         for _ in range(20):  # meanwhile the call begins to wait for the end
             await asyncio.sleep(0)
-        in_time.append(time.monotonic() - began < MOMENT)
+        in_time.append(time.monotonic() - started < CLOSE_GRACE)
         line.end()
-        time.sleep(2 * MOMENT)  # noqa: ASYNC251 - then the end and the time are up in one step of the loop
+        time.sleep(2 * CLOSE_GRACE)  # noqa: ASYNC251 - then the end and the time are up in one step of the loop
 
     async with raw_backend(ends_in_a_held_up_loop) as backend, provider_for(backend, config) as provider:
         while in_time.count(True) < 3:

@@ -5,20 +5,20 @@ import json
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.transport.json_values import (
-    MOST_VALUES,
-    UNSUSPICIOUS,
+    ALWAYS_DECODED,
+    MAX_VALUES,
     TooManyValuesError,
     decode,
 )
 
-MANY = MOST_VALUES + 2
+MANY = MAX_VALUES + 2
 
 
 @pytest.mark.parametrize(
     "document",
     [
         b"[" + b"{}," * MANY + b"{}]",
-        b"[" * MANY + b" " * UNSUSPICIOUS,
+        b"[" * MANY + b" " * ALWAYS_DECODED,
         b'{"a": [' + b'"x",' * MANY + b'""]}',
         b'["\\\\",' + b"{}," * MANY + b"{}]",
         b'["\\"",' + b"{}," * MANY + b"{}]",
@@ -37,7 +37,7 @@ def test_too_many_values_are_refused(document):
         '\\"{},[' * MANY,
         ["a,b,c" * MANY, "\\"],
         {"text": json.dumps([{}] * MANY)},
-        [{}] * (MOST_VALUES // 3),
+        [{}] * (MAX_VALUES // 3),
     ],
 )
 def test_text_may_hold_any_number_of_commas_and_brackets(value):
@@ -46,4 +46,4 @@ def test_text_may_hold_any_number_of_commas_and_brackets(value):
 
 def test_what_is_not_json_is_a_value_error():
     with pytest.raises(ValueError, match="expected"):
-        decode(b"x" * 2 * UNSUSPICIOUS)
+        decode(b"x" * 2 * ALWAYS_DECODED)
