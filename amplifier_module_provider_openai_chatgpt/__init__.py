@@ -1,6 +1,6 @@
-"""Amplifier provider for a ChatGPT subscription: ``mount`` is the one door Amplifier uses.
+"""Amplifier provider for a ChatGPT subscription. Amplifier's entry point is ``mount``.
 
-Importing this package costs next to nothing: what a session needs is imported when it mounts.
+Importing this package is cheap: what a session needs is imported when it is mounted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ __all__ = ["ChatGPTProvider", "mount"]
 __amplifier_module_type__ = "provider"
 
 
-async def mount(coordinator: Any, config: Mapping[str, Any] | None = None) -> Callable[[], Awaitable[None]]:
+async def mount(
+    coordinator: Any, config: Mapping[str, object] | None = None
+) -> Callable[[], Awaitable[None]]:
     """Mount a provider, signed in or not, and return its cleanup, which may be called repeatedly.
 
-    Offline and silent, unless ``login_on_mount`` is set and a person at a terminal has to sign in.
+    Without network and output, unless ``login_on_mount`` is set and a user at a terminal has to sign in.
     Raises ConfigurationError for a bad setting.
     """
     from .mounting import mount_provider

@@ -1,4 +1,4 @@
-"""Entry of ``python -m amplifier_module_provider_openai_chatgpt``: the console script by another name."""
+"""``python -m amplifier_module_provider_openai_chatgpt``: the same as the console script."""
 
 from .cli import main
 

@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: whoever reads one finds the old content or the new, whole."""
+"""Replaces files atomically: a reader sees the complete old or the complete new content."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PRIVATE = 0o600
 def replace(
     path: Path, content: bytes, *, mode: int = PRIVATE, temporary: Path | None = None, durable: bool = False
 ) -> None:
-    """Put ``content`` in the place of ``path``. Raises OSError; the old file is then still there.
+    """Replace the file at ``path``. Raises OSError; the old file is then unchanged.
 
-    ``temporary``, ``mode`` and ``durable`` are those of ``staged``.
+    ``temporary``, ``mode`` and ``durable`` are as in ``staged``.
     """
     with staged(path, content, mode=mode, temporary=temporary, durable=durable) as new:
         new.replace(path)
@@ -31,11 +31,11 @@ def replace(
 def staged(
     path: Path, content: bytes, *, mode: int = PRIVATE, temporary: Path | None = None, durable: bool = False
 ) -> Iterator[Path]:
-    """Write ``content`` to a new file next to ``path``; if it is still there after the block, it is removed.
+    """Write ``content`` to a new file next to ``path``, which is removed after the block if it still exists.
 
-    The new file is private until it is complete. A missing folder is made, for its owner only.
-    ``temporary`` names the new file: under a lock one fixed name leaves at most one file after a kill.
-    ``durable`` waits until the content is on the disk. Raises OSError.
+    The new file is private until it is complete. A missing folder is created, for its owner only.
+    ``temporary`` is the path of the new file: with a fixed name, under a lock, a killed process leaves at
+    most one file. ``durable`` waits until the content is on disk. Raises OSError.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = temporary or path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
@@ -60,7 +60,7 @@ def _write(new: Path, content: bytes, *, durable: bool) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a renaming durable; some systems and file systems cannot."""
+    """Make a rename durable, if the system supports that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,6 +1,6 @@
-"""ChatGPTProvider: what amplifier-core and its hosts ask of a provider.
+"""ChatGPTProvider: the interface that amplifier-core and its hosts expect of a provider.
 
-Sessions mount far more providers than they call: what only a call needs is imported with the first one.
+What only calls need is imported by the first call, because most mounted providers are never called.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
 DISPLAY_NAME = "OpenAI ChatGPT"
 CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
 
-# Learnt once for all sessions of a process: every sub-agent mounts a provider of its own.
+# Shared by all sessions of a process, because every sub-agent mounts its own provider.
 _shapes: dict[str, LearntShapes] = {}
 
 
 class ChatGPTProvider:
     """A ChatGPT subscription as an Amplifier provider.
 
-    Building one does no I/O and needs no event loop. An instance serves many calls at once and
-    several event loops in turn: it keeps nothing of a single call.
+    The constructor does no I/O and needs no event loop. An instance serves many calls in parallel and
+    several event loops in turn: it has no state of a single call.
     """
 
     name = PROVIDER
 
     def __init__(
         self,
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, object] | None = None,
         coordinator: Any = None,
-        tokens: Mapping[str, Any] | None = None,
+        tokens: Mapping[str, object] | None = None,
         *,
         service: Service = CHATGPT_CODEX,
         transport: Transport | None = None,
@@ -61,28 +61,28 @@ class ChatGPTProvider:
         """Raise ConfigurationError for a bad value in ``config``.
 
         A bad environment variable is reported by ``check`` and by the first call instead, because
-        hosts build a provider only to look at it. ``tokens`` has the shape of the token file and takes
-        precedence over it. ``service`` and ``transport`` replace what the calls go to and go through.
+        hosts also build providers just to inspect them. ``tokens`` has the shape of the token file and
+        takes precedence over it. ``service`` and ``transport`` replace the defaults.
         """
-        self.config: dict[str, Any] = dict(config or {})
+        self.config: dict[str, object] = dict(config or {})
         self.coordinator = coordinator
-        self._refusal: EnvironmentRefusedError | None = None
+        self._problem: EnvironmentRefusedError | None = None
         try:
             self.settings = read_settings(self.config, os.environ, service)
-        except EnvironmentRefusedError as refusal:
-            self._refusal = refusal
+        except EnvironmentRefusedError as problem:
+            self._problem = problem
             self.settings = read_settings(self.config, {}, service)
         self.default_model = self.settings.default_model
         self.priority = self.settings.priority
         self.raw = self.settings.raw
         self.timeout = self.settings.timeout
-        self.credentials = self._sign_in(tokens)
+        self.credentials = self._build_credentials(tokens)
         self.catalogue = shared_catalogue(self.settings, self._fetch_models, self.account_id)
         self._given_transport = transport
         self._throttled: set[tuple[str, str, float | None]] = set()
         self._warned: set[str] = set()
 
-    def _sign_in(self, tokens: Mapping[str, Any] | None) -> Credentials:
+    def _build_credentials(self, tokens: Mapping[str, object] | None) -> Credentials:
         path = self.settings.token_file_path
         service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
         if tokens is None:
@@ -92,7 +92,7 @@ class ChatGPTProvider:
 
     @cached_property
     def transport(self) -> Transport:
-        """What carries calls to the backend."""
+        """The transport for calls to the backend."""
         from .transport.http_sse import HttpSseTransport
 
         return self._given_transport or HttpSseTransport(self.settings, self.credentials)
@@ -110,7 +110,7 @@ class ChatGPTProvider:
             coordinator=self.coordinator,
             default_model=self.default_model,
             raw=self.raw,
-            problem=self._refusal,
+            problem=self._problem,
             shapes=_shapes.setdefault(self.settings.base_url, LearntShapes()),
             throttled=self._throttled,
             warned=self._warned,
@@ -123,17 +123,17 @@ class ChatGPTProvider:
         return document.content, document.etag
 
     def account_id(self) -> str:
-        """Return the account that is signed in, empty when nobody is; offline."""
+        """Return the id of the signed-in account, empty when signed out; offline."""
         tokens = self.credentials.peek()
         return tokens.account_id if tokens else ""
 
     def check(self) -> None:
         """Raise ConfigurationError for a bad environment variable."""
-        if self._refusal is not None:
-            raise self._refusal
+        if self._problem is not None:
+            raise self._problem
 
     def get_info(self) -> ProviderInfo:
-        """Describe the provider, offline; ``defaults`` speak of the configured model."""
+        """Describe the provider; ``defaults`` are those of the configured model. Offline."""
         model = self.get_model_info()
         return ProviderInfo(
             id=PROVIDER,
@@ -160,33 +160,33 @@ class ChatGPTProvider:
         )
 
     def get_model_info(self) -> ModelInfo:
-        """Describe the model that a call without a model of its own gets; offline."""
+        """Describe the model of calls that do not name one. Offline."""
         slug, _ = split_fast(self.catalogue.expected_model(self.default_model))
         return model_infos([self.catalogue.find(slug)], hidden=True)[0]
 
     async def list_models(self) -> list[ModelInfo]:
-        """List the models of this subscription, each fast one with its ``-fast`` twin.
+        """List the models of this subscription, each with its ``-fast`` variant if it has one.
 
-        Falls back to the last good list and then to a built-in few where the backend cannot be
-        reached; raises AuthenticationError when signed out.
+        If the backend cannot be reached, returns the last good list or a built-in one. Raises
+        AuthenticationError when signed out.
         """
         self.check()
         return model_infos(await self.catalogue.list())
 
     async def complete(self, request: ChatRequest, **kwargs: Any) -> ChatResponse:
-        """Answer a request, streaming to hooks meanwhile. Raises kernel errors (LLMError) only.
+        """Answer a request and stream the answer to hooks. Raises only kernel errors (LLMError).
 
         ``kwargs`` that hosts pass (model, reasoning_effort, extended_thinking, tool_choice,
         response_format, timeout …) take precedence over the request; unknown ones are ignored.
         """
-        with _no_import_error():
+        with _import_errors_as_kernel_errors():
             from .call.completion import complete
 
             context = self._context
         return await complete(context, request, kwargs)
 
     async def usage(self) -> Quota:
-        """Ask the backend for the limits of this account. Raises kernel errors."""
+        """Fetch the limits of this account. Raises kernel errors."""
         import time
 
         from .call.documents import fetched
@@ -197,40 +197,40 @@ class ChatGPTProvider:
         return read_usage(document.content, time.time())
 
     def parse_tool_calls(self, response: ChatResponse) -> list[ToolCall]:
-        """Return the tool calls of a response, as a list of its own."""
+        """Return the tool calls of a response, as a new list."""
         return list(response.tool_calls or [])
 
     def auth_status(self) -> str:
-        """``authenticated``, ``expired`` (a person must sign in) or ``unauthenticated``; offline."""
+        """Return ``authenticated``, ``expired`` (the user must sign in) or ``unauthenticated``; offline."""
         return self.credentials.status()
 
     async def login(self, print_fn: Callable[[str], object] | None = None) -> bool:
-        """Sign in by device code; ``print_fn`` gets one plain line at a time (default: stderr).
+        """Sign in with a device code; ``print_fn`` gets one plain line at a time (default: stderr).
 
-        Returns True once the tokens are stored. Raises a kernel error that says why it failed.
+        Returns True after the tokens are stored. Raises a kernel error with the reason for a failure.
         """
         from .auth.sign_in import with_device_code
 
         self.check()
-        on_line = print_fn or _to_stderr
+        show_line = print_fn or _to_stderr
 
         def prompt(device: DeviceCode) -> None:
             for line in device.text().splitlines():
-                on_line(line)
+                show_line(line)
 
         await with_device_code(self.credentials, prompt, connect_timeout=self.settings.connect_timeout)
-        on_line("Signed in.")
+        show_line("Signed in.")
         return True
 
     async def close(self) -> None:
-        """Release the connections of the running loop; the provider works again afterwards."""
+        """Close the connections of the running loop; the provider can be used again afterwards."""
         if "transport" in vars(self):
             await self.transport.close()
 
 
 @contextmanager
-def _no_import_error() -> Iterator[None]:
-    """Turn a failing import into a kernel error: what a call needs is imported with the first one."""
+def _import_errors_as_kernel_errors() -> Iterator[None]:
+    """Convert a failing import into a kernel error, because the first call imports modules."""
     try:
         yield
     except ImportError as error:

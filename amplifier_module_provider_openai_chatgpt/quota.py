@@ -23,7 +23,7 @@ _PLANS = {
     "guest": "Guest",
     "go": "Go",
     "plus": "Plus",
-    # Codex's own labels for the three sizes of Pro.
+    # Codex's labels for the three sizes of Pro.
     "prolite": "Pro",
     "pro": "Pro (More)",
     "promax": "Pro (Max)",
@@ -49,16 +49,16 @@ _LIMIT_HEADER = (
     r"x-[a-z0-9-]{1,60}-"
     r"(?:primary|secondary|credits|promo|limit-name|active-limit|plan-type|rate-limit-reached)"
 )
-# Two answers may give one window's reset some seconds apart.
+# Two answers may report the same reset some seconds apart.
 _SAME_RESET = 600
 _LARGEST_COUNT = 1_000_000_000
-_LATEST = 253_370_764_800  # the year 9999: anything later is not a time
+_LATEST = 253_370_764_800  # the year 9999
 
 
 class Window(NamedTuple):
-    """One limit over time. ``limit`` names a limit of its own (a model's); empty for the general one.
+    """One limit window. ``limit`` names a separate limit (of a model); empty for the general limit.
 
-    ``resets_at`` is in Unix seconds, as is ``now`` in all of this file.
+    ``resets_at`` is in Unix seconds, like ``now`` in this whole file.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Window(NamedTuple):
     limit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe form; the reset time is ISO 8601 in UTC."""
+        """Return a JSON object; the reset time is ISO 8601 in UTC."""
         return {
             "name": self.name,
             "limit": self.limit or None,
@@ -79,19 +79,19 @@ class Window(NamedTuple):
 
 
 class Credits(NamedTuple):
-    """Credits bought on top of the plan. ``balance`` is the server's own text."""
+    """Credits bought in addition to the plan. ``balance`` is the server's text."""
 
     has_credits: bool
     unlimited: bool
     balance: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe form."""
+        """Return a JSON object."""
         return {"has_credits": self.has_credits, "unlimited": self.unlimited, "balance": self.balance}
 
 
 class Quota(NamedTuple):
-    """What is left, as of one answer. The active limit's windows come first.
+    """The limits reported in one answer. The windows of the active limit come first.
 
     Only the usage endpoint reports ``spend_cap_reached`` and ``reset_credits``, the number of saved
     credits that reset a window early; None: not reported.
@@ -107,7 +107,7 @@ class Quota(NamedTuple):
     reset_credits: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-safe form of what any answer reports, for ``llm:response["rate_limits"]``."""
+        """Return what any answer reports as a JSON object, for ``llm:response["rate_limits"]``."""
         return {
             "plan": self.plan,
             "active_limit": self.active_limit,
@@ -118,26 +118,26 @@ class Quota(NamedTuple):
         }
 
     def usage(self) -> dict[str, Any]:
-        """JSON-safe form of what the usage endpoint reports, for ``usage --json``."""
+        """Return what the usage endpoint reports as a JSON object, for ``usage --json``."""
         own = {"spend_cap_reached": self.spend_cap_reached, "reset_credits": self.reset_credits}
         return self.to_dict() | own
 
     def exhausted(self) -> Window | None:
-        """Return the used-up window of the active limit that takes longest to reset, or None."""
+        """Return the used-up window of the active limit that resets last, or None."""
         active = self.windows[0].limit if self.windows else ""
         spent = [window for window in self.windows if window.used_percent >= 100 and window.limit == active]
         return max(spent, key=lambda window: window.resets_at or 0.0, default=None)
 
     def is_spent(self) -> bool:
-        """True when a limit is reported as reached, or a window is used up without credits to continue on."""
+        """True if a limit is reported as reached, or a window is used up and there are no credits."""
         continues = self.credits is not None and (self.credits.has_credits or self.credits.unlimited)
         return bool(self.reached_type) or (self.exhausted() is not None and not continues)
 
 
-def read_headers(headers: Mapping[str, Any], general: str, now: float) -> Quota | None:
-    """Read the limit headers of any answer; None when there are none. Names may be in any case.
+def read_headers(headers: Mapping[str, object], general: str, now: float) -> Quota | None:
+    """Read the limit headers of any answer; None if there are none. Names may be in any case.
 
-    ``general`` is the family of the plan's own limits: its headers begin with ``x-{general}-``.
+    ``general`` is the prefix of the plan's own limits: their headers begin with ``x-{general}-``.
     """
     found = limit_headers(headers)
     if not found or not general:
@@ -160,8 +160,8 @@ def read_headers(headers: Mapping[str, Any], general: str, now: float) -> Quota 
     )
 
 
-def limit_headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    """Keep only the headers about limits, lower-cased and bounded."""
+def limit_headers(headers: Mapping[str, object]) -> dict[str, str]:
+    """Return only the headers about limits, with names in lower case and bounded values."""
     found: dict[str, str] = {}
     for name, value in headers.items():
         key = str(name).lower()
@@ -170,8 +170,8 @@ def limit_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def read_usage(payload: Any, now: float) -> Quota:
-    """Read an answer of the usage endpoint; whatever is missing or of the wrong type is left out."""
+def read_usage(payload: object, now: float) -> Quota:
+    """Read an answer of the usage endpoint; ignore fields that are missing or have the wrong type."""
     data = _object(payload)
     named = [("", data.get("rate_limit")), ("code review", data.get("code_review_rate_limit"))]
     for entry in _list(data.get("additional_rate_limits")):
@@ -195,7 +195,7 @@ def read_usage(payload: Any, now: float) -> Quota:
 def throttles(quota: Quota, already: set[tuple[str, str, float | None]]) -> list[dict[str, Any]]:
     """Return a ``provider:throttle`` payload for each window that is nearly used up.
 
-    ``already`` remembers what was reported, by name and reset time: each window is reported once.
+    ``already`` contains what was reported, by name and reset time: each window is reported once.
     """
     news = []
     for window in quota.windows:
@@ -218,12 +218,12 @@ def throttles(quota: Quota, already: set[tuple[str, str, float | None]]) -> list
 
 
 def plan_name(plan: str | None) -> str:
-    """Return the name people use for a plan; an unknown one stays as it is."""
+    """Return the display name of a plan; an unknown plan is returned unchanged."""
     return _PLANS.get((plan or "").strip().lower(), (plan or "").strip())
 
 
 def window_name(minutes: int | None) -> str:
-    """Name a window by its length within 1 %: 5-hour, daily, weekly, 30-day."""
+    """Name a window by its length, ± 1 %: 5-hour, daily, weekly, 30-day."""
     if not minutes or minutes < 0:
         return ""
     for length, unit in ((1440, "day"), (60, "hour")):
@@ -249,7 +249,7 @@ def span(seconds: float) -> str:
 
 
 def reset_phrase(resets_at: float, now: float, tz: tzinfo | None = None) -> str:
-    """Format a moment and how far off it is, in ``tz`` or local time; the date only if it is not today."""
+    """Format a time and how long it is until then, in ``tz`` or local time; with a date if not today."""
     if resets_at <= now:
         return "any moment now"
     local = datetime.fromtimestamp(resets_at, UTC).astimezone(tz)
@@ -261,13 +261,13 @@ def reset_phrase(resets_at: float, now: float, tz: tzinfo | None = None) -> str:
     return f"{clock}, in {span(resets_at - now)}"
 
 
-def moment(value: Any) -> float | None:
+def moment(value: object) -> float | None:
     """Read Unix seconds, as a number or text; None for anything else."""
     seconds = number(value)
     return seconds if seconds is not None and 0 < seconds < _LATEST else None
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """Read a finite number, also from text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -313,7 +313,7 @@ def _header_windows(
             yield window
 
 
-def _usage_windows(limit: Mapping[str, Any], name: str, now: float) -> Iterable[Window]:
+def _usage_windows(limit: Mapping[str, object], name: str, now: float) -> Iterable[Window]:
     for slot in ("primary_window", "secondary_window"):
         data = _object(limit.get(slot))
         seconds = number(data.get("limit_window_seconds"))
@@ -330,7 +330,7 @@ def _usage_windows(limit: Mapping[str, Any], name: str, now: float) -> Iterable[
 
 
 def _window(
-    used: Any, *, minutes: float | None, reset_at: Any, reset_after: Any, limit: str, now: float
+    used: object, *, minutes: float | None, reset_at: object, reset_after: object, limit: str, now: float
 ) -> Window | None:
     percent = number(used)
     length = int(minutes) if minutes and 0 < minutes < 10_000_000 else None
@@ -340,31 +340,31 @@ def _window(
     return Window(window_name(length) or "usage", percent, length, resets_at, limit)
 
 
-def after(seconds: Any, now: float) -> float | None:
-    """Return the moment that many seconds from ``now``; None for an implausible delay."""
+def after(seconds: object, now: float) -> float | None:
+    """Return the time that many seconds after ``now``; None for an implausible delay."""
     delay = number(seconds)
     return moment(now + delay) if delay is not None and delay >= 0 else None
 
 
-def _credits(has_credits: Any, unlimited: Any, balance: Any) -> Credits | None:
+def _credits(has_credits: object, unlimited: object, balance: object) -> Credits | None:
     has, without_end = _flag(has_credits), _flag(unlimited)
     if has is None or without_end is None:
         return None
     return Credits(has, without_end, _text(balance))
 
 
-def _flag(value: Any) -> bool | None:
+def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else _TRUTH.get((_text(value) or "").lower())
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     """Read a whole number of at least 0, also from text."""
     found = number(value)
     return int(found) if found is not None and 0 <= found < _LARGEST_COUNT and found == int(found) else None
 
 
-def _first(value: Any) -> str:
-    """Reduce a header's value to text: events carry them as strings, lists, numbers or booleans."""
+def _first(value: object) -> str:
+    """Return a header's value as text; in events it may be a string, list, number or boolean."""
     if isinstance(value, list | tuple):
         value = value[0] if value else ""
     return (
@@ -372,16 +372,16 @@ def _first(value: Any) -> str:
     )
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     if not isinstance(value, str) and number(value) is None:
         return None
     text = "".join(char if char.isprintable() else " " for char in str(value)[:200]).strip()
     return text or None
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def _object(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []

@@ -1,6 +1,6 @@
-"""What must not leave this process: secrets taken out of text, payloads and events.
+"""Removes secrets from text, payloads and events.
 
-Aimed at known keys and known token shapes, so that ids, hashes and ordinary prose survive.
+Only known keys and known token shapes are removed; ids, hashes and ordinary text stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 REDACTED = "[REDACTED]"
-_DEEPEST = 64
+_MAX_DEPTH = 64
 
 # Keys whose whole value is hidden, compared in lower case with "_" for "-".
 _HIDDEN_KEYS = frozenset(
@@ -52,11 +52,11 @@ _HIDDEN_KEYS = frozenset(
         "x_error_json",
     }
 )
-# Keys that are looked for inside text too: unlikely words of ordinary prose.
+# Keys that are also searched in text, because they do not occur in ordinary text.
 _NAMES_IN_TEXT = "|".join(sorted(key for key in _HIDDEN_KEYS if "_" in key)).replace("_", "[_-]")
-# (what the lower-cased text must hold for the pattern to be tried, pattern, replacement). Every pattern is
-# linear: a run of token characters can be entered at its beginning only. ``re`` compiles them when first
-# used, which keeps mounting cheap; so it does all patterns of this package that are plain text.
+# (text that must occur, in lower case, for the pattern to be tried; pattern; replacement). Every pattern is
+# linear: a run of token characters can match only from its beginning. Patterns are plain text, like all
+# patterns of this package: ``re`` compiles them on first use, so mounting stays cheap.
 _SHAPES = (
     (";base64,", r"data:([\w.+-]{1,60}/[\w.+-]{1,60});base64,[A-Za-z0-9+/=_-]*", None),
     (
@@ -80,22 +80,22 @@ _SHAPES = (
 )
 
 
-def redact(value: Any) -> Any:
-    """Copy a payload for raw events: JSON-safe, secrets replaced by key and by shape."""
-    return _copy(value, lambda text: without_secrets(_whole(text)), hide=True)
+def redact(value: object) -> Any:
+    """Copy a payload for raw events: valid JSON, without secrets."""
+    return _copy(value, lambda text: without_secrets(_valid_unicode(text)), hide=True)
 
 
-def for_events(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy an event's payload so that the kernel's JSON cannot fail on it.
+def for_events(payload: Mapping[str, object]) -> dict[str, Any]:
+    """Copy an event's payload as valid JSON for the kernel.
 
-    Half surrogate pairs are replaced, NaN and infinities become None, models are dumped, keys are text
-    and everything else that JSON does not know becomes its text.
+    Half surrogate pairs are replaced, NaN and infinities become None, models are dumped, keys become
+    text, and so does every other value that JSON does not support.
     """
-    return {_key(key): _copy(value, _whole, hide=False) for key, value in payload.items()}
+    return {_key(key): _copy(value, _valid_unicode, hide=False) for key, value in payload.items()}
 
 
 def without_secrets(text: str) -> str:
-    """Return ``text`` with everything token-like replaced and inline data URLs reduced to type and size."""
+    """Replace everything that looks like a token, and inline data URLs by their type and size."""
     lowered = text.lower()
     for needle, pattern, replacement in _SHAPES:
         if needle in lowered:
@@ -108,12 +108,12 @@ def _shorten_data_url(found: re.Match[str]) -> str:
     return f"[data URL: {found[1]}, {payload * 3 // 4} bytes]"
 
 
-def _copy(value: Any, text: Callable[[str], str], *, hide: bool, path: tuple[int, ...] = ()) -> Any:
+def _copy(value: object, text: Callable[[str], str], *, hide: bool, path: tuple[int, ...] = ()) -> object:
     if isinstance(value, str):
         return text(value)
     if value is None or isinstance(value, int | float):
-        return _number(value)
-    if id(value) in path or len(path) > _DEEPEST:
+        return _json_number(value)
+    if id(value) in path or len(path) > _MAX_DEPTH:
         return "[nested too deep]"
     path = (*path, id(value))
     if isinstance(value, dict):
@@ -125,19 +125,19 @@ def _copy(value: Any, text: Callable[[str], str], *, hide: bool, path: tuple[int
         }
     if isinstance(value, list | tuple | set | frozenset):
         return [_copy(entry, text, hide=hide, path=path) for entry in value]
-    return _copy(_dumped(value), text, hide=hide, path=path)
+    return _copy(_dump(value), text, hide=hide, path=path)
 
 
-def _is_hidden(key: Any) -> bool:
+def _is_hidden(key: object) -> bool:
     return isinstance(key, str) and key.lower().replace("-", "_") in _HIDDEN_KEYS
 
 
-def _key(key: Any) -> str:
-    return _whole(key if isinstance(key, str) else _dumped_text(key))
+def _key(key: object) -> str:
+    return _valid_unicode(key if isinstance(key, str) else _text(key))
 
 
-def _number(value: Any) -> Any:
-    """Pass numbers that JSON can hold; a text of more than 4,300 digits Python itself refuses."""
+def _json_number(value: Any) -> object:
+    """Return a number that JSON supports; hexadecimal for others, because Python limits decimal digits."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or -(2**63) <= value < 2**64:
@@ -145,8 +145,8 @@ def _number(value: Any) -> Any:
     return hex(value)
 
 
-def _whole(text: str) -> str:
-    """Replace halves of surrogate pairs, which no UTF-8 can hold; join those that belong together."""
+def _valid_unicode(text: str) -> str:
+    """Join surrogate pairs, and replace single halves, which UTF-8 does not support."""
     if text.isascii():
         return text
     try:
@@ -156,18 +156,18 @@ def _whole(text: str) -> str:
     return text
 
 
-def _dumped(value: Any) -> Any:
-    """Turn a model into what it holds, anything else into its text."""
+def _dump(value: object) -> object:
+    """Convert a model into its fields, and anything else into text."""
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
         try:
             return dump(mode="json")
-        except Exception:  # noqa: BLE001 - a payload that cannot be dumped must not cost the call
+        except Exception:  # noqa: BLE001 - a payload that cannot be dumped must not break the call
             return f"[{type(value).__name__}]"
-    return _dumped_text(value)
+    return _text(value)
 
 
-def _dumped_text(value: Any) -> str:
+def _text(value: object) -> str:
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - as above

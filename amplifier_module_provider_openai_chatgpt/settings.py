@@ -1,7 +1,7 @@
-"""Every setting, its default, and how a bad value is refused.
+"""All settings, their defaults, and the validation of their values.
 
-Settings are read once, from a host's config over the environment over the defaults, into one
-frozen object; nothing else in the package looks at a config dictionary.
+Settings are read once into a frozen object: a host's config takes precedence over the environment, and
+that over the defaults. No other module reads a config dictionary.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SUMMARIES = ("auto", "concise", "detailed", "none")
 VERBOSITIES = ("low", "medium", "high")
 LOGIN_COMMAND = "amplifier-openai-chatgpt login"
-# What is imported with the first call may be gone by then.
+# Modules imported by the first call may have been removed since the provider was mounted.
 REPLACED = "The provider was updated or removed while this session was running: restart the session."
 
 _ENVIRONMENT = {
@@ -38,17 +38,17 @@ _ENVIRONMENT = {
     "token_file_path": "OPENAI_CHATGPT_TOKEN_FILE",
 }
 _ALIASES = {"effort": "reasoning_effort"}
-# Hosts put these into every provider's config: accepted without a warning.
+# Hosts add these to every provider's config; they are ignored without a warning.
 _FROM_HOSTS = frozenset({"max_tokens", "filtered"})
 
 logger = logging.getLogger(__name__)
 
 
 class EnvironmentRefusedError(ConfigurationError):
-    """A bad value came from an environment variable, so no config could have prevented it."""
+    """An environment variable has a bad value. The config of the host is not the cause."""
 
 
-def _boolean(value: Any) -> bool:
+def _boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
@@ -60,7 +60,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _finite(value: Any) -> float:
-    """Read a number given as itself or as text; NaN for anything else."""
+    """Read a finite number, also from text; NaN for anything else."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -68,36 +68,36 @@ def _finite(value: Any) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _seconds(value: Any) -> float:
+def _seconds(value: object) -> float:
     number = _finite(value)
     if not number >= 0:
         raise ValueError("a number of seconds from 0 up")
     return number
 
 
-def _positive(value: Any) -> float:
+def _positive(value: object) -> float:
     number = _finite(value)
     if not number > 0:
         raise ValueError("a number of seconds above 0")
     return number
 
 
-def _integer(value: Any) -> int:
+def _integer(value: object) -> int:
     number = _finite(value)
     if not number.is_integer():
         raise ValueError("a whole number")
     return int(number)
 
 
-def _count(value: Any) -> int:
+def _count(value: object) -> int:
     number = _finite(value)
     if not number.is_integer() or number < 0:
         raise ValueError("a whole number from 0 up")
     return int(number)
 
 
-def _one_of(*words: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
+def _one_of(*words: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
         word = str(value).strip().lower()
         if word not in words:
             raise ValueError("one of " + ", ".join(words))
@@ -106,20 +106,20 @@ def _one_of(*words: str) -> Callable[[Any], str]:
     return read
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError("a non-empty line of text")
     return value.strip()
 
 
-def _header_text(value: Any) -> str:
+def _header_text(value: object) -> str:
     text = _text(value)
     if not text.isascii():
         raise ValueError("a non-empty line of ASCII text")
     return text
 
 
-def _path(value: Any) -> Path:
+def _path(value: object) -> Path:
     if not isinstance(value, str | os.PathLike) or not str(value).strip() or "\0" in str(value):
         raise ValueError("a path")
     try:
@@ -129,7 +129,7 @@ def _path(value: Any) -> Path:
 
 
 def _url(value: Any) -> str:
-    """HTTPS anywhere; plain HTTP only to this machine, for a token must not travel in the clear."""
+    """Read an address: HTTPS, or HTTP to this machine, because tokens must not be sent unencrypted."""
     wanted = "an https:// address, or http:// on a loopback host"
     try:
         parts = urlsplit(value.strip())
@@ -151,7 +151,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _mapping(value: object) -> dict[str, object]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ValueError("an object with text keys")
     return dict(value)
@@ -168,8 +168,8 @@ def _setting(default: Any, read: Callable[[Any], Any], meaning: str, *, secret: 
 class Settings:
     """All settings; the fields are the list of keys and defaults. Durations are seconds.
 
-    ``service`` and ``given`` are not keys: the one decides about the defaults of ``base_url``,
-    ``auth_url`` and ``token_file_path``, the other lists the keys that a config has set.
+    ``service`` and ``given`` are not keys: ``service`` has the defaults of ``base_url``, ``auth_url``
+    and ``token_file_path``, and ``given`` are the keys that the config has set.
     """
 
     default_model: str = _setting("gpt-5.5", _text, "model id; `latest` is the first of the live catalogue")
@@ -204,13 +204,13 @@ class Settings:
 
 
 def read_settings(
-    config: Mapping[str, Any] | None, environ: Mapping[str, str], service: Service = CHATGPT_CODEX
+    config: Mapping[str, object] | None, environ: Mapping[str, str], service: Service = CHATGPT_CODEX
 ) -> Settings:
-    """Read settings from a host's config over the environment over the service's defaults.
+    """Read the settings; ``config`` takes precedence over ``environ``, and that over the defaults.
 
-    A key given as None counts as absent (an empty line in YAML). Raises ConfigurationError naming
-    key, value and what is allowed; EnvironmentRefusedError where an environment variable is the cause.
-    Unknown keys are warned about, with the nearest known one.
+    A key with the value None (an empty line in YAML) is ignored. Raises ConfigurationError naming key,
+    value and what is allowed; EnvironmentRefusedError if an environment variable is the cause. Unknown
+    keys are logged as warnings, with the most similar known one.
     """
     given = _canonical(config or {})
     readers = {item.name: item.metadata["read"] for item in fields(Settings) if item.metadata}
@@ -224,17 +224,17 @@ def read_settings(
     for key, read in readers.items():
         variable = _ENVIRONMENT.get(key, "")
         if key in given:
-            values[key] = _read(read, given[key], f"setting {key!r}", ConfigurationError)
+            values[key] = _read_value(read, given[key], f"setting {key!r}", ConfigurationError)
         elif environ.get(variable):
-            values[key] = _read(
+            values[key] = _read_value(
                 read, environ[variable], f"environment variable {variable}", EnvironmentRefusedError
             )
     return Settings(**values)
 
 
-def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
+def _canonical(config: Mapping[str, object]) -> dict[str, object]:
     known = [item.name for item in fields(Settings) if item.metadata] + list(_ALIASES)
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     for key, value in config.items():
         name = _ALIASES.get(key, key)
         if key not in known:
@@ -247,16 +247,18 @@ def _canonical(config: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _read(read: Callable[[Any], Any], value: Any, where: str, refusal: type[ConfigurationError]) -> Any:
+def _read_value(
+    read: Callable[[Any], Any], value: object, where: str, refusal: type[ConfigurationError]
+) -> Any:
     try:
         return read(value)
     except ValueError as wanted:
         raise refusal(
-            f"Bad value {_shown(value)} for {where}: it must be {wanted}.", provider=PROVIDER
+            f"Bad value {_quoted(value)} for {where}: it must be {wanted}.", provider=PROVIDER
         ) from None
 
 
-def _shown(value: Any) -> str:
-    """Quote a value briefly, without the password that an address may contain."""
+def _quoted(value: object) -> str:
+    """Return a value for a message: shortened, and without a password in an address."""
     text = re.sub(r"//[^/@]*@", "//***@", repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

@@ -22,7 +22,7 @@ CANCEL_POLL = 0.1
 class Cancellation:
     """Stop requests of a session: ``immediate`` aborts the call, ``graceful`` starts nothing new."""
 
-    def __init__(self, coordinator: Any) -> None:
+    def __init__(self, coordinator: object) -> None:
         self._token = getattr(coordinator, "cancellation", None)
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..models.model import LATEST
 from ..request.build import build_call, is_model_named, requested_model
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from .events import Exchange
 
 
-async def complete(context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any]) -> ChatGPTResponse:
+async def complete(
+    context: CallContext, request: ChatRequest, kwargs: Mapping[str, object]
+) -> ChatGPTResponse:
     """Answer a request; emit one ``llm:request`` and one ``llm:response``. Raises kernel errors."""
     cancellation = Cancellation(context.coordinator)
     exchange = Emitter(context.coordinator).exchange(
@@ -56,7 +58,7 @@ async def _run_turn(turn: Turn, events: Exchange) -> ChatGPTResponse:
 
 
 async def _prepare_call(
-    context: CallContext, request: ChatRequest, kwargs: Mapping[str, Any], gone: str = ""
+    context: CallContext, request: ChatRequest, kwargs: Mapping[str, object], gone: str = ""
 ) -> Call:
     """Build the call in the shape its model is known to accept; ``gone`` is a model to avoid."""
     model = requested_model(request, kwargs, context.default_model)
@@ -78,7 +80,7 @@ async def _prepare_call(
     return context.shapes.get(call.account_id, call.slug).applied_to(call)
 
 
-def _session_id(coordinator: Any) -> str | None:
+def _session_id(coordinator: object) -> str | None:
     """Return the session's id; None if it is missing or not a string, as in some hosts' coordinators."""
     session_id = getattr(coordinator, "session_id", None)
     return session_id if isinstance(session_id, str) and session_id else None

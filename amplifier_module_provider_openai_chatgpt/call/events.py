@@ -75,7 +75,7 @@ class Emitter:
             handlers.close()
         return bool(handlers.get(event)) if isinstance(handlers, dict) else True
 
-    async def emit(self, event: str, payload: Mapping[str, Any]) -> None:
+    async def emit(self, event: str, payload: Mapping[str, object]) -> None:
         """Emit an event. Never raises, whatever the payload contains and however the registry fails."""
         if not self.has_listener(event):
             return
@@ -115,7 +115,7 @@ class Exchange:
         self.request_id = str(uuid.uuid4())
         self.model = model
         self._response: ChatGPTResponse | None = None
-        self._rate_limits: dict[str, Any] | None = None
+        self._rate_limits: dict[str, object] | None = None
         self._emitter = emitter
         self._message_count = message_count
         self._raw = raw
@@ -132,7 +132,7 @@ class Exchange:
         if self._requested:
             return
         self._requested = True
-        payload: dict[str, Any] = {"message_count": self._message_count}
+        payload: dict[str, object] = {"message_count": self._message_count}
         if call is not None:
             self.model = call.slug
             self._streaming = self._streaming and call.streaming
@@ -219,7 +219,7 @@ class Exchange:
             await self._emit(PROVIDER_THROTTLE, warning)
 
     async def _emit_retry(self, step: Retrying) -> None:
-        payload: dict[str, Any] = {
+        payload: dict[str, object] = {
             "attempt": step.attempt,
             "max_retries": step.max_retries,
             "delay": step.delay,
@@ -242,7 +242,7 @@ class Exchange:
     async def succeed(self) -> None:
         """Emit ``llm:response`` for a completed turn."""
         usage = self._response.usage if self._response else None
-        payload: dict[str, Any] = {"status": "ok"}
+        payload: dict[str, object] = {"status": "ok"}
         if usage is not None:
             payload["usage"] = _usage_fields(usage)
         if self._response is not None:
@@ -262,9 +262,9 @@ class Exchange:
         finally:
             await self._respond(self._failure_fields(error))
 
-    def _failure_fields(self, error: BaseException) -> dict[str, Any]:
+    def _failure_fields(self, error: BaseException) -> dict[str, object]:
         cancelled = isinstance(error, AbortError | asyncio.CancelledError)
-        payload: dict[str, Any] = {
+        payload: dict[str, object] = {
             "status": "cancelled" if cancelled else "error",
             "error": str(error) or "The call was cancelled.",
             "error_type": type(error).__name__,
@@ -273,13 +273,13 @@ class Exchange:
             payload["raw"] = {"events": redact(self._raw_events)}
         return payload
 
-    async def _respond(self, payload: dict[str, Any]) -> None:
+    async def _respond(self, payload: dict[str, object]) -> None:
         payload["duration_ms"] = (time.perf_counter() - self._started_at) * 1000
         if self._rate_limits:
             payload["rate_limits"] = self._rate_limits
         await self._emit(LLM_RESPONSE, payload)
 
-    async def _emit(self, event: str, payload: Mapping[str, Any]) -> None:
+    async def _emit(self, event: str, payload: Mapping[str, object]) -> None:
         identity = {"provider": PROVIDER, "model": self.model, "request_id": self.request_id}
         await self._emitter.emit(event, {**identity, **payload})
 
@@ -304,11 +304,11 @@ def _unexpected_failure(error: Exception) -> str:
     return f"The provider failed unexpectedly ({type(error).__name__}): please report this."
 
 
-def _block_fields(step: BlockStart | BlockDelta | BlockEnd) -> dict[str, Any]:
+def _block_fields(step: BlockStart | BlockDelta | BlockEnd) -> dict[str, object]:
     return {"block_index": step.index, "block_type": step.kind}
 
 
-def _usage_fields(usage: Usage) -> dict[str, Any]:
+def _usage_fields(usage: Usage) -> dict[str, object]:
     """Return the token counts of the response, for the event."""
     counts = {
         "input_tokens": usage.input_tokens,

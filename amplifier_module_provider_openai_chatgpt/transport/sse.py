@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
@@ -125,7 +125,7 @@ def _data_lines(event: bytes) -> list[bytes]:
     return [line[5:] for line in event.split(b"\n") if line[:5] == b"data:"]
 
 
-def _decode_leniently(payload: bytes) -> Any:
+def _decode_leniently(payload: bytes) -> object:
     """Decode with the slower stdlib, which accepts half a surrogate pair."""
     try:
         return json.loads(payload)
