@@ -157,8 +157,8 @@ def _mapping(value: object) -> dict[str, object]:
     return dict(value)
 
 
-def _setting(default: Any, read: Callable[[Any], Any], meaning: str, *, secret: bool = False) -> Any:
-    metadata = {"read": read, "meaning": meaning}
+def _setting(default: Any, read: Callable[[Any], Any], *, secret: bool = False) -> Any:
+    metadata = {"read": read}
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata, repr=not secret)
     return field(default=default, metadata=metadata, repr=not secret)
@@ -166,36 +166,32 @@ def _setting(default: Any, read: Callable[[Any], Any], meaning: str, *, secret: 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings; the fields are the list of keys and defaults. Durations are seconds.
+    """All settings: keys, defaults and readers; README.md explains each. Durations are in seconds.
 
     ``service`` and ``given`` are not keys: ``service`` has the defaults of ``base_url``, ``auth_url``
     and ``token_file_path``, and ``given`` are the keys that the config has set.
     """
 
-    default_model: str = _setting("gpt-5.5", _text, "model id; `latest` is the first of the live catalogue")
-    raw: bool = _setting(False, _boolean, "whole payloads in llm:request and llm:response, secrets redacted")
-    login_on_mount: bool = _setting(True, _boolean, "sign in at mount when a person is at the terminal")
-    token_file_path: Path = _setting(Path(CHATGPT_CODEX.token_file), _path, "where the sign-in is kept")
-    timeout: float = _setting(300.0, _positive, "longest time without data, including before the first byte")
-    connect_timeout: float = _setting(10.0, _positive, "longest wait for a connection")
-    models_cache_ttl: float = _setting(3600.0, _seconds, "how long a fetched catalogue is used; 0: never")
-    priority: int = _setting(100, _integer, "the provider with the lowest number is used first")
-    use_streaming: bool = _setting(True, _boolean, "emit llm:stream_* events")
-    reasoning_effort: str | None = _setting(None, _text, "effort asked of reasoning models; also `effort`")
-    reasoning_summary: str = _setting("detailed", _one_of(*SUMMARIES), "how much of the reasoning is shown")
-    text_verbosity: str | None = _setting(None, _one_of(*VERBOSITIES), "how wordy answers are")
-    max_retries: int = _setting(3, _count, "retries after a transient failure")
-    min_retry_delay: float = _setting(1.0, _seconds, "first wait between attempts; doubles each time")
-    max_retry_delay: float = _setting(
-        60.0, _seconds, "longest wait between attempts; if the server asks for more, the call fails"
-    )
-    max_continuations: int = _setting(3, _count, "how often an answer cut at the output limit is continued")
-    originator: str = _setting("amplifier", _header_text, "client name sent with every request")
-    base_url: str = _setting(CHATGPT_CODEX.base_url, _url, "the backend")
-    auth_url: str = _setting(CHATGPT_CODEX.issuer.url, _url, "the issuer of tokens")
-    extra_request_params: dict[str, Any] = _setting(
-        {}, _mapping, "merged last into the request body", secret=True
-    )
+    default_model: str = _setting("gpt-5.5", _text)
+    raw: bool = _setting(False, _boolean)
+    login_on_mount: bool = _setting(True, _boolean)
+    token_file_path: Path = _setting(Path(CHATGPT_CODEX.token_file), _path)
+    timeout: float = _setting(300.0, _positive)
+    connect_timeout: float = _setting(10.0, _positive)
+    models_cache_ttl: float = _setting(3600.0, _seconds)
+    priority: int = _setting(100, _integer)
+    use_streaming: bool = _setting(True, _boolean)
+    reasoning_effort: str | None = _setting(None, _text)
+    reasoning_summary: str = _setting("detailed", _one_of(*SUMMARIES))
+    text_verbosity: str | None = _setting(None, _one_of(*VERBOSITIES))
+    max_retries: int = _setting(3, _count)
+    min_retry_delay: float = _setting(1.0, _seconds)
+    max_retry_delay: float = _setting(60.0, _seconds)
+    max_continuations: int = _setting(3, _count)
+    originator: str = _setting("amplifier", _header_text)
+    base_url: str = _setting(CHATGPT_CODEX.base_url, _url)
+    auth_url: str = _setting(CHATGPT_CODEX.issuer.url, _url)
+    extra_request_params: dict[str, Any] = _setting({}, _mapping, secret=True)
     service: Service = field(default=CHATGPT_CODEX, repr=False)
     given: frozenset[str] = frozenset()
 

@@ -66,7 +66,7 @@ async def stalled(sim):
 
 def pooled(client):
     """Return a client's connections, whichever way they go."""
-    return [one for way in client._transport._ways.values() for one in way._pool.connections]
+    return [one for route in client._transport._routes.values() for one in route._pool.connections]
 
 
 def busy_connections(provider):

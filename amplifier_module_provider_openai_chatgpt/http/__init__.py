@@ -1,4 +1,4 @@
-"""How this package speaks HTTP: its own name, bounded waits and bodies, no secret in a library's log.
+"""Builds HTTP clients: with a user agent, timeouts, bounded bodies, and no secrets in libraries' logs.
 
 httpx is imported with the first client, so mounting the provider stays cheap.
 """
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import httpx
 
 DISTRIBUTION = "amplifier-module-provider-openai-chatgpt"
-# They log addresses, and at DEBUG the headers of answers, cookies among them.
-_TALKATIVE = (
+# They log addresses, and at DEBUG the headers of answers, including cookies.
+_LOGGERS = (
     "httpx",
     "httpcore.connection",
     "httpcore.http11",
@@ -26,13 +26,13 @@ _TALKATIVE = (
     "httpcore.proxy",
     "httpcore.socks",
 )
-# Bytes of an unpacked answer where a caller expects no more: a sign-in server's have a few thousand.
-LARGEST_ANSWER = 64 * 1024
+# Default limit of a decompressed answer, in bytes; those of a sign-in server have a few thousand.
+MAX_ANSWER = 64 * 1024
 
 
 @lru_cache(maxsize=1)
 def user_agent() -> str:
-    """Name this program and its version; a library's default name gets a Cloudflare challenge."""
+    """Return the name and version of this program; Cloudflare challenges the default of a library."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -43,13 +43,13 @@ def user_agent() -> str:
 
 
 @lru_cache(maxsize=1)
-def _hush() -> None:
-    for name in _TALKATIVE:
+def _redact_logs() -> None:
+    for name in _LOGGERS:
         logging.getLogger(name).addFilter(_without_secrets)
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    """Let every record pass, rid of all that looks like a secret."""
+    """Log filter: keep every record, and remove everything that looks like a secret."""
     text = re.sub(r"(b'set-cookie', b')[^']*", rf"\1{REDACTED}", record.getMessage())
     text = re.sub(r"\bauth=\(.*", f"auth={REDACTED}", text)  # the password for a SOCKS proxy
     record.msg, record.args = without_secrets(text), ()
@@ -57,21 +57,20 @@ def _without_secrets(record: logging.LogRecord) -> bool:
 
 
 def new_client(
-    *, connect: float, silence: float, largest: int | None = LARGEST_ANSWER, cookies: bool = True
+    *, connect: float, silence: float, largest: int | None = MAX_ANSWER, cookies: bool = True
 ) -> httpx.AsyncClient:
     """Build a client that belongs to the running event loop and to its caller, who closes it.
 
-    ``connect`` and ``silence`` are seconds: to a connection, and between two pieces of an answer.
-    ``largest`` bounds an unpacked body, in bytes; None for one that is a stream. With ``cookies`` those
-    of Cloudflare are kept as long as the client. Never fails; requests raise httpx's exceptions and
-    ``http.failures.HttpFailure``.
+    ``connect`` (connect timeout) and ``silence`` (read timeout) are in seconds. ``largest`` bounds the
+    decompressed body, in bytes; None for a stream. With ``cookies``, Cloudflare's cookies are kept as
+    long as the client. Never fails; requests raise httpx's exceptions and ``http.failures.HttpFailure``.
     """
     import httpx
 
     from .cookies import EdgeCookies, NoCookies
     from .router import Router
 
-    _hush()
+    _redact_logs()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=60)
     return httpx.AsyncClient(
         transport=Router(limits, largest),

@@ -1,7 +1,7 @@
-"""The body of an answer, unpacked as it arrives and never larger than its bound.
+"""Decompresses the body of an answer as it arrives, up to a limit.
 
-httpx would unpack whatever a server names, in any number of layers and without a bound. Here only gzip
-is offered and unpacked, in small pieces; a body that needs nothing is left to httpx as it is.
+httpx would decompress every encoding that a server names, in any number of layers and without a limit.
+Here only gzip is offered and decompressed, in small pieces; other bodies are left to httpx.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PIECE = 64 * 1024
-# Text of a model packs to a twentieth or so; what packs to less than a hundredth of many bytes is a bomb.
-_UNSUSPICIOUS = 8 * 1024 * 1024
+# Text of a model compresses to about 5 %; a large body that compresses to less than 1 % is a bomb.
+_ALWAYS_ACCEPTED = 8 * 1024 * 1024
 _LARGEST_RATIO = 100
 _GZIP = {"gzip", "x-gzip"}
 
 
 def bounded(response: httpx.Response, largest: int | None) -> httpx.Response:
-    """Let a response deliver its unpacked body, at most ``largest`` bytes of it (None: any number).
+    """Make a response return its decompressed body, at most ``largest`` bytes of it (None: no limit).
 
-    A success that is larger raises BodyTooLarge while it is read. Of a failure the status says enough:
-    its body is cut there, and left out if it cannot be unpacked. Raises UnknownEncoding.
+    If the body of a success is larger, reading it raises BodyTooLarge. The body of a failure is cut
+    there, and empty if it cannot be decompressed, because the status is enough. Raises UnknownEncoding.
     """
     encoding = response.headers.get("content-encoding", "").strip().lower()
     is_plain = encoding in {"", "identity"}
@@ -47,7 +47,7 @@ def bounded(response: httpx.Response, largest: int | None) -> httpx.Response:
 
 
 class Body(httpx.AsyncByteStream):
-    """The unpacked bytes of another stream, up to a bound. Not a generator, which would outlive a break."""
+    """The decompressed bytes of a stream, up to a limit. A generator would stay open after ``break``."""
 
     def __init__(
         self, stream: httpx.AsyncByteStream, gunzip: Gunzip | None, largest: int | None, *, is_cut: bool
@@ -60,7 +60,7 @@ class Body(httpx.AsyncByteStream):
         self._is_cut = is_cut
 
     def __aiter__(self) -> Body:
-        """Return itself: a body is read once."""
+        """Return itself, because a body is read once."""
         return self
 
     async def __anext__(self) -> bytes:
@@ -73,7 +73,7 @@ class Body(httpx.AsyncByteStream):
         return piece if self._left is None else self._within(piece, self._left)
 
     async def aclose(self) -> None:
-        """Close the stream below."""
+        """Close the compressed stream."""
         await self._stream.aclose()
 
     def _within(self, piece: bytes, left: int) -> bytes:
@@ -84,7 +84,7 @@ class Body(httpx.AsyncByteStream):
 
 
 class Gunzip:
-    """Unpacks gzip, all members of it, in pieces of bounded size. No I/O."""
+    """Decompresses gzip with any number of members, in pieces of limited size. No I/O."""
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -93,7 +93,7 @@ class Gunzip:
         self._packed = self._unpacked = 0
 
     def feed(self, packed: bytes) -> Iterator[bytes]:
-        """Yield all that these bytes complete. Raises httpx.DecodingError and BodyTooLarge."""
+        """Yield the data in these bytes. Raises httpx.DecodingError and BodyTooLarge."""
         self._packed += len(packed)
         piece = b""
         while not self._is_over and (packed or len(piece) == PIECE):
@@ -108,10 +108,10 @@ class Gunzip:
         except zlib.error as error:
             if self._is_first:
                 raise httpx.DecodingError(str(error)) from error
-            self._is_over = True  # padding behind the last member
+            self._is_over = True  # padding after the last member
             return b""
         self._unpacked += len(piece)
-        if self._unpacked > max(_UNSUSPICIOUS, _LARGEST_RATIO * self._packed):
+        if self._unpacked > max(_ALWAYS_ACCEPTED, _LARGEST_RATIO * self._packed):
             raise BodyTooLarge
         return piece
 

@@ -1,8 +1,8 @@
-"""Which certificates are trusted: those a variable names, else the system's and certifi's.
+"""Decides which certificates are trusted: those a variable names, else the system's and certifi's.
 
-On Linux and the like, OpenSSL reads the system's store itself. Where it cannot, truststore does, which
-asks the system for each connection. No context here has VERIFY_X509_STRICT, which Python 3.13 made
-part of ``ssl.create_default_context``: it refuses roots of companies that everything else accepts.
+On Linux and similar systems, OpenSSL reads the system's store. Where it cannot, truststore does, which
+asks the system for each connection. No context here sets VERIFY_X509_STRICT, which is part of
+``ssl.create_default_context`` since Python 3.13: it refuses company roots that other programs accept.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 def store_in_use() -> str:
-    """Name the variables that say which certificates are trusted; empty if the defaults are."""
+    """Name the variables that set the trusted certificates; empty if none does."""
     return " and ".join(name for name in (_FILE, _FOLDER) if os.environ.get(name))
 
 
@@ -38,7 +38,7 @@ def _context(file: str, folder: str) -> ssl.SSLContext:
     if not file and not folder:
         return _default_context()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a company may hand out an intermediate only
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # some companies distribute only an intermediate
     if file:
         _load_file(context, file)
     if folder:

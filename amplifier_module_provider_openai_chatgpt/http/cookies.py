@@ -1,4 +1,4 @@
-"""The cookies that are kept: only those by which Cloudflare recognises a client that it has let through."""
+"""Keeps only the cookies by which Cloudflare recognises a client that it has accepted."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import httpx
 
 # docs/backend.md, Request headers.
 _CLOUDFLARE = {"__cf_bm", "__cflb", "__cfruid", "__cfseq", "_cfuvid", "cf_clearance"}
-LARGEST = 4096  # bytes of all names and values
-_MOST_ACCOUNTS = 8
+MAX_SIZE = 4096  # bytes of all names and values
+_MAX_ACCOUNTS = 8
 
 
 class EdgeCookies(CookieJar):
-    """A jar that takes Cloudflare's cookies, up to a bound, and no other."""
+    """A jar that keeps only Cloudflare's cookies, up to a limit."""
 
     def set_cookie(self, cookie: Cookie) -> None:
-        """Keep a cookie that is Cloudflare's, fits and can be sent back."""
+        """Keep a cookie if it is Cloudflare's, fits and can be sent back."""
         others = [one for one in self if not _is_same(one, cookie)]
-        fits = sum(map(_size, [*others, cookie])) <= LARGEST
+        fits = sum(map(_size, [*others, cookie])) <= MAX_SIZE
         if fits and cookie.name in _CLOUDFLARE and _is_sendable(cookie.value):
             super().set_cookie(cookie)
 
 
 class AccountCookies:
-    """A jar for each account. Without an account there is none, as it would be shared by several."""
+    """A jar for each account. Without an account nothing is kept, because accounts must not share cookies."""
 
     def __init__(self) -> None:
-        self._jars: dict[str, httpx.Cookies] = {}  # changed by single steps only, as threads share it
+        self._jars: dict[str, httpx.Cookies] = {}  # changed atomically, because threads share it
 
     def add_to(self, request: httpx.Request, account: str) -> None:
         """Send this account's cookies with a request, and no other account's."""
@@ -36,10 +36,10 @@ class AccountCookies:
             jar.set_cookie_header(request)
 
     def take_from(self, response: httpx.Response, account: str) -> None:
-        """Keep what an answer to this account brought."""
+        """Keep the cookies of an answer to this account."""
         if not account or "set-cookie" not in response.headers:
             return
-        if account not in self._jars and len(self._jars) >= _MOST_ACCOUNTS:
+        if account not in self._jars and len(self._jars) >= _MAX_ACCOUNTS:
             self._jars.pop(next(iter(self._jars)), None)
         self._jars.setdefault(account, httpx.Cookies(EdgeCookies())).extract_cookies(response)
 

@@ -1,30 +1,30 @@
-"""What this package's own HTTP layer refuses, as data; ``errors.transport`` turns it into sentences."""
+"""Failures of this package's HTTP layer, as data; ``errors.transport`` has the sentences."""
 
 from __future__ import annotations
 
 
 class HttpFailure(Exception):  # noqa: N818 - data, like a Refusal
-    """The base of everything that the HTTP layer raises besides httpx's own exceptions."""
+    """The base class of everything that the HTTP layer raises apart from httpx's exceptions."""
 
 
 class NetworkSettingFailure(HttpFailure):
-    """A variable of the environment decides how servers are reached, and cannot be used.
+    """An environment variable about the network has an unusable value.
 
-    The text names the variable and what is wrong with it. It never holds the value of a proxy variable,
-    which may contain a password.
+    The text names the variable and what is wrong. It never contains the value of a proxy variable, which
+    may include a password.
     """
 
 
 class ProxyFailure(HttpFailure):
-    """A connection through a proxy failed; the text names the variable that the proxy comes from.
+    """A connection through a proxy failed; the text is the name of the variable with the proxy.
 
-    The cause says how it failed, and whether it was the proxy at all.
+    The cause says how it failed, and whether the proxy or the server failed.
     """
 
 
 class BodyTooLarge(HttpFailure):
-    """An answer, or its head, is larger than is read; the text is the bound."""
+    """An answer, or its head, is larger than the limit."""
 
 
 class UnknownEncoding(HttpFailure):
-    """An answer is packed in a way that was not offered; the text is its ``Content-Encoding``."""
+    """An answer has an encoding that was not offered; the text is its ``Content-Encoding``."""

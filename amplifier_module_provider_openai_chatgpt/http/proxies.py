@@ -1,6 +1,6 @@
-"""Which proxy the environment names for a server, and which servers are reached without it.
+"""Decides which proxy is used for a server, and for which servers none is.
 
-Only https goes through a proxy: plain HTTP is for this machine, and this machine is reached directly.
+Only https uses a proxy: plain HTTP is only for this machine, which is reached directly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
 _SCHEMES = {"http", "https", "socks5", "socks5h"}
-# Clash and v2ray write this one.
+# Clash and v2ray set the first one.
 _OTHER_SCHEMES = {"socks", "socks4", "socks4a"}
 
 
@@ -48,7 +48,7 @@ class ProxySetting:
             raise self._failure("names a proxy without a host")
         if url.port is not None and not 0 < url.port < 65536:
             raise self._failure("names a proxy whose port is not a number from 1 to 65535")
-        # The name of the server is looked up by the proxy in both.
+        # With both schemes, the proxy looks up the server's name.
         return url.copy_with(scheme="socks5") if url.scheme == "socks5h" else url
 
     def _failure(self, why: str) -> NetworkSettingFailure:
@@ -87,8 +87,8 @@ def is_this_machine(host: str) -> bool:
 def is_exempt(no_proxy: str, host: str, port: int) -> bool:
     """True if a ``NO_PROXY`` list names the host.
 
-    Entries are names (with all below them), addresses, networks of both kinds, ``*``, each with a port
-    if it is for that alone; an entry that is none of these matches nothing.
+    Entries are names (with all names below them), IP addresses, networks, and ``*``, each with a port if
+    it is only for that port; any other entry matches nothing.
     """
     host = host.lower().rstrip(".")
     return any(_matches(entry, host, port) for entry in re.split(r"[\s,]+", no_proxy.lower()) if entry)

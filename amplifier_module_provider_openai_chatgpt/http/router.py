@@ -1,7 +1,7 @@
-"""The way to a server: directly, or through the proxy that the environment names for it.
+"""Routes requests: directly, or through the proxy that the environment names for the server.
 
-Everything is built with the first request that needs it, so a bad variable fails that request and
-nothing else: not a client that is never used, and no call to this machine.
+Every route is built by the first request that needs it, so a bad variable breaks only such requests: not
+an unused client, and not requests to this machine.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
     from .proxies import ProxySetting
 
-# A connection through a proxy has three steps: to the proxy, its consent, and TLS to the server.
+# A connection through a proxy has three steps: to the proxy, its reply to CONNECT, and TLS to the server.
 _STEPS = 3
 _CONNECT_LIMIT = 10.0
 
 
 class Router(httpx.AsyncBaseTransport):
-    """Sends each request on its way; ``largest`` bounds the unpacked bodies, in bytes."""
+    """Sends each request by its route; ``largest`` bounds the decompressed bodies, in bytes."""
 
     def __init__(self, limits: httpx.Limits, largest: int | None) -> None:
         self._limits = limits
         self._largest = largest
         self._proxies = Proxies.from_environment()
-        self._ways: dict[str, httpx.AsyncHTTPTransport] = {}
+        self._routes: dict[str, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises httpx's exceptions and HttpFailure."""
@@ -49,28 +49,28 @@ class Router(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for way in self._ways.values():
-            await way.aclose()
+        for route in self._routes.values():
+            await route.aclose()
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         if url.scheme == "http" and is_this_machine(url.host):
-            return await self._way("plain", self._plain).handle_async_request(request)
+            return await self._route("plain", self._plain).handle_async_request(request)
         if url.scheme != "https":
             raise httpx.UnsupportedProtocol("Only https leaves this machine.")
         proxy = self._proxies.for_host(url.host, url.port or 443)
         if proxy is None:
-            return await self._way("direct", self._direct).handle_async_request(request)
-        way = self._way("proxy", lambda: self._through(proxy))
-        return await _through_proxy(way, request, proxy.variable)
+            return await self._route("direct", self._direct).handle_async_request(request)
+        route = self._route("proxy", lambda: self._through(proxy))
+        return await _through_proxy(route, request, proxy.variable)
 
-    def _way(self, name: str, build: Callable[[], httpx.AsyncHTTPTransport]) -> httpx.AsyncHTTPTransport:
-        if name not in self._ways:
-            self._ways[name] = build()
-        return self._ways[name]
+    def _route(self, name: str, build: Callable[[], httpx.AsyncHTTPTransport]) -> httpx.AsyncHTTPTransport:
+        if name not in self._routes:
+            self._routes[name] = build()
+        return self._routes[name]
 
     def _plain(self) -> httpx.AsyncHTTPTransport:
-        """For HTTP without TLS; the context is never used, trusts no one, and costs nothing."""
+        """Build a route for HTTP without TLS. Its context is never used, trusts nothing and is cheap."""
         bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return httpx.AsyncHTTPTransport(verify=bare, limits=self._limits)
 
@@ -87,18 +87,18 @@ class Router(httpx.AsyncBaseTransport):
 
 
 async def _through_proxy(
-    way: httpx.AsyncHTTPTransport, request: httpx.Request, variable: str
+    route: httpx.AsyncHTTPTransport, request: httpx.Request, variable: str
 ) -> httpx.Response:
-    """Send through a proxy, with a bound on everything until the server is reached: httpcore has none.
+    """Send through a proxy, with a timeout until the server is reached, because httpcore has none.
 
-    Raises ProxyFailure from the cause, whichever side failed.
+    Raises ProxyFailure from the cause, no matter which side failed.
     """
     limit = request.extensions.get("timeout", {}).get("connect") or _CONNECT_LIMIT
     approach = _Approach()
     try:
         async with asyncio.timeout(_STEPS * limit) as approach.wait:
             request.extensions = {**request.extensions, "trace": approach.observe}
-            return await way.handle_async_request(request)
+            return await route.handle_async_request(request)
     except _failures() as error:
         if approach.is_over:
             raise
@@ -132,7 +132,7 @@ class _Approach:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """Return what a proxied request may raise; the last two where the proxy does not speak SOCKS."""
+    """Return what a proxied request may raise; the last two if the proxy does not speak SOCKS."""
     from socksio import SOCKSError
 
     return (httpx.TransportError, TimeoutError, SOCKSError, AssertionError)

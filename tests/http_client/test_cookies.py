@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.http import new_client
-from amplifier_module_provider_openai_chatgpt.http.cookies import LARGEST, AccountCookies
+from amplifier_module_provider_openai_chatgpt.http.cookies import MAX_SIZE, AccountCookies
 
 URL = "https://chatgpt.com/backend-api/codex/responses"
 
@@ -32,7 +32,7 @@ def test_cookies_of_cloudflare_come_back_to_the_account_that_got_them():
     [
         "session=abc; Path=/",
         "__Secure-next-auth.session-token=abc; Path=/; Secure",
-        "__cf_bm=" + "a" * LARGEST,
+        "__cf_bm=" + "a" * MAX_SIZE,
         b"__cf_bm=\xe9; Path=/",
         "__cf_bm=é; Path=/",
         b"__cf_bm=a\x01b; Path=/",
@@ -51,7 +51,7 @@ def test_all_cookies_together_are_bounded():
     cookies = AccountCookies()
     answered(cookies, *(f"__cf_bm={'a' * 1000}; Path=/backend-api{'/' * n}" for n in range(50)))
     answered(cookies, *(f"_cfuvid={'a' * 1000}; Path=/" for _ in range(50)))
-    assert 0 < len(sent(cookies)) <= LARGEST + 100
+    assert 0 < len(sent(cookies)) <= MAX_SIZE + 100
 
 
 def test_a_new_value_replaces_the_old_one():
