@@ -125,10 +125,10 @@ class Quota(NamedTuple):
     def exhausted(self) -> Window | None:
         """Return the used-up window of the active limit that resets last, or None."""
         active = self.windows[0].limit if self.windows else ""
-        spent = [window for window in self.windows if window.used_percent >= 100 and window.limit == active]
-        return max(spent, key=lambda window: window.resets_at or 0.0, default=None)
+        used_up = [window for window in self.windows if window.used_percent >= 100 and window.limit == active]
+        return max(used_up, key=lambda window: window.resets_at or 0.0, default=None)
 
-    def is_spent(self) -> bool:
+    def is_used_up(self) -> bool:
         """True if a limit is reported as reached, or a window is used up and there are no credits."""
         continues = self.credits is not None and (self.credits.has_credits or self.credits.unlimited)
         return bool(self.reached_type) or (self.exhausted() is not None and not continues)

@@ -1,4 +1,4 @@
-"""Records every event that the provider emits, on the kernel's own hook registry."""
+"""Records every event that the provider emits, with the kernel's own hook registry."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ class EventRecorder:
         self.coordinator = MockCoordinator()
         self.log = []
         self._react = react
-        self._news = asyncio.Condition()
+        self._changed = asyncio.Condition()
         for event in EVENTS:
             self.coordinator.hooks.register(event, self._hear, name=f"recorder:{event}")
 
@@ -32,8 +32,8 @@ class EventRecorder:
         self.log.append((event, data))
         if self._react:
             self._react(event, data)
-        async with self._news:
-            self._news.notify_all()
+        async with self._changed:
+            self._changed.notify_all()
         return HookResult()
 
     @property
@@ -51,8 +51,8 @@ class EventRecorder:
 
     async def heard(self, event, times=1):
         """Wait until an event has been recorded ``times`` times."""
-        async with asyncio.timeout(20), self._news:
-            await self._news.wait_for(lambda: self.names.count(event) >= times)
+        async with asyncio.timeout(20), self._changed:
+            await self._changed.wait_for(lambda: self.names.count(event) >= times)
 
 
 def ask(text="Say hello.", **options):
@@ -60,17 +60,17 @@ def ask(text="Say hello.", **options):
 
 
 async def stalled(sim):
-    """Wait until the simulator holds an answer back; only then can it release it."""
+    """Wait until the simulator has stalled an answer; only then can it be released."""
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
 
 
 def pooled(client):
-    """Return a client's connections, whichever way they go."""
+    """Return a client's connections of all routes."""
     return [one for route in client._transport._routes.values() for one in route._pool.connections]
 
 
 def busy_connections(provider):
-    """Return the connections that serve a call, or that a call left behind."""
+    """Return the connections that are in use, or were not returned to the pool."""
     return [
         connection
         for client in provider.transport._clients.values()
@@ -79,44 +79,44 @@ def busy_connections(provider):
     ]
 
 
-async def eventually(holds, seconds=10):
-    """Wait until a condition holds that has no event of its own."""
+async def eventually(condition, seconds=10):
+    """Wait until a condition is true for which there is no event."""
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
 
 
 def assert_coherent(log):
-    """Check what every call promises to its listeners, however it ended."""
+    """Check what is true of the events of every call, however it ended."""
     names = [event for event, _ in log]
     assert names.count("llm:request") == names.count("llm:response") == 1
     assert (names[0], names[-1]) == ("llm:request", "llm:response")
     assert len({data["request_id"] for _, data in log}) == 1
-    stage = _played(log)
-    stage.assert_complete()
-    assert log[-1][1]["status"] == "ok" or not stage.deltas, "text of a failed call is discarded"
+    display = _displayed(log)
+    display.assert_complete()
+    assert log[-1][1]["status"] == "ok" or not display.deltas, "text of a failed call is discarded"
 
 
 def blocks(log):
     """Return kind and text of each block that was not discarded, in order."""
-    stage = _played(log)
-    return [(kind, stage.texts.get(index, "")) for index, kind in enumerate(stage.started)]
+    display = _displayed(log)
+    return [(kind, display.texts.get(index, "")) for index, kind in enumerate(display.started)]
 
 
 def shown(log):
     """Return the text of each block that was not discarded and has any, by its index."""
-    return _played(log).texts
+    return _displayed(log).texts
 
 
-def _played(log):
-    stage = _Stage()
+def _displayed(log):
+    display = _Display()
     for event, data in log:
-        stage.play(event, data)
-    return stage
+        display.show(event, data)
+    return display
 
 
-class _Stage:
-    """Shows blocks by index as a user interface does; an abort discards them all."""
+class _Display:
+    """Shows blocks by index, as a user interface does; an abort discards them all."""
 
     def __init__(self):
         self.clear()
@@ -125,7 +125,7 @@ class _Stage:
         self.started, self.ended = [], set()
         self.deltas, self.texts = {}, {}
 
-    def play(self, event, data):
+    def show(self, event, data):
         index = data.get("block_index")
         if event == STREAM_START:
             assert index == len(self.started), "blocks are numbered in order"
@@ -153,4 +153,4 @@ class _Stage:
         assert index not in self.ended
 
     def assert_complete(self):
-        assert len(self.ended) == len(self.started), "every block that began ended"
+        assert len(self.ended) == len(self.started), "every block that started has ended"

@@ -1,7 +1,7 @@
-"""A small host around the provider: a real Amplifier session with a loop that does what the real ones do.
+"""A small host: a real Amplifier session with a loop that works like the real ones.
 
-It stores turns as they do, passes on what hooks inject, keeps pictures in messages and in results, and
-can be interrupted between a call and its result.
+It stores turns as they do, sends what hooks inject, keeps images in messages and in results, and can be
+interrupted between a tool call and its result.
 """
 
 import sys
@@ -19,7 +19,7 @@ ASKING = "provider:request"
 
 
 class Loop:
-    """Asks until there are no more calls. ``interrupted`` names tools that never come back."""
+    """Calls the provider until there are no more tool calls. ``interrupted``: tools that never return."""
 
     def __init__(self, interrupted=()):
         self.interrupted = set(interrupted)
@@ -32,17 +32,17 @@ class Loop:
             for t in tools.values()
         ]
         while True:
-            passing = await self._inject(hooks, coordinator)
+            ephemeral = await self._inject(hooks, coordinator)
             stored = await context.get_messages_for_request()
-            asked = ChatRequest(messages=[Message(**one) for one in [*stored, *passing]], tools=specs)
-            response = await provider.complete(asked, extended_thinking=True)
+            request = ChatRequest(messages=[Message(**one) for one in [*stored, *ephemeral]], tools=specs)
+            response = await provider.complete(request, extended_thinking=True)
             calls = provider.parse_tool_calls(response)
             await context.add_message(assistant_turn(response, calls))
             if not calls or not await self._run(calls, tools, context):
                 return response.text
 
     async def _inject(self, hooks, coordinator):
-        """Store what hooks inject, or return it where it is for this one request only."""
+        """Store what hooks inject; return it instead if it is only for this request."""
         result = await hooks.emit(ASKING, {"provider": "openai-chatgpt"})
         if result.action != "inject_context":
             return []
@@ -52,7 +52,7 @@ class Loop:
         return []
 
     async def _run(self, calls, tools, context):
-        """Run the calls; False when the turn was interrupted."""
+        """Run the tool calls; False if the turn was interrupted."""
         for call in calls:
             if call.name in self.interrupted:
                 self.interrupted.remove(call.name)
@@ -65,7 +65,7 @@ class Loop:
 
 
 def assistant_turn(response, calls=()):
-    """An answer as loops store it."""
+    """Return an answer as loops store it."""
     turn = {"role": "assistant", "content": [block.model_dump() for block in response.content]}
     if calls:
         turn["tool_calls"] = [{"id": one.id, "tool": one.name, "arguments": one.arguments} for one in calls]
@@ -73,23 +73,23 @@ def assistant_turn(response, calls=()):
 
 
 def saved(value):
-    """A transcript as it comes back from a file: without what was None."""
+    """Return a transcript as it is loaded from a file: without None values."""
     if isinstance(value, dict):
         return {key: saved(inner) for key, inner in value.items() if inner is not None}
     return [saved(inner) for inner in value] if isinstance(value, list) else value
 
 
 class Host:
-    """One session; ``heard`` holds the provider's events, ``inject`` what hooks say at the next requests."""
+    """One session; ``heard`` are the provider's events, ``inject`` what hooks return at the next requests."""
 
     def __init__(self, config, tools=(), *, loop=None, session_id=None, messages=()):
         self.heard = []
         self.inject = []
         self._messages = list(messages)
-        _offer("loop-of-tests", "orchestrator", loop or Loop())
-        _offer("context-of-tests", "context", Context())
+        _register("loop-of-tests", "orchestrator", loop or Loop())
+        _register("context-of-tests", "context", Context())
         for tool in tools:
-            _offer(f"tool-{tool.name}", "tools", tool, tool.name)
+            _register(f"tool-{tool.name}", "tools", tool, tool.name)
         self.session = AmplifierSession(
             {
                 "session": {"orchestrator": "loop-of-tests", "context": "context-of-tests"},
@@ -127,7 +127,7 @@ class Host:
 
 
 def remind(text, *, role="system", ephemeral=False):
-    """What a hook returns to have the model told something."""
+    """Return what a hook returns to inject text for the model."""
     return HookResult(
         action="inject_context",
         context_injection=text,
@@ -136,8 +136,8 @@ def remind(text, *, role="system", ephemeral=False):
     )
 
 
-def _offer(module_id, point, thing, name=None):
-    """Let the kernel's loader find a module that has no package of its own."""
+def _register(module_id, point, thing, name=None):
+    """Register a module without a package, so the kernel's loader finds it."""
 
     async def mount(coordinator, config=None):
         await coordinator.mount(point, thing, name=name)

@@ -1,4 +1,4 @@
-"""A terminal of 80 columns for a program under test: what it shows at every moment, and keys to press.
+"""A terminal of 80 columns for a program under test: shows its output, and sends key presses.
 
 It understands what our programs write: line ends, colours, and the cursor movements of a status line.
 """
@@ -20,18 +20,18 @@ from tests.secret_leaks import watch
 WIDTH, HEIGHT = 80, 40
 CTRL_C, CTRL_D = "\x03", "\x04"
 _ESCAPE = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>78()][B0]?")
-# Makes the terminal the one that controls the program, so that Ctrl-C reaches it.
-_OWN_IT = """
+# Makes the terminal the controlling terminal of the program, so Ctrl-C reaches it.
+_TAKE_CONTROL = """
 import fcntl, os, signal, sys, termios
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-_OWN = [sys.executable, "-SEc", _OWN_IT]
+_IN_CONTROL = [sys.executable, "-SEc", _TAKE_CONTROL]
 
 
 class Screen:
-    """Rows of text and a cursor; colours are ignored, longer lines go on in the next row."""
+    """Rows of text and a cursor; colours are ignored, long lines continue in the next row."""
 
     def __init__(self):
         self.rows = [""]
@@ -39,12 +39,12 @@ class Screen:
         self._rest = ""
 
     def feed(self, text):
-        """Take in a piece, which may end inside an escape sequence."""
+        """Process a piece of output, which may end inside an escape sequence."""
         text, self._rest, at = self._rest + text, "", 0
         while at < len(text):
             found = _ESCAPE.match(text, at)
             if found:
-                self._obey(found[1] or "", found[2] or "")
+                self._execute(found[1] or "", found[2] or "")
             elif text[at] == "\x1b":
                 self._rest = text[at:]
                 return
@@ -52,7 +52,7 @@ class Screen:
                 self._write(text[at])
             at = found.end() if found else at + 1
 
-    def _obey(self, numbers, command):
+    def _execute(self, numbers, command):
         count = int(numbers) if numbers.isdigit() else 1
         if command == "A":
             self._row = max(0, self._row - count)
@@ -62,17 +62,17 @@ class Screen:
         elif command in "HJ":
             raise NotImplementedError("the screen is cleared: something jumps")
 
-    def _write(self, sign):
-        if sign == "\r":
+    def _write(self, char):
+        if char == "\r":
             self._column = 0
-        elif sign == "\n":
+        elif char == "\n":
             self._down()
-        elif sign >= " ":
+        elif char >= " ":
             if self._column == WIDTH:
                 self._down()
                 self._column = 0
             row = self.rows[self._row].ljust(self._column)
-            self.rows[self._row] = row[: self._column] + sign + row[self._column + 1 :]
+            self.rows[self._row] = row[: self._column] + char + row[self._column + 1 :]
             self._column += 1
 
     def _down(self):
@@ -86,14 +86,14 @@ class Screen:
 
 
 class Terminal:
-    """Runs a program in a terminal; ``frames`` are the pictures that it showed one after another."""
+    """Runs a program in a terminal; ``frames`` are the contents of the screen over time."""
 
     def __init__(self, command, env=None, **streams):
         self._keyboard, line = pty.openpty()
         fcntl.ioctl(line, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
         streams = {"stdin": line, "stdout": line, "stderr": line, **streams}
         env = {**os.environ, "TERM": "xterm-256color", **(env or {})}
-        self.process = subprocess.Popen([*_OWN, *command], env=env, start_new_session=True, **streams)
+        self.process = subprocess.Popen([*_IN_CONTROL, *command], env=env, start_new_session=True, **streams)
         os.close(line)
         self.screen, self.frames, self.raw = Screen(), [""], ""
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -119,14 +119,14 @@ class Terminal:
             assert self._read(deadline), f"never shown: {text!r}\n{self.screen.text}"
 
     def end(self, timeout=30):
-        """Wait for the end of the program; returns its exit code."""
+        """Wait for the end of the program; return its exit code."""
         deadline = time.monotonic() + timeout
         while self._read(deadline):
             pass
         return self.process.wait(max(0.1, deadline - time.monotonic()))
 
     def _read(self, deadline):
-        """Take in what comes next; false at the end of the program and past the deadline."""
+        """Process the next output; False at the end of the program and after the deadline."""
         if not select.select([self._keyboard], [], [], max(0, deadline - time.monotonic()))[0]:
             return False
         try:

@@ -1,9 +1,9 @@
-"""The search for leaked secrets that surrounds the whole test run.
+"""The search for leaked secrets during the whole test run.
 
-It knows every token, code, verifier and sealed reasoning that any simulator of this process gives out,
-and looks for them in all logs (at DEBUG), in all events that reach the kernel's hooks, in all kernel
-errors, in all that tests print and in what programs show in a terminal. User codes may be printed: the
-prompt of a sign-in does.
+It learns every token, code, verifier and encrypted reasoning that any simulator of this process issues,
+and searches for them in all logs (at DEBUG), in all events that reach the kernel's hooks, in all kernel
+errors, in everything that tests print and in what programs show in a terminal. User codes may be printed:
+the prompt of a sign-in contains one.
 """
 
 import functools
@@ -23,9 +23,9 @@ _USER_CODE = re.compile(r"[A-Z]{4}-[A-Z]{5}")
 
 
 def _marks(secret):
-    """Yield the random parts that give a secret away, whole or cut: its end, and what follows its prefix.
+    """Yield the random parts that identify a secret, complete or cut: its end, and the part after its prefix.
 
-    All JWTs begin alike, and sealed reasoning ends with what it is about.
+    All JWTs start the same, and encrypted reasoning of the simulator ends with its text.
     """
     if not secret.startswith("gAAAA"):
         yield secret[-_MARK:]
@@ -43,23 +43,23 @@ class Watch(logging.Handler):
         self._marks = {}
 
     def learn(self, secret):
-        """Search for one more secret from now on."""
+        """Search for this secret too from now on."""
         self._marks.update((mark, secret) for mark in _marks(secret) if len(mark) == _MARK)
 
     def search(self, where, text, test=None):
-        """Note the secrets that ``text`` gives away, and the test in which that happened."""
+        """Note the secrets in ``text``, and the test in which they leaked."""
         self.searched[where] += 1
-        for secret in set(self._given_away(text)):
+        for secret in set(self._secrets_in(text)):
             if not (where == "output" and _USER_CODE.fullmatch(secret)):
                 test = test or os.environ.get("PYTEST_CURRENT_TEST", "between tests").split(" (")[0]
                 self.found.append(f"{test}: {secret[:8]}… leaked into the {where}: {text[:200]!r}")
 
     def stray(self, sentence):
-        """Note a secret that reached a service which must never see it."""
+        """Note a secret that reached a service that must never get it."""
         test = os.environ.get("PYTEST_CURRENT_TEST", "between tests").split(" (")[0]
         self.found.append(f"{test}: {sentence}")
 
-    def _given_away(self, text):
+    def _secrets_in(self, text):
         for run in _RUNS.findall(text):
             for at in range(len(run) - _MARK + 1):
                 if secret := self._marks.get(run[at : at + _MARK]):
@@ -75,32 +75,32 @@ watch = Watch()
 
 
 def surround(watch):
-    """Let a watch search everything that leaves the provider in this process.
+    """Make a watch search everything that leaves the provider in this process.
 
-    That is Python's logging, the kernel's hooks and the kernel's errors. Callers get the same as without it.
+    That is Python's logging, the kernel's hooks and the kernel's errors. Their behaviour does not change.
     """
     accounts.secret_listeners.append(watch.learn)
     accounts.stray_listeners.append(watch.stray)
     logging.getLogger().addHandler(watch)
     logging.getLogger().setLevel(logging.DEBUG)
     registry = type(MockCoordinator().hooks)
-    registry.emit = _heard(watch, registry.emit)
-    LLMError.__init__ = _raised(watch, LLMError.__init__)
+    registry.emit = _watched_emit(watch, registry.emit)
+    LLMError.__init__ = _watched_init(watch, LLMError.__init__)
 
 
-def _heard(watch, emit):
+def _watched_emit(watch, emit):
     @functools.wraps(emit)
-    def heard(self, event, data, *more):
+    def watched(self, event, data, *more):
         watch.search("event", f"{event} {data!r}")
         return emit(self, event, data, *more)
 
-    return heard
+    return watched
 
 
-def _raised(watch, init):
+def _watched_init(watch, init):
     @functools.wraps(init)
-    def raised(self, *given, **options):
+    def watched(self, *given, **options):
         init(self, *given, **options)
         watch.search("exception", f"{self} {self!r} {vars(self)!r}")
 
-    return raised
+    return watched

@@ -1,4 +1,4 @@
-"""Files replaced in one step: private, whole, and nothing left next to them."""
+"""Files are replaced atomically: private, complete, and without leftovers."""
 
 import stat
 
@@ -12,7 +12,7 @@ def mode(path):
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_a_file_and_its_missing_folder_are_made_private(tmp_path, durable):
+def test_a_file_and_its_missing_folder_are_created_private(tmp_path, durable):
     path = tmp_path / "new" / "folder" / "file"
     files.replace(path, b"content", durable=durable)
     assert path.read_bytes() == b"content"
@@ -20,7 +20,7 @@ def test_a_file_and_its_missing_folder_are_made_private(tmp_path, durable):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_an_old_file_is_replaced_whatever_its_mode_was(tmp_path):
+def test_an_old_file_is_replaced_with_any_mode(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old and longer")
     path.chmod(0o666)

@@ -1,6 +1,6 @@
-"""What real hosts do to a provider, call by call: the command line, its wizards, the routing hook, agents.
+"""What hosts do with a provider: Amplifier's command line, its wizards, the routing hook, agents.
 
-Each test acts out one host call, on a provider that is signed out, signed in, or whose sign-in has ended.
+Each test makes the calls of one host, with a provider that is signed out, signed in or expired.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from amplifier_module_provider_openai_chatgpt.simulator import Reply
 from tests.conftest import MODEL
 
 MODULE = "provider-openai-chatgpt"
-# What takes the place of the default model gpt-5.5 while no list is known.
-PRESENT_DEFAULT = "gpt-6-sol"
+# Used instead of the default model gpt-5.5 while there is no list.
+CURRENT_DEFAULT = "gpt-6-sol"
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 STATES = {"signed out": "unauthenticated", "signed in": "authenticated", "ended": "expired"}
 
-# The forms in which the command line tries to build a class, in order; a TypeError, ValueError or
+# The arguments with which the command line tries to build a class, in order; a TypeError, ValueError or
 # RuntimeError means "try the next".
 ATTEMPTS: tuple[dict, ...] = (
     {"api_key": "x", "config": {}},
@@ -43,7 +43,7 @@ ATTEMPTS: tuple[dict, ...] = (
 
 @pytest.fixture(params=STATES)
 def state(request, sim, token_file, monkeypatch):
-    """Who is signed in, by the environment alone: hosts pass no configuration when they look around."""
+    """Set the sign-in state by the environment, because hosts inspect providers without configuration."""
     if request.param == "signed out":
         token_file.unlink()
     elif request.param == "ended":
@@ -55,7 +55,7 @@ def state(request, sim, token_file, monkeypatch):
 
 
 def find_class():
-    """As the command line does: entry point, its package, then the first name in __all__ that fits."""
+    """Find the class like the command line: entry point, its package, the first matching name in __all__."""
     (point,) = (one for one in entry_points(group="amplifier.modules") if one.name == MODULE)
     package = importlib.import_module(point.load().__module__.rpartition(".")[0] or point.value.split(":")[0])
     assert not hasattr(package, "OpenaiChatgptProvider")
@@ -68,18 +68,18 @@ def build():
             return find_class()(**attempt), attempt
         except (TypeError, ValueError, RuntimeError):
             continue
-    raise AssertionError("no form of the constructor is accepted")
+    raise AssertionError("the constructor accepts none of the arguments")
 
 
 async def ask_and_close(provider):
-    """One step of a command line: an event loop of its own, which the provider must survive."""
+    """One command of a command line, in its own event loop."""
     try:
         return await provider.list_models()
     finally:
         await provider.close()
 
 
-# Looking at the class
+# Inspecting the class
 
 
 def test_the_class_is_found_by_entry_point_and_by_import():
@@ -90,7 +90,7 @@ def test_the_class_is_found_by_entry_point_and_by_import():
     assert not any(name.endswith("Provider") for name in dir(package) if name != "ChatGPTProvider")
 
 
-def test_it_is_built_in_the_fifth_form_and_looked_at_without_loop_or_coordinator(state):
+def test_it_is_built_with_a_config_and_inspected_without_loop_or_coordinator(state):
     provider, attempt = build()
     assert attempt == {"config": {}}
     assert provider.coordinator is None
@@ -101,7 +101,7 @@ def test_it_is_built_in_the_fifth_form_and_looked_at_without_loop_or_coordinator
     assert ChatGPTProvider().get_info() == ChatGPTProvider({"filtered": False}).get_info()
 
 
-def test_a_bad_environment_does_not_keep_a_host_from_looking_around(monkeypatch):
+def test_a_host_can_inspect_a_provider_with_a_bad_environment_variable(monkeypatch):
     monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", "http://example.com")
     provider, _ = build()
     assert provider.get_info().id == "openai-chatgpt"
@@ -109,36 +109,36 @@ def test_a_bad_environment_does_not_keep_a_host_from_looking_around(monkeypatch)
         asyncio.run(provider.list_models())
 
 
-def test_get_info_says_what_hosts_read_and_can_be_scribbled_on(state):
+def test_get_info_has_what_hosts_read_and_may_be_changed_by_them(state):
     provider, _ = build()
     info = provider.get_info()
     assert (info.id, info.display_name, info.credential_env_vars) == ("openai-chatgpt", "OpenAI ChatGPT", [])
     assert {"streaming", "tools", "thinking", "vision"} <= set(info.capabilities)
     assert any(word.startswith("auth:") for word in info.capabilities)
-    assert info.defaults["model"] == PRESENT_DEFAULT
+    assert info.defaults["model"] == CURRENT_DEFAULT
     assert info.defaults["context_window"] == 272_000
     assert info.defaults["max_output_tokens"] == 128_000
-    info.defaults["model"] = "scribble"
+    info.defaults["model"] = "changed"
     info.capabilities.clear()
     info.config_fields.clear()
-    assert provider.get_info().defaults["model"] == PRESENT_DEFAULT
+    assert provider.get_info().defaults["model"] == CURRENT_DEFAULT
     assert provider.get_info().capabilities
     assert provider.get_info().config_fields
 
 
-def test_the_wizard_asks_one_thing_and_each_of_its_answers_is_taken():
-    (asked,) = ChatGPTProvider().get_info().config_fields
-    assert (asked.id, asked.field_type, asked.requires_model) == ("reasoning_effort", "choice", True)
-    assert asked.default in asked.choices
-    for choice in asked.choices:
+def test_the_wizard_has_one_question_and_every_choice_is_accepted():
+    (question,) = ChatGPTProvider().get_info().config_fields
+    assert (question.id, question.field_type, question.requires_model) == ("reasoning_effort", "choice", True)
+    assert question.default in question.choices
+    for choice in question.choices:
         assert isinstance(choice, str)
-        assert ChatGPTProvider({asked.id: choice}).settings.reasoning_effort == choice
+        assert ChatGPTProvider({question.id: choice}).settings.reasoning_effort == choice
 
 
-def test_what_hosts_call_is_a_native_coroutine_or_plain_as_they_expect():
-    natives = {"list_models", "complete", "login", "close"}
+def test_methods_are_coroutine_functions_or_not_as_hosts_expect():
+    coroutines = {"list_models", "complete", "login", "close"}
     plain = {"get_info", "get_model_info", "parse_tool_calls", "auth_status"}
-    assert all(inspect.iscoroutinefunction(getattr(ChatGPTProvider, name)) for name in natives)
+    assert all(inspect.iscoroutinefunction(getattr(ChatGPTProvider, name)) for name in coroutines)
     assert not any(inspect.iscoroutinefunction(getattr(ChatGPTProvider, name)) for name in plain)
     assert inspect.iscoroutinefunction(mount)
     for absent in ("stream", "model"):
@@ -148,12 +148,12 @@ def test_what_hosts_call_is_a_native_coroutine_or_plain_as_they_expect():
 # Listing models
 
 
-def test_the_list_is_fetched_step_by_step_in_loops_of_their_own(state):
+def test_the_list_is_fetched_in_several_event_loops_in_turn(state):
     provider, _ = build()
     for _ in range(2):
         if state == "signed in":
             infos = asyncio.run(ask_and_close(provider))
-            assert {PRESENT_DEFAULT, PRESENT_DEFAULT + "-fast"} <= {info.id for info in infos}
+            assert {CURRENT_DEFAULT, CURRENT_DEFAULT + "-fast"} <= {info.id for info in infos}
         else:
             with pytest.raises(AuthenticationError) as caught:
                 asyncio.run(ask_and_close(provider))
@@ -163,7 +163,7 @@ def test_the_list_is_fetched_step_by_step_in_loops_of_their_own(state):
 # Signing in
 
 
-def test_a_host_signs_in_and_asks_the_same_instance_for_models(state, sim, token_file):
+def test_a_host_signs_in_and_lists_models_with_the_same_instance(state, sim, token_file):
     sim.device.pending = 0
     provider, _ = build()
     lines = []
@@ -174,7 +174,7 @@ def test_a_host_signs_in_and_asks_the_same_instance_for_models(state, sim, token
     assert asyncio.run(provider.login(print_fn=print_fn)) is True
     assert provider.auth_status() == "authenticated"
     assert json.loads(token_file.read_text())["access_token"]
-    assert not any(sign in line for line in lines for sign in "[]"), "read as markup by rich"
+    assert not any(bracket in line for line in lines for bracket in "[]"), "rich would treat it as markup"
     assert any(code in line for line in lines for code in sim.user_codes)
     assert asyncio.run(ask_and_close(provider))
 
@@ -187,7 +187,7 @@ def test_without_a_print_fn_the_code_goes_to_stderr_and_nothing_to_stdout(config
     assert any(code in err for code in sim.user_codes)
 
 
-async def test_a_sign_in_can_be_stopped_and_leaves_the_state_as_it_was(state, sim):
+async def test_a_sign_in_can_be_cancelled_and_leaves_the_state_unchanged(state, sim):
     sim.device.approve_manually = True
     provider, _ = build()
     shown = asyncio.Event()
@@ -202,8 +202,8 @@ async def test_a_sign_in_can_be_stopped_and_leaves_the_state_as_it_was(state, si
 # Mounting and configuring
 
 
-async def test_it_is_mounted_twice_a_session_and_cleaned_up_more_than_once(state):
-    """First in a validator, then for real; nothing goes over the network, whoever is signed in."""
+async def test_it_is_mounted_twice_per_session_and_cleaned_up_repeatedly(state):
+    """First by a validator, then by the session; without network, signed in or not."""
     for _ in range(2):
         coordinator = MockCoordinator()
         cleanup = await mount(coordinator, {})
@@ -215,13 +215,13 @@ async def test_it_is_mounted_twice_a_session_and_cleaned_up_more_than_once(state
         assert provider.auth_status() == STATES[state]
 
 
-async def test_mounting_asks_nobody(state, sim):
+async def test_mounting_sends_no_request(state, sim):
     await (await mount(MockCoordinator(), None))()
     assert sim.requests == []
 
 
-async def test_what_hosts_write_as_text_and_inject_is_taken_without_a_word(config, caplog):
-    """Wizards write text; `raw: true`, `max_tokens` and `filtered` are put in by hosts themselves."""
+async def test_settings_written_as_text_or_added_by_hosts_are_accepted_without_a_warning(config, caplog):
+    """Wizards write text; hosts add `raw: true`, `max_tokens` and `filtered`."""
     written = {
         "default_model": "gpt-6-luna",
         "priority": "0",
@@ -263,7 +263,7 @@ async def test_two_instances_of_the_module_are_mounted_under_their_own_names(sim
 # Calling
 
 
-async def test_a_model_that_a_ui_assigns_takes_effect_at_once(sim, config):
+async def test_a_default_model_assigned_by_a_ui_takes_effect_immediately(sim, config):
     provider = ChatGPTProvider(config)
     sim.models[-2] |= {"slug": "gpt-small", "visibility": "list", "context_window": 64_000}
     await provider.list_models()
@@ -276,7 +276,7 @@ async def test_a_model_that_a_ui_assigns_takes_effect_at_once(sim, config):
     await provider.close()
 
 
-async def test_unknown_arguments_are_ignored_and_known_ones_beat_the_request(sim, config):
+async def test_unknown_arguments_are_ignored_and_known_ones_take_precedence_over_the_request(sim, config):
     provider = ChatGPTProvider(config)
     request = HELLO.model_copy(update={"model": MODEL, "reasoning_effort": "low"})
     await provider.complete(
@@ -287,27 +287,27 @@ async def test_unknown_arguments_are_ignored_and_known_ones_beat_the_request(sim
     await provider.close()
 
 
-async def test_a_utility_call_thinks_nothing_and_streams_nothing(sim, config):
-    """As hosts name sessions and judge goals: all three ways to be quiet at once."""
+async def test_a_utility_call_does_not_reason_and_does_not_stream(sim, config):
+    """Hosts name sessions and evaluate goals like this."""
     coordinator = MockCoordinator()
-    heard = []
+    emitted = []
 
-    async def hear(event, data):
-        heard.append(event)
+    async def record(event, data):
+        emitted.append(event)
 
     for event in ("llm:request", "llm:response", "llm:stream_block_start", "llm:stream_block_delta"):
-        coordinator.hooks.register(event, hear, name=event)
+        coordinator.hooks.register(event, record, name=event)
     provider = ChatGPTProvider({**config, "reasoning_effort": "high"}, coordinator)
     request = HELLO.model_copy(update={"metadata": {"stream": False}, "max_output_tokens": 16})
     await provider.complete(request, model="gpt-6-luna", extended_thinking=False)
-    assert heard == ["llm:request", "llm:response"]
+    assert emitted == ["llm:request", "llm:response"]
     assert "effort" not in sim.requests_to("/codex/responses")[0].json.get("reasoning", {})
     await provider.close()
 
 
 @pytest.mark.parametrize("coordinator", [None, MagicMock(), object()], ids=["none", "magic", "bare"])
-async def test_any_coordinator_will_do(sim, config, coordinator):
-    """On a MagicMock every attribute is true and nothing can be awaited."""
+async def test_any_coordinator_is_accepted(sim, config, coordinator):
+    """All attributes of a MagicMock are true and not awaitable."""
     provider = ChatGPTProvider({**config, "raw": True}, coordinator)
     response = await provider.complete(HELLO)
     assert response.text
@@ -315,7 +315,7 @@ async def test_any_coordinator_will_do(sim, config, coordinator):
     await provider.close()
 
 
-async def test_mounting_into_a_magic_coordinator_signs_nobody_in(sim, config, monkeypatch):
+async def test_mounting_with_a_mock_coordinator_does_not_sign_in(sim, config, monkeypatch):
     coordinator = MagicMock()
     mounted = []
 
@@ -328,8 +328,8 @@ async def test_mounting_into_a_magic_coordinator_signs_nobody_in(sim, config, mo
     assert (arguments[0], named) == ("providers", {"name": "openai-chatgpt"})
 
 
-async def test_a_tool_call_is_found_in_all_three_places_with_one_id(sim, config):
-    """Loops read one of them each; one asks a call with `.get`, as if it were a dictionary."""
+async def test_a_tool_call_is_in_all_three_places_with_the_same_id(sim, config):
+    """Each loop reads one of them; one reads a call with `.get`, like a dictionary."""
     call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "now", "arguments": "{}"}
     sim.reply_with(Reply(items=[{**call, "status": "completed"}]))
     provider = ChatGPTProvider(config)
@@ -347,7 +347,7 @@ async def test_a_tool_call_is_found_in_all_three_places_with_one_id(sim, config)
     await provider.close()
 
 
-def test_a_closed_provider_is_used_again(sim, config):
+def test_a_closed_provider_can_be_used_again(sim, config):
     provider = ChatGPTProvider(config)
 
     async def ask():
@@ -360,7 +360,7 @@ def test_a_closed_provider_is_used_again(sim, config):
     assert asyncio.run(ask())
 
 
-def test_importing_the_package_drags_in_neither_network_nor_command_line():
+def test_importing_the_package_imports_neither_network_nor_command_line():
     code = (
         "import sys, amplifier_module_provider_openai_chatgpt as p;"
         "print(sorted({'httpx', 'click', 'rich', 'filelock', 'uvicorn'} & set(sys.modules)))"

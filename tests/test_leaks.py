@@ -17,7 +17,7 @@ from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import write_tokens
 from tests.secret_leaks import Watch, watch
 
-LEAKY = Path(__file__).with_name("leaking_program.py")
+LEAKING_PROGRAM = Path(__file__).with_name("leaking_program.py")
 PLANTED = {
     "test_logs_an_argument": "log",
     "test_logs_in_a_thread_and_with_a_traceback": "log",
@@ -37,7 +37,7 @@ CLOCK = ToolSpec(
 
 @pytest.mark.long
 def test_a_run_with_a_leak_fails_and_names_the_test():
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(LEAKY)]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(LEAKING_PROGRAM)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert " 8 passed" in run.stdout
     assert run.returncode == 1
@@ -67,7 +67,7 @@ def test_a_secret_is_found_whole_cut_and_inside_other_text(secret, text, leaks):
 
 
 def echo(sim):
-    """Every secret that a server could send back to the client that sent it."""
+    """Return an error body with every secret that a server could send back to the client."""
     tokens = " ".join(sorted(sim.secrets | sim.sealed))
     return {"error": {"message": f"Refused: {tokens}", "code": "bad_request", "param": tokens}}
 
@@ -95,9 +95,9 @@ FAULTS = {
 
 
 async def converse(provider, sim, fault):
-    """Make two turns with thinking and a tool, the second with a fault; then renew, then lose the sign-in.
+    """Make two turns with reasoning and a tool, the second with a fault; then renew, then lose the sign-in.
 
-    Returns the texts of the two failures, empty where there was none.
+    Returns the texts of the two failures, empty if there was none.
     """
     messages = [Message(role="user", content="What time is it in Tokyo? Use get_time.")]
     request = ChatRequest(messages=messages, tools=[CLOCK], reasoning_effort="medium")
@@ -154,7 +154,7 @@ async def test_raw_events_errors_and_reprs_contain_no_secret(sim, in_use, config
     assert not [leak for leak in watch.found if row in leak]
 
 
-async def test_libraries_log_neither_cookies_nor_tokens_of_an_answer(sim, config, caplog):
+async def test_libraries_log_neither_cookies_nor_tokens_in_answers(sim, config, caplog):
     caplog.set_level("DEBUG")
     sent = {"set-cookie": "__cf_bm=ripe-cookie; Path=/", "x-echo": next(iter(sim.secrets))}
     sim.misbehave("/codex/models", Fault(headers=sent))

@@ -1,4 +1,4 @@
-"""Mounting: signed in or not, at a terminal or not, once, twice, under a name; and taking it down again."""
+"""Mounting: signed in or not, at a terminal or not, once, twice, under a name; and the cleanup."""
 
 import asyncio
 import contextlib
@@ -30,20 +30,20 @@ CHILD = Path(__file__).with_name("mount_child.py")
 
 @pytest.fixture
 def signed_out(config, tmp_path):
-    """Settings of somebody who has never signed in."""
-    given = {**config, "token_file_path": str(tmp_path / "none.json")}
-    del given["login_on_mount"]
-    return given
+    """Settings without a sign-in."""
+    settings = {**config, "token_file_path": str(tmp_path / "none.json")}
+    del settings["login_on_mount"]
+    return settings
 
 
 def coordinator():
-    """A coordinator of a real session."""
+    """Return the coordinator of a real session."""
     return new_session({"module": MODULE}).coordinator
 
 
 @pytest.fixture
 async def mounted():
-    """Mount, and return the provider with its cleanup, which is called at the end in any case."""
+    """Mount the provider; return it with its cleanup, which is also called at the end of the test."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def mounted(config, where=None):
@@ -55,12 +55,12 @@ async def mounted():
         yield mounted
 
 
-class Desk:
-    """A person at a terminal, ``with`` whom stderr is that terminal; ``shown`` is what is new on it."""
+class StderrTerminal:
+    """A terminal: as a context manager it replaces stderr; ``shown`` is what was written since last time."""
 
     def __init__(self):
-        self._reader, line = pty.openpty()
-        self._stderr = os.fdopen(line, "w")
+        self._reader, writer = pty.openpty()
+        self._stderr = os.fdopen(writer, "w")
         self._redirection = contextlib.redirect_stderr(self._stderr)
 
     def __enter__(self):
@@ -84,14 +84,12 @@ class Desk:
 
 
 @pytest.fixture
-def desk():
-    with contextlib.closing(Desk()) as desk:
-        yield desk
+def stderr_terminal():
+    with contextlib.closing(StderrTerminal()) as stderr_terminal:
+        yield stderr_terminal
 
 
-async def test_signed_out_it_mounts_without_network_and_without_a_word(
-    mounted, sim, signed_out, capfd, caplog
-):
+async def test_when_signed_out_it_mounts_without_network_and_output(mounted, sim, signed_out, capfd, caplog):
     provider, _ = await mounted(signed_out)
     assert provider.auth_status() == "unauthenticated"
     assert not sim.requests
@@ -104,50 +102,52 @@ async def test_signed_out_it_mounts_without_network_and_without_a_word(
     assert not sim.requests
 
 
-async def test_at_a_terminal_a_person_who_is_signed_out_is_asked_and_then_signed_in(
-    mounted, sim, signed_out, desk
+async def test_at_a_terminal_a_signed_out_user_is_prompted_and_signed_in(
+    mounted, sim, signed_out, stderr_terminal
 ):
     sim.device.pending = 0
-    with desk:
+    with stderr_terminal:
         provider, _ = await mounted(signed_out)
     (code,) = sim.user_codes
-    shown = desk.shown
+    shown = stderr_terminal.shown
     assert shown.count(code) == 1
     assert shown.endswith("Signed in.\r\n")
     assert provider.auth_status() == "authenticated"
     assert (await provider.complete(HELLO)).text
-    with desk:
+    with stderr_terminal:
         await mounted(signed_out)
-        assert desk.shown == ""
+        assert stderr_terminal.shown == ""
         await provider.credentials.sign_out()
         await mounted(signed_out)
-    assert desk.shown.startswith("To sign in")
+    assert stderr_terminal.shown.startswith("To sign in")
 
 
-def expired(sim, path, **changed):
+def write_expired(sim, path, **changed):
     tokens = {**sim.sign_in(expires_in=-60), **changed}
     write_tokens(path, tokens)
     return tokens
 
 
-@pytest.mark.parametrize("why", ["login_on_mount is off", "a refresh will do", "a token holds", "validator"])
-async def test_at_a_terminal_nobody_is_asked_where(mounted, sim, signed_out, desk, why):
+@pytest.mark.parametrize(
+    "why", ["login_on_mount is off", "a refresh is enough", "a token is valid", "validator"]
+)
+async def test_at_a_terminal_there_is_no_prompt_if(mounted, sim, signed_out, stderr_terminal, why):
     path = Path(signed_out["token_file_path"])
     if why == "login_on_mount is off":
         signed_out["login_on_mount"] = "false"
-    elif why == "a refresh will do":
-        expired(sim, path)
-    elif why == "a token holds":
+    elif why == "a refresh is enough":
+        write_expired(sim, path)
+    elif why == "a token is valid":
         write_tokens(path, {**sim.sign_in(), "refresh_token": ""})
     where = MockCoordinator() if why == "validator" else coordinator()
-    with desk:
+    with stderr_terminal:
         assert await mounted(signed_out, where)
-    assert desk.shown == ""
+    assert stderr_terminal.shown == ""
     assert not sim.requests
 
 
 @pytest.mark.parametrize("stderr", [None, object(), io.StringIO()], ids=["none", "odd", "closed"])
-async def test_a_stderr_that_is_no_terminal_is_no_reason_to_fail(mounted, sim, signed_out, stderr):
+async def test_it_mounts_if_stderr_is_not_a_terminal(mounted, sim, signed_out, stderr):
     if isinstance(stderr, io.StringIO):
         stderr.close()
     with contextlib.redirect_stderr(stderr):
@@ -155,46 +155,46 @@ async def test_a_stderr_that_is_no_terminal_is_no_reason_to_fail(mounted, sim, s
     assert not sim.requests
 
 
-async def test_an_expired_token_that_cannot_be_renewed_is_asked_for_again(mounted, sim, signed_out, desk):
+async def test_with_an_expired_token_the_user_is_prompted(mounted, sim, signed_out, stderr_terminal):
     sim.device.pending = 0
-    expired(sim, Path(signed_out["token_file_path"]), refresh_token="")
-    with desk:
+    write_expired(sim, Path(signed_out["token_file_path"]), refresh_token="")
+    with stderr_terminal:
         provider, _ = await mounted(signed_out)
-    assert "Signed in." in desk.shown
+    assert "Signed in." in stderr_terminal.shown
     assert provider.auth_status() == "authenticated"
 
 
 @pytest.mark.long
-async def test_after_a_failed_sign_in_it_is_mounted_and_nobody_is_asked_twice(
-    mounted, sim, signed_out, desk, caplog, tmp_path
+async def test_after_a_failed_sign_in_it_is_mounted_and_the_user_is_not_prompted_again(
+    mounted, sim, signed_out, stderr_terminal, caplog, tmp_path
 ):
     sim.device.refuse()
-    with desk:
+    with stderr_terminal:
         provider, _ = await mounted(signed_out)
     assert provider.auth_status() == "unauthenticated"
     assert "refused in the browser. To try again, run: amplifier-openai-chatgpt login" in caplog.text
-    assert "To sign in" in desk.shown
-    with desk:
+    assert "To sign in" in stderr_terminal.shown
+    with stderr_terminal:
         await mounted(signed_out)
-    assert desk.shown == ""
+    assert stderr_terminal.shown == ""
     assert len(sim.requests_to(USER_CODES)) == 1
     sim.device.refuse()
-    with desk:
+    with stderr_terminal:
         await mounted({**signed_out, "token_file_path": str(tmp_path / "other.json")})
     assert len(sim.requests_to(USER_CODES)) == 2
 
 
-async def test_two_sessions_that_mount_at_once_ask_once(mounted, sim, signed_out, desk):
+async def test_two_sessions_that_mount_in_parallel_prompt_once(mounted, sim, signed_out, stderr_terminal):
     sim.device.pending = 0
-    with desk:
+    with stderr_terminal:
         await asyncio.gather(*(mounted(signed_out) for _ in range(2)))
     assert len(sim.requests_to(USER_CODES)) == 1
-    assert desk.shown.count("To sign in") == 1
+    assert stderr_terminal.shown.count("To sign in") == 1
 
 
-async def test_cancelling_ends_a_mount_that_waits_for_a_person(mounted, sim, signed_out, desk):
+async def test_cancelling_ends_a_mount_that_waits_for_the_user(mounted, sim, signed_out, stderr_terminal):
     sim.device.approve_manually = True
-    with desk:
+    with stderr_terminal:
         task = asyncio.create_task(mounted(signed_out))
         await asyncio.to_thread(sim.wait_until, lambda: sim.user_codes)
         task.cancel()
@@ -216,7 +216,7 @@ def test_a_session_in_a_real_terminal_signs_in_and_works(sim, signed_out):
     assert terminal.raw.count(code) == 1
 
 
-async def test_a_cleanup_may_be_called_again_and_the_provider_still_answers(mounted, config):
+async def test_a_cleanup_may_be_called_repeatedly_and_the_provider_still_works(mounted, config):
     provider, cleanup = await mounted(config)
     assert (await provider.complete(HELLO)).text
     for _ in range(3):
@@ -225,7 +225,7 @@ async def test_a_cleanup_may_be_called_again_and_the_provider_still_answers(moun
         assert await provider.list_models()
 
 
-async def test_after_a_cleanup_a_provider_that_is_signed_out_fails_with_a_kernel_error(mounted, signed_out):
+async def test_after_a_cleanup_a_signed_out_provider_raises_a_kernel_error(mounted, signed_out):
     provider, cleanup = await mounted(signed_out)
     await cleanup()
     with pytest.raises(LLMError):
@@ -243,7 +243,7 @@ async def test_it_mounts_twice_in_one_process_and_on_one_coordinator(mounted, co
     await two()
 
 
-async def test_named_instances_stand_side_by_side(sim, config):
+async def test_several_named_instances_work_in_one_session(sim, config):
     session = new_session({"module": MODULE, "config": config})
     plan = dict(session.config)
     named = {"module": MODULE, "instance_id": "second", "config": {**config, "default_model": "gpt-5.6-luna"}}
@@ -287,14 +287,14 @@ async def test_a_bad_environment_variable_is_refused_at_mount_but_not_by_the_con
     assert not where.get("providers")
 
 
-async def test_settings_may_come_as_text(mounted, config):
+async def test_settings_may_be_text(mounted, config):
     words = {"raw": "false", "timeout": "30", "priority": "7", "use_streaming": "no", "max_retries": "0"}
     provider, _ = await mounted({**config, **words})
     assert (provider.raw, provider.timeout, provider.priority) == (False, 30.0, 7)
     assert not provider.settings.use_streaming
 
 
-async def test_it_mounts_without_a_config_and_on_foreign_coordinators(sim):
+async def test_it_mounts_without_a_config_and_on_other_coordinators(sim):
     assert callable(await mount(coordinator(), None))
     foreign = MagicMock()
 
@@ -305,7 +305,7 @@ async def test_it_mounts_without_a_config_and_on_foreign_coordinators(sim):
     assert callable(await mount(foreign, {}))
 
 
-async def test_a_file_of_the_original_plugin_is_read_as_it_is(mounted, sim, config, tmp_path):
+async def test_a_token_file_of_the_original_plugin_works_unchanged(mounted, sim, config, tmp_path):
     tokens = sim.sign_in()
     original = {
         "auth_mode": "oauth",
@@ -328,11 +328,11 @@ async def test_a_file_of_the_original_plugin_is_read_as_it_is(mounted, sim, conf
 STATES = {
     "no file": (None, "unauthenticated"),
     "garbage": (b"\x00\xff{", "unauthenticated"),
-    "nothing in it": (b"", "unauthenticated"),
+    "empty": (b"", "unauthenticated"),
     "a list": (b"[]", "unauthenticated"),
     "nulls": (b'{"access_token": null, "refresh_token": null}', "unauthenticated"),
-    "a live token": ({}, "authenticated"),
-    "a live token that cannot be renewed": ({"refresh_token": ""}, "authenticated"),
+    "a valid token": ({}, "authenticated"),
+    "a valid token that cannot be renewed": ({"refresh_token": ""}, "authenticated"),
     "an expired token": ({"access_token": "old", "expires_at": "2020-01-01T00:00:00+00:00"}, "authenticated"),
     "a lone refresh token": ({"access_token": "", "expires_at": None}, "authenticated"),
     "an expired token that cannot be renewed": (
@@ -347,7 +347,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_the_status_is_told_offline_and_is_true(mounted, sim, signed_out, state):
+async def test_the_status_is_known_offline_and_correct(mounted, sim, signed_out, state):
     content, status = STATES[state]
     path = Path(signed_out["token_file_path"])
     if isinstance(content, bytes):
@@ -365,9 +365,9 @@ async def test_the_status_is_told_offline_and_is_true(mounted, sim, signed_out, 
     assert provider.auth_status() == status
 
 
-async def test_a_refused_refresh_token_is_told_as_expired(mounted, sim, signed_out):
+async def test_with_a_refused_refresh_token_the_status_is_expired(mounted, sim, signed_out):
     path = Path(signed_out["token_file_path"])
-    sim.accounts.revoke(expired(sim, path)["refresh_token"])
+    sim.accounts.revoke(write_expired(sim, path)["refresh_token"])
     provider, _ = await mounted(signed_out)
     with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login\. .*revoked"):
         await provider.complete(HELLO)

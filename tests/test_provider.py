@@ -1,4 +1,4 @@
-"""From the bytes of a stream to what a caller and its hooks get, through ``complete()``."""
+"""``complete()``: from the bytes of a stream to what the caller and the hooks get."""
 
 import asyncio
 import random
@@ -28,17 +28,17 @@ USAGE = {
 CITATION = {"type": "url_citation", "url": "https://example.com", "title": "x"}
 
 
-def says(text, phase="final_answer", **part):
+def message(text, phase="final_answer", **part):
     content = [{"type": "output_text", "text": text, "annotations": [], **part}]
     return {"type": "message", "role": "assistant", "phase": phase, "content": content}
 
 
-def thinks(*texts):
+def reasoning(*texts):
     parts = [{"type": "summary_text", "text": text} for text in texts]
     return {"type": "reasoning", "summary": parts, "encrypted_content": "gAAAsealed"}
 
 
-def calls(arguments='{"at": 1}', name="look", call_id="call_1"):
+def tool_call(arguments='{"at": 1}', name="look", call_id="call_1"):
     return {"type": "function_call", "name": name, "call_id": call_id, "arguments": arguments}
 
 
@@ -46,38 +46,38 @@ def script(*items, end="completed", **more):
     return events(items, response_id="resp_1", model="gpt-5.5", usage=USAGE, end=end, **more)
 
 
-def frames(*items, **more):
+def encoded_script(*items, **more):
     return [encode(event) for event in script(*items, **more)]
 
 
 class Listener:
-    """Hears everything on the kernel's own hooks."""
+    """Records all events with the kernel's own hooks."""
 
     def __init__(self):
         self.coordinator = MockCoordinator()
-        self.heard = []
+        self.recorded = []
         self.first_delta = asyncio.Event()
         for event in EVENTS:
-            self.coordinator.hooks.register(event, self._hear, name=f"test:{event}")
+            self.coordinator.hooks.register(event, self._record, name=f"test:{event}")
 
-    async def _hear(self, event, data):
-        self.heard.append((event, data))
+    async def _record(self, event, data):
+        self.recorded.append((event, data))
         if event == DELTA:
             self.first_delta.set()
         return HookResult()
 
     def of(self, event):
-        return [data for name, data in self.heard if name == event]
+        return [data for name, data in self.recorded if name == event]
 
     def shown(self):
-        """The text of each block as a UI paints it, by index."""
+        """Return the text of each block as a user interface shows it, by index."""
         texts: dict[int, str] = {}
         for data in self.of(DELTA):
             texts[data["block_index"]] = texts.get(data["block_index"], "") + data["text"]
         return texts
 
 
-def asked(text="Say hello.", **fields):
+def request(text="Say hello.", **fields):
     return ChatRequest(messages=[{"role": "user", "content": text}], **fields)
 
 
@@ -95,8 +95,8 @@ async def provider(config, listener):
 
 SHORT = [
     {"type": "response.output_text.delta", "output_index": 0, "delta": ODD[:9]},
-    {"type": "response.output_item.done", "output_index": 0, "item": says(ODD)},
-    {"type": "response.output_item.done", "output_index": 1, "item": calls()},
+    {"type": "response.output_item.done", "output_index": 0, "item": message(ODD)},
+    {"type": "response.output_item.done", "output_index": 1, "item": tool_call()},
     {"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 2}}},
 ]
 
@@ -111,14 +111,14 @@ def cut(data, way):
 
 
 @pytest.mark.parametrize("way", ["whole", "bytes", "random pieces"])
-async def test_however_a_stream_is_written_and_cut_the_answer_is_the_same(sim, config, way):
+async def test_the_answer_does_not_depend_on_framing_and_reads(sim, config, way):
     """BOM, comments, CRLF, CR, lines without ``event:`` or without a space, ``[DONE]`` and the rest."""
     provider = ChatGPTProvider(config)
     answers = {}
     for name, framing in {"plain": list, **HARMLESS}.items():
         stream = b"".join(framing([encode(event) for event in SHORT]))
         sim.misbehave(RESPONSES, Fault(pieces=cut(stream, way)))
-        answers[name] = (await provider.complete(asked())).model_dump(exclude={"metadata"})
+        answers[name] = (await provider.complete(request())).model_dump(exclude={"metadata"})
     await provider.close()
     assert answers["plain"]["text"] == answers["plain"]["content"][0]["text"] == ODD
     assert answers["plain"]["usage"]["total_tokens"] == 5
@@ -126,12 +126,12 @@ async def test_however_a_stream_is_written_and_cut_the_answer_is_the_same(sim, c
     assert [name for name, answer in answers.items() if answer != answers["plain"]] == []
 
 
-async def test_the_first_delta_is_heard_before_the_backend_has_sent_the_second(sim, provider, listener):
-    script = frames(says("One two three"))
+async def test_the_first_delta_is_emitted_before_the_backend_has_sent_the_second(sim, provider, listener):
+    script = encoded_script(message("One two three"))
     first = next(place for place, frame in enumerate(script, 1) if b"output_text.delta" in frame)
     sim.reply_with(Reply(raw=b"".join(script)))
     sim.misbehave(RESPONSES, Fault(framing=lambda _: script, stall_after_event=first))
-    call = asyncio.create_task(provider.complete(asked()))
+    call = asyncio.create_task(provider.complete(request()))
     async with asyncio.timeout(20):
         await listener.first_delta.wait()
         assert listener.shown() == {0: "One"}
@@ -143,9 +143,9 @@ async def test_the_first_delta_is_heard_before_the_backend_has_sent_the_second(s
 
 
 @pytest.mark.parametrize("ending", ["completed", "done"])
-async def test_usage_of_the_closing_event_reaches_caller_and_hooks(sim, provider, listener, ending):
-    sim.reply_with(Reply(events=script(says("Hi"), end=ending)))
-    usage = (await provider.complete(asked())).usage
+async def test_the_usage_in_the_closing_event_is_returned_and_emitted(sim, provider, listener, ending):
+    sim.reply_with(Reply(events=script(message("Hi"), end=ending)))
+    usage = (await provider.complete(request())).usage
     assert usage.model_dump(exclude={"cost_usd"}) == {
         "input_tokens": 1200,
         "output_tokens": 64,
@@ -154,24 +154,24 @@ async def test_usage_of_the_closing_event_reaches_caller_and_hooks(sim, provider
         "cache_read_tokens": 1024,
         "cache_write_tokens": 7,
     }
-    [heard] = listener.of("llm:response")
-    assert heard["usage"] == usage.model_dump(mode="json")
+    [emitted] = listener.of("llm:response")
+    assert emitted["usage"] == usage.model_dump(mode="json")
 
 
-async def test_an_answer_of_every_kind_of_item_is_blocks_whose_places_the_stream_names(
+async def test_every_kind_of_item_becomes_a_block_with_the_index_of_the_stream_events(
     sim, provider, listener
 ):
     items = [
-        thinks("First.", "Second."),
-        says("Let me look.", "commentary"),
+        reasoning("First.", "Second."),
+        message("Let me look.", "commentary"),
         {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "x"}},
-        {"type": "something_of_tomorrow", "payload": [1]},
-        says("Found it.", annotations=[CITATION]),
-        calls(),
+        {"type": "unknown_kind", "payload": [1]},
+        message("Found it.", annotations=[CITATION]),
+        tool_call(),
         {"type": "custom_tool_call", "name": "patch", "call_id": "call_2", "input": "*** Begin"},
     ]
     sim.reply_with(Reply(events=script(*items)))
-    response = await provider.complete(asked())
+    response = await provider.complete(request())
 
     kinds = ["thinking", "text", "text", "tool_call", "tool_call"]
     assert [block.type for block in response.content] == kinds
@@ -190,26 +190,31 @@ async def test_an_answer_of_every_kind_of_item_is_blocks_whose_places_the_stream
     assert [block.to_dict()["type"] for block in response.content_blocks] == kinds
     assert response.metadata["openai-chatgpt:response_id"] == "resp_1"
     assert response.metadata["openai-chatgpt:model"] == "gpt-5.5"
-    assert "gAAAsealed" not in str(listener.heard), "sealed reasoning is for the backend's eyes only"
+    assert "gAAAsealed" not in str(listener.recorded), "encrypted reasoning is never emitted"
 
 
 async def test_a_stop_sequence_ends_the_answer_and_is_neither_sent_nor_shown(sim, provider, listener):
-    sim.reply_with(Reply(events=script(says("One two ST OP STOP three"), calls())))
-    response = await provider.complete(asked(stop=["STOP"]))
+    sim.reply_with(Reply(events=script(message("One two ST OP STOP three"), tool_call())))
+    response = await provider.complete(request(stop=["STOP"]))
     assert (response.text, response.finish_reason, response.tool_calls) == ("One two ST OP ", "stop", None)
     assert listener.shown() == {0: "One two ST OP "}
     assert "stop" not in sim.requests_to(RESPONSES)[0].json
 
 
-REFUSES = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "I will not."}]}
+REFUSAL = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "I will not."}]}
 ENDINGS = {
-    "an answer": ([says("Hi")], {}, "stop", "Hi"),
-    "a call": ([says("Wait.", "commentary"), calls()], {}, "tool_calls", "Wait."),
-    "a refusal": ([REFUSES], {}, "content_filter", "I will not."),
-    "cut": ([says("Hal")], {"end": "incomplete", "reason": "max_output_tokens"}, "length", "Hal"),
-    "filtered": ([says("Hal")], {"end": "incomplete", "reason": "content_filter"}, "content_filter", "Hal"),
-    "only commentary": ([says("Hm.", "commentary")], {}, "stop", "Hm."),
-    "only thinking": ([thinks("Hm.")], {}, "stop", ""),
+    "an answer": ([message("Hi")], {}, "stop", "Hi"),
+    "a call": ([message("Wait.", "commentary"), tool_call()], {}, "tool_calls", "Wait."),
+    "a refusal": ([REFUSAL], {}, "content_filter", "I will not."),
+    "cut": ([message("Hal")], {"end": "incomplete", "reason": "max_output_tokens"}, "length", "Hal"),
+    "filtered": (
+        [message("Hal")],
+        {"end": "incomplete", "reason": "content_filter"},
+        "content_filter",
+        "Hal",
+    ),
+    "only commentary": ([message("Hm.", "commentary")], {}, "stop", "Hm."),
+    "only thinking": ([reasoning("Hm.")], {}, "stop", ""),
 }
 
 
@@ -218,46 +223,46 @@ async def test_each_ending_has_its_finish_reason_and_text(sim, config, ending):
     items, how, reason, text = ENDINGS[ending]
     provider = ChatGPTProvider({**config, "max_continuations": 0})
     sim.reply_with(Reply(events=script(*items, **how)))
-    response = await provider.complete(asked())
+    response = await provider.complete(request())
     await provider.close()
     assert (response.finish_reason, response.text) == (reason, text)
 
 
-async def test_what_no_delta_brought_is_streamed_from_the_finished_item(sim, provider, listener):
-    sim.reply_with(Reply(items=[thinks("Hm."), says("Hello there.")]))
+async def test_text_without_deltas_is_streamed_from_the_finished_item(sim, provider, listener):
+    sim.reply_with(Reply(items=[reasoning("Hm."), message("Hello there.")]))
     sim.misbehave(RESPONSES, Fault(framing=no_deltas))
-    assert (await provider.complete(asked())).text == "Hello there."
+    assert (await provider.complete(request())).text == "Hello there."
     assert listener.shown() == {0: "Hm.", 1: "Hello there."}
 
 
-async def test_an_item_that_only_its_own_events_finished_is_the_answer(sim, provider, listener):
+async def test_an_item_finished_only_by_the_events_of_its_parts_is_the_answer(sim, provider, listener):
     """Some relays leave out ``response.output_item.done``."""
     sim.misbehave(RESPONSES, Fault(framing=no_finished_items))
-    response = await provider.complete(asked())
+    response = await provider.complete(request())
     assert response.text == "".join(listener.shown().values())
     assert listener.of("llm:stream_aborted") == []
 
 
-async def test_an_item_that_nothing_finished_is_not_an_answer(sim, provider, listener):
-    events = script(says("Hello."))
+async def test_an_unfinished_item_is_not_an_answer(sim, provider, listener):
+    events = script(message("Hello."))
     sim.reply_with(Reply(events=[one for one in events if not one["type"].endswith((".done", "part.added"))]))
     with pytest.raises(StreamError):
-        await provider.complete(asked())
+        await provider.complete(request())
     assert len(listener.of("llm:stream_aborted")) == 1
 
 
-async def test_items_that_only_the_closing_event_has_are_the_answer(sim, provider, listener):
-    closing = script(says("Hello."))[-1]
-    closing["response"]["output"] = [thinks("Hm."), says("Hello.")]
+async def test_items_that_are_only_in_the_closing_event_are_the_answer(sim, provider, listener):
+    closing = script(message("Hello."))[-1]
+    closing["response"]["output"] = [reasoning("Hm."), message("Hello.")]
     sim.reply_with(Reply(events=[closing]))
-    assert (await provider.complete(asked())).text == "Hello."
+    assert (await provider.complete(request())).text == "Hello."
     assert listener.shown() == {0: "Hm.", 1: "Hello."}
 
 
-async def test_text_of_an_item_without_its_own_events_is_the_answer(sim, provider):
-    bare = [event for event in script(says("Hello.")) if "output_item" not in event["type"]]
+async def test_the_text_of_an_item_without_item_events_is_the_answer(sim, provider):
+    bare = [event for event in script(message("Hello.")) if "output_item" not in event["type"]]
     sim.reply_with(Reply(events=bare))
-    assert (await provider.complete(asked())).text == "Hello."
+    assert (await provider.complete(request())).text == "Hello."
 
 
 RAW = [
@@ -271,10 +276,10 @@ RAW = [
 
 
 @pytest.mark.parametrize(("arguments", "read", "replayed"), RAW)
-async def test_arguments_survive_the_way_to_the_tool_and_back(sim, provider, arguments, read, replayed):
-    """Loops read a call by ``get`` where it has no arguments, and store its block in the history."""
-    sim.reply_with(Reply(events=script(calls(arguments))))
-    response = await provider.complete(asked())
+async def test_arguments_are_unchanged_in_the_next_request(sim, provider, arguments, read, replayed):
+    """Loops read a call with ``get``, and store its block in the history."""
+    sim.reply_with(Reply(events=script(tool_call(arguments))))
+    response = await provider.complete(request())
     [call] = response.tool_calls
     assert (call.get("id"), call.get("name"), call.get("arguments"), call.get("tool", "?")) == (
         "call_1",
@@ -297,8 +302,8 @@ async def test_arguments_survive_the_way_to_the_tool_and_back(sim, provider, arg
     assert sent[2]["output"] == "nothing there"
 
 
-async def test_a_tool_name_that_the_backend_refuses_comes_back_as_it_was(sim, provider, listener):
+async def test_a_tool_name_that_the_backend_refuses_is_restored_in_the_answer(sim, provider, listener):
     odd = {"name": "srv.get/time", "description": "", "parameters": {"type": "object", "properties": {}}}
-    response = await provider.complete(asked("Use the srv get time tool.", tools=[odd]))
+    response = await provider.complete(request("Use the srv get time tool.", tools=[odd]))
     assert [call.name for call in response.tool_calls] == ["srv.get/time"]
     assert "srv.get/time" in [data.get("name") for data in listener.of("llm:stream_block_start")]

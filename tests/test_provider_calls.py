@@ -1,4 +1,4 @@
-"""What hosts ask of one provider: options over the wire, many callers, several loops, several instances."""
+"""Calls as hosts make them: options in requests, parallel calls, several event loops and instances."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ LOOK = {"name": "look", "description": "", "parameters": {"type": "object", "pro
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
-def asked(text="Say hello.", **fields):
+def request(text="Say hello.", **fields):
     return ChatRequest(messages=[{"role": "user", "content": text}], **fields)
 
 
@@ -52,25 +52,25 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize(("kwargs", "expected"), ARGUMENTS)
-async def test_what_hosts_pass_arrives_at_the_backend(sim, provider, kwargs, expected):
-    await provider.complete(asked(tools=[LOOK]), **kwargs)
+async def test_options_of_hosts_are_in_the_request(sim, provider, kwargs, expected):
+    await provider.complete(request(tools=[LOOK]), **kwargs)
     [body] = bodies(sim)
     assert {field: body.get(field) for field in expected} == expected
 
 
-async def test_a_timeout_of_the_call_ends_its_silence(sim, config):
-    """The setting alone would wait for five minutes."""
+async def test_the_timeout_of_a_call_takes_precedence_over_the_setting(sim, config):
+    """The setting is five minutes."""
     provider = ChatGPTProvider({**config, "max_retries": 0})
     sim.misbehave(RESPONSES, Fault(stall_before_headers=True), times=2)
     async with asyncio.timeout(60):
-        for options in ({"request": asked(), "timeout": 0.2}, {"request": asked(timeout=0.2)}):
+        for options in ({"request": request(), "timeout": 0.2}, {"request": request(timeout=0.2)}):
             with pytest.raises(LLMTimeoutError):
                 await provider.complete(**options)
     await provider.close()
 
 
-async def test_a_child_session_with_a_roles_config_asks_for_that_model_and_effort(sim, config):
-    """Routing merges a candidate's config into the mount config of the child; nothing else tells it."""
+async def test_a_child_session_uses_the_model_and_effort_of_its_role(sim, config):
+    """Routing merges the config of a role into the mount config of the child."""
     role = {"priority": 0, "default_model": "gpt-5.6-terra", "reasoning_effort": "xhigh"}
     async with Host({**config, **role}) as child:
         await child.say("Say hello.")
@@ -83,18 +83,18 @@ async def test_a_child_session_with_a_roles_config_asks_for_that_model_and_effor
 
 
 @pytest.mark.parametrize("effort", ["low", "none"])
-async def test_pro_is_never_asked_for_less_than_medium(sim, provider, effort):
+async def test_an_effort_that_a_model_does_not_support_is_refused(sim, provider, effort):
     with pytest.raises(InvalidRequestError, match=r"gpt-5\.5-pro does not take .* medium, high, xhigh"):
-        await provider.complete(asked(model="gpt-5.5-pro"), reasoning_effort=effort)
+        await provider.complete(request(model="gpt-5.5-pro"), reasoning_effort=effort)
     assert bodies(sim) == []
 
 
-async def test_a_model_without_the_fast_tier_is_asked_without_and_one_warning(sim, provider, caplog):
+async def test_a_model_without_the_fast_tier_is_called_without_it_with_one_warning(sim, provider, caplog):
     [luna] = (model for model in sim.models if model["slug"] == "gpt-6-luna")
     luna |= {"service_tiers": [], "additional_speed_tiers": []}
     await provider.list_models()
     for _ in range(2):
-        await provider.complete(asked(model="gpt-6-luna-fast"))
+        await provider.complete(request(model="gpt-6-luna-fast"))
     assert [(body["model"], body.get("service_tier")) for body in bodies(sim)] == [("gpt-6-luna", None)] * 2
     assert [line for line in caplog.messages if "fast tier" in line] == [
         "gpt-6-luna has no fast tier on this subscription; sending the request without it."
@@ -104,39 +104,39 @@ async def test_a_model_without_the_fast_tier_is_asked_without_and_one_warning(si
 async def test_latest_is_the_first_of_the_live_list(sim, config):
     provider = ChatGPTProvider({**config, "default_model": "latest"})
     next(model for model in sim.models if model["slug"] == "gpt-5.6-terra")["priority"] = 0
-    await provider.complete(asked())
-    await provider.complete(asked(model="gpt-6-luna"))
+    await provider.complete(request())
+    await provider.complete(request(model="gpt-6-luna"))
     await provider.close()
     assert [body["model"] for body in bodies(sim)] == ["gpt-5.6-terra", "gpt-6-luna"]
 
 
-async def test_a_ui_may_assign_another_default_model(sim, provider):
+async def test_another_default_model_may_be_assigned(sim, provider):
     provider.default_model = "gpt-5.6-terra"
-    await provider.complete(asked())
+    await provider.complete(request())
     assert bodies(sim)[0]["model"] == provider.get_info().defaults["model"] == "gpt-5.6-terra"
 
 
 def test_one_instance_serves_several_loops_in_turn(sim, config):
     provider = ChatGPTProvider(config)
 
-    async def twice():
-        texts = [(await provider.complete(asked())).text for _ in (1, 2)]
+    async def two_calls():
+        texts = [(await provider.complete(request())).text for _ in (1, 2)]
         await provider.list_models()
         await provider.close()
         return texts
 
-    answers = [asyncio.run(twice()) for _ in range(3)]
+    answers = [asyncio.run(two_calls()) for _ in range(3)]
     assert answers == [answers[0]] * 3
     assert len(bodies(sim)) == 6
 
 
-async def test_one_instance_serves_many_tasks_at_once(sim, provider):
-    """Each gets its own answer: nothing of a call is kept on the instance."""
+async def test_one_instance_serves_many_tasks_in_parallel(sim, provider):
+    """Each gets its own answer: the instance has no state of a call."""
     questions = [f"Question number{number}" for number in range(24)]
     models = ["gpt-6-sol", "gpt-6-luna-fast", "gpt-5.6-sol"]
     responses = await asyncio.gather(
         *(
-            provider.complete(asked(text, metadata={"stream": place % 2 == 0}), model=models[place % 3])
+            provider.complete(request(text, metadata={"stream": place % 2 == 0}), model=models[place % 3])
             for place, text in enumerate(questions)
         )
     )
@@ -150,9 +150,9 @@ async def test_one_instance_serves_many_tasks_at_once(sim, provider):
 
 async def test_two_instances_keep_their_own_settings(sim, config):
     one, two = (ChatGPTProvider({**config, "default_model": slug}) for slug in ("gpt-6-sol", "gpt-6-luna"))
-    await asyncio.gather(*(provider.complete(asked()) for provider in (one, two, one)))
+    await asyncio.gather(*(provider.complete(request()) for provider in (one, two, one)))
     await one.close()
-    await two.complete(asked())
+    await two.complete(request())
     await two.close()
     assert sorted(body["model"] for body in bodies(sim)) == [
         "gpt-6-luna",
@@ -162,9 +162,9 @@ async def test_two_instances_keep_their_own_settings(sim, config):
     ]
 
 
-async def test_a_closed_provider_works_again(sim, provider):
+async def test_a_closed_provider_can_be_used_again(sim, provider):
     await provider.close()
-    await provider.complete(asked())
+    await provider.complete(request())
     await provider.close()
     await provider.close()
-    assert (await provider.complete(asked())).text
+    assert (await provider.complete(request())).text

@@ -79,13 +79,13 @@ def test_only_headers_about_limits_are_kept():
         ({"window_minutes": 300}, False),
     ],
 )
-def test_a_window_counts_when_its_use_is_a_number_that_means_something(values, kept):
+def test_a_window_without_a_meaningful_usage_is_ignored(values, kept):
     assert bool(read({"x-codex-plan-type": "plus", **window_headers(**values)}).windows) is kept
 
 
-def test_a_reset_is_told_as_a_time_or_as_seconds_from_now():
-    told = read(window_headers(used_percent=1, reset_after_seconds=900)).windows[0]
-    assert told.resets_at == NOW + 900
+def test_a_reset_is_a_time_or_a_number_of_seconds_from_now():
+    quota = read(window_headers(used_percent=1, reset_after_seconds=900)).windows[0]
+    assert quota.resets_at == NOW + 900
     assert read(window_headers(used_percent=1, reset_at="1e300")).windows[0].resets_at is None
 
 
@@ -103,7 +103,7 @@ def test_the_named_family_comes_first_if_it_has_windows():
 
 
 @pytest.mark.parametrize(
-    ("used", "credit", "spent"),
+    ("used", "credit", "used_up"),
     [
         (100, None, True),
         (99.9, None, False),
@@ -112,13 +112,13 @@ def test_the_named_family_comes_first_if_it_has_windows():
         (100, Credits(has_credits=False, unlimited=True), False),
     ],
 )
-def test_a_limit_is_spent_when_its_window_is_full_and_no_credits_continue_it(used, credit, spent):
+def test_a_limit_is_used_up_if_its_window_is_full_and_there_are_no_credits(used, credit, used_up):
     quota = Quota(windows=(Window("daily", used, 1440, None),), credits=credit)
-    assert quota.is_spent() is spent
-    assert quota._replace(reached_type="workspace_member_usage_limit_reached").is_spent()
+    assert quota.is_used_up() is used_up
+    assert quota._replace(reached_type="workspace_member_usage_limit_reached").is_used_up()
 
 
-def test_the_exhausted_window_is_the_one_of_the_active_limit_that_lasts_longest():
+def test_the_exhausted_window_is_the_one_of_the_active_limit_that_resets_last():
     day = Window("daily", 100, 1440, NOW + 50)
     week = Window("weekly", 100, 10080, NOW + 500)
     spark = Window("weekly", 100, 10080, NOW + 5000, "Spark")
@@ -181,12 +181,12 @@ def test_the_usage_endpoint_gives_the_same_windows():
         ({}, {"available_count": 10**400}, (None, None)),
     ],
 )
-def test_spend_cap_and_saved_resets_are_read_where_they_make_sense(spend, resets, expected):
+def test_spend_cap_and_saved_resets_are_read_if_they_are_valid(spend, resets, expected):
     quota = read_usage({"spend_control": spend, "rate_limit_reset_credits": resets}, NOW)
     assert (quota.spend_cap_reached, quota.reset_credits) == expected
 
 
-def test_only_the_usage_document_reports_spend_cap_and_saved_resets():
+def test_only_the_usage_endpoint_reports_spend_cap_and_saved_resets():
     usage = read_usage(USAGE, NOW)
     assert json.loads(json.dumps(usage.usage())) == usage.to_dict() | {
         "spend_cap_reached": True,
@@ -198,14 +198,14 @@ def test_only_the_usage_document_reports_spend_cap_and_saved_resets():
 @pytest.mark.parametrize(
     "payload", [None, [], "x", {}, dict.fromkeys(USAGE), dict.fromkeys(USAGE, 7), {"plan_type": 10**5000}]
 )
-def test_a_usage_answer_of_odd_shape_is_an_empty_quota(payload):
+def test_a_usage_answer_of_unexpected_shape_is_an_empty_quota(payload):
     assert not read_usage(payload, NOW).windows
 
 
 def test_the_dictionary_of_a_quota_is_plain_json():
-    told = read_usage(USAGE, NOW).to_dict()
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert told["windows"][0] == {
+    quota = read_usage(USAGE, NOW).to_dict()
+    assert json.loads(json.dumps(quota, allow_nan=False)) == quota
+    assert quota["windows"][0] == {
         "name": "5-hour",
         "limit": None,
         "used_percent": 12.0,
@@ -264,7 +264,7 @@ def test_a_window_is_named_by_its_length(minutes, name):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (-3, "0 s"),
         (0.2, "1 s"),
@@ -276,12 +276,12 @@ def test_a_window_is_named_by_its_length(minutes, name):
         (200_000, "2 days 7 h"),
     ],
 )
-def test_a_span_is_said_in_its_two_largest_units(seconds, said):
-    assert span(seconds) == said
+def test_a_span_is_shown_in_its_two_largest_units(seconds, text):
+    assert span(seconds) == text
 
 
 @pytest.mark.parametrize(
-    ("later", "said"),
+    ("later", "text"),
     [
         (timedelta(minutes=133), "at 14:05, in 2 h 13 min"),
         (timedelta(hours=21, minutes=8), "on 22 Sep at 09:00, in 21 h 8 min"),
@@ -289,11 +289,11 @@ def test_a_span_is_said_in_its_two_largest_units(seconds, said):
         (timedelta(0), "any moment now"),
     ],
 )
-def test_a_reset_is_said_as_clock_time_with_the_date_only_if_not_today(later, said):
-    assert reset_phrase(NOW + later.total_seconds(), NOW, UTC) == said
+def test_a_reset_is_shown_as_a_time_with_a_date_if_not_today(later, text):
+    assert reset_phrase(NOW + later.total_seconds(), NOW, UTC) == text
 
 
-def test_a_reset_is_said_in_the_persons_own_time_zone():
+def test_a_reset_is_shown_in_the_users_time_zone():
     assert reset_phrase(NOW + 60, NOW, timezone(timedelta(hours=14))).startswith("at 01:53")
 
 
@@ -309,7 +309,7 @@ def test_a_reset_is_said_in_the_persons_own_time_zone():
         (None, ""),
     ],
 )
-def test_a_plan_is_called_as_people_call_it_and_an_unknown_one_as_it_is(plan, name):
+def test_a_plan_has_a_display_name_and_an_unknown_one_is_unchanged(plan, name):
     assert plan_name(plan) == name
 
 
@@ -343,7 +343,7 @@ ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size
         max_leaves=12,
     ),
 )
-def test_no_values_whatever_break_the_reading_or_the_json(values, usage):
+def test_every_value_can_be_read_and_becomes_json(values, usage):
     names = [
         *window_headers(used_percent="", window_minutes="", reset_at="", reset_after_seconds=""),
         *(f"x-codex-credits-{key}" for key in ("has-credits", "unlimited", "balance")),

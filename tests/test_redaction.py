@@ -1,4 +1,4 @@
-"""What is taken out of payloads and events, and what survives."""
+"""What is removed from payloads and events, and what is kept."""
 
 import base64
 import enum
@@ -106,7 +106,7 @@ def test_secrets_are_hidden_in_headers_addresses_and_nested_json(text, cleaned):
         "task-sk-1 ask-me-anything-about-this-thing",
     ],
 )
-def test_ids_hashes_and_prose_survive(text):
+def test_ids_hashes_and_ordinary_text_are_kept(text):
     assert redact({"id": text}) == {"id": text}
 
 
@@ -116,7 +116,7 @@ def test_an_inline_image_is_reduced_to_type_and_size():
     assert cleaned == {"image_url": "[data URL: image/png, 30000 bytes]"}
 
 
-def test_the_original_is_not_touched():
+def test_the_original_is_not_changed():
     payload = {"token": "x", "list": [{"token": "y"}]}
     redact(payload)
     assert payload == {"token": "x", "list": [{"token": "y"}]}
@@ -155,7 +155,7 @@ class Unprintable:
         (TextBlock, str(TextBlock)),
     ],
 )
-def test_what_json_cannot_hold_is_replaced(value, copied):
+def test_values_that_json_does_not_support_are_replaced(value, copied):
     assert for_events({"x": value}) == {"x": copied}
 
 
@@ -166,31 +166,31 @@ def test_a_model_is_dumped():
     assert redact({"block": TextBlock(text=f"a {JWT}")})["block"]["text"] == f"a {REDACTED}"
 
 
-def test_a_structure_that_holds_itself_or_has_no_bottom_ends():
-    ring: list = [1]
-    ring += [ring, ring, ring]
-    assert json.loads(json.dumps(for_events({"ring": ring})))["ring"][0] == 1
+def test_circular_and_very_deep_structures_are_cut():
+    circle: list = [1]
+    circle += [circle, circle, circle]
+    assert json.loads(json.dumps(for_events({"circle": circle})))["circle"][0] == 1
     deep: list = []
     for _ in range(5000):
         deep = [deep]
     assert "nested too deep" in json.dumps(redact(deep))
 
 
-async def test_the_kernel_can_emit_whatever_was_copied():
-    heard = []
+async def test_the_kernel_can_emit_every_copy():
+    emitted = []
     hooks = MockCoordinator().hooks
 
-    async def hear(event, data):
-        heard.append(data)
+    async def record(event, data):
+        emitted.append(data)
 
-    hooks.register("llm:request", hear)
+    hooks.register("llm:request", record)
     odd: dict[Any, object] = {"nan": math.nan, "half": "\ud83d", ("t", 1): {2: 3}, "big": 10**5000}
     odd |= {"any": object(), "s": {1}}
     await hooks.emit("llm:request", for_events(odd))
-    assert heard[0]["half"] == "�"
+    assert emitted[0]["half"] == "�"
 
 
-def test_redaction_takes_time_in_proportion_to_the_text():
+def test_redaction_takes_linear_time():
     pieces = [
         "eyJ",
         "Bearer ",
@@ -203,10 +203,10 @@ def test_redaction_takes_time_in_proportion_to_the_text():
         "gAAAA",
         "data:a/b",
     ]
-    began = time.perf_counter()
+    started = time.perf_counter()
     for piece in pieces:
         redact(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - started < 5
 
 
 VALUES = st.recursive(

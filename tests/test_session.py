@@ -1,4 +1,4 @@
-"""The provider in a real Amplifier session, found as hosts find it."""
+"""The provider in a real Amplifier session, found in the ways hosts find it."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ PROMPT = "What time is it in Tokyo?"
 
 
 class Resolver:
-    """Finds bundle-declared modules by their source, as a host's resolver does."""
+    """Finds modules of a bundle by their source, like a host's resolver."""
 
     def resolve(self, module_id, source_hint=None, profile_hint=None):
         if not source_hint:
@@ -49,7 +49,7 @@ async def converse(session):
 
 @pytest.mark.parametrize("way", ["entry point", "module source"])
 async def test_a_session_thinks_calls_the_tool_and_answers(sim, config, way):
-    """By its entry point it is mounted once; by a source it is validated first, then mounted."""
+    """With an entry point it is mounted once; with a source it is validated first, then mounted."""
     entry = {"module": MODULE, "config": {**config, "reasoning_effort": "medium"}}
     session = new_session(entry if way == "entry point" else {**entry, "source": str(ROOT)})
     if way == "module source":

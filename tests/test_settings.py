@@ -1,4 +1,4 @@
-"""Settings: where they come from, how values are read, how bad ones are refused."""
+"""Settings: their sources, how values are read, how bad ones are refused."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ def test_the_readme_lists_every_setting_with_its_default():
     assert documented == shown
 
 
-def test_config_wins_over_environment_and_environment_over_defaults():
+def test_config_takes_precedence_over_environment_and_environment_over_defaults():
     environ = {
         "OPENAI_CHATGPT_BASE_URL": "http://127.0.0.1:1/backend-api/",
         "OPENAI_CHATGPT_AUTH_URL": "http://localhost:1",
@@ -54,7 +54,7 @@ def test_config_wins_over_environment_and_environment_over_defaults():
         ("default_model", None, "gpt-5.5"),
     ],
 )
-def test_values_may_come_as_text(key, value, read):
+def test_values_may_be_text(key, value, read):
     assert getattr(read_settings({key: value}, {}), key) == read
 
 
@@ -123,11 +123,11 @@ def test_an_unknown_key_is_reported_with_the_nearest_known_one(caplog):
     ]
 
 
-def test_effort_is_another_name_of_reasoning_effort_which_wins():
+def test_effort_is_an_alias_of_reasoning_effort_which_takes_precedence():
     assert read_settings({"effort": "low"}, {}).reasoning_effort == "low"
     assert read_settings({"effort": "low", "reasoning_effort": "high"}, {}).reasoning_effort == "high"
     assert read_settings({"reasoning_effort": "high", "effort": "low"}, {}).reasoning_effort == "high"
 
 
-def test_the_escape_hatch_is_not_shown_in_a_repr():
+def test_extra_request_params_are_not_in_the_repr():
     assert "sesame" not in repr(read_settings({"extra_request_params": {"key": "sesame"}}, {}))

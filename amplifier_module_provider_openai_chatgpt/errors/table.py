@@ -279,7 +279,7 @@ def rule_for(refusal: Refusal, first: Mapping[str, Rule]) -> Rule:
 
 def _candidates(refusal: Refusal, by_code_or_type: Mapping[str, Rule]) -> Iterator[Rule | None]:
     by_code = by_code_or_type.get(refusal.code), by_code_or_type.get(refusal.kind)
-    too_many = USAGE_LIMIT if refusal.quota and refusal.quota.is_spent() else _TOO_MANY
+    too_many = USAGE_LIMIT if refusal.quota and refusal.quota.is_used_up() else _TOO_MANY
     if USAGE_LIMIT in by_code:
         yield USAGE_LIMIT
     yield from by_code

@@ -101,7 +101,7 @@ WHOLE = [
 
 
 class Attempt:
-    """An accumulator with the call that it answers, after some events."""
+    """An accumulator and its call, after some events."""
 
     def __init__(self, **options):
         self.call = call(**options)
@@ -126,7 +126,7 @@ def answer_to(events, **options):
 
 
 def shown(steps, index):
-    """All text that a listener saw of one block."""
+    """Return all text of one block in the steps."""
     return "".join(step.text for step in steps if isinstance(step, BlockDelta) and step.index == index)
 
 
@@ -168,7 +168,7 @@ def test_usage_comes_from_either_terminal_event(ending):
 
 
 @pytest.mark.parametrize("usage", [None, [], "x"])
-def test_usage_that_is_not_told_is_unknown(usage):
+def test_usage_that_is_not_reported_is_unknown(usage):
     assert answer_to([completed(usage=usage)])[0].response().usage is None
 
 
@@ -179,12 +179,12 @@ def test_counts_of_a_wrong_type_are_zero(wrong):
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (0, 3, 3)
 
 
-def test_an_item_without_deltas_is_shown_whole():
+def test_an_item_without_deltas_is_shown_completely():
     _, steps = answer_to([done(0, **message("A", "B")), completed()])
     assert steps == [BlockStart(0, "text"), BlockDelta(0, "text", "AB"), BlockEnd(0, "text")]
 
 
-def test_the_finished_item_brings_what_deltas_missed():
+def test_the_finished_item_adds_what_the_deltas_lacked():
     events = [
         added(0, type="message", id="m"),
         delta(0, "Hello"),
@@ -196,7 +196,7 @@ def test_the_finished_item_brings_what_deltas_missed():
     assert answer.response().text == "Hello world"
 
 
-def test_a_split_surrogate_pair_is_held_until_it_is_whole():
+def test_a_split_surrogate_pair_is_held_back_until_it_is_complete():
     events = [added(0, type="message", id="m"), delta(0, "a\ud83d"), delta(0, "\ude00b"), completed()]
     _, steps = answer_to(events)
     assert [s.text for s in steps if isinstance(s, BlockDelta)] == ["a", "😀b"]
@@ -204,7 +204,7 @@ def test_a_split_surrogate_pair_is_held_until_it_is_whole():
 
 @pytest.mark.parametrize("kind", ["output_text", "reasoning_summary_text"])
 @pytest.mark.parametrize("place", [{"output_index": 0}, {"item_id": "x"}, {}], ids=["place", "id", "neither"])
-def test_a_delta_of_an_item_that_nobody_announced_begins_its_block(kind, place):
+def test_a_delta_of_an_item_that_was_not_announced_starts_its_block(kind, place):
     words = [{"type": f"response.{kind}.delta", "delta": word, **place} for word in ("Hel", "lo")]
     answer, steps = answer_to([*words, CUT])
     block: Kind = "text" if kind == "output_text" else "thinking"
@@ -215,7 +215,7 @@ def test_a_delta_of_an_item_that_nobody_announced_begins_its_block(kind, place):
     assert shown(steps, 0) == getattr(answer.response().content[0], block) == "Hello"
 
 
-def test_events_that_name_neither_place_nor_item_belong_to_the_open_block_of_their_kind():
+def test_events_without_index_and_item_belong_to_the_open_block_of_their_kind():
     def nameless(event):
         return {key: value for key, value in event.items() if key not in {"output_index", "item_id"}}
 
@@ -242,21 +242,21 @@ def test_items_may_interleave_and_finish_in_any_order():
     assert response.text == "Hi!"
 
 
-def test_an_item_that_comes_twice_and_a_delta_that_comes_late_count_once():
+def test_a_repeated_item_and_a_late_delta_are_ignored():
     twice = [event for event in WHOLE[:-1] for _ in (1, 2) if event["type"] == "response.output_item.done"]
     events = [*WHOLE[:-1], *twice, delta(1, "late"), thought(0, "late"), completed()]
     assert answer_to(events)[1] == answer_to(WHOLE)[1]
     assert answer_to(events)[0].response().content == answer_to(WHOLE)[0].response().content
 
 
-def test_a_second_announcement_of_an_open_item_begins_no_second_block():
+def test_a_second_announcement_of_an_open_item_does_not_start_a_second_block():
     events = [added(0, type="message", id="m"), delta(0, "Hi"), added(0, type="message", id="m"), CUT]
     assert [step.index for step in answer_to(events)[1]] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("begun", [0, 1, 3])
-def test_items_that_come_only_with_the_closing_event_are_the_answer(begun):
-    """This backend leaves them out there; where nothing came before, better late than an empty success."""
+def test_items_that_are_only_in_the_closing_event_are_the_answer(begun):
+    """The backend sends none there; other servers may send them only there."""
     items = [REASONING, {"type": "web_search_call", "id": "ws"}, message("Found."), CALLING]
     announced = [added(0, type="reasoning", id="rs_1"), added(2, type="message"), delta(2, "Fou")]
     answer, steps = answer_to([*announced[:begun], completed(output=items)])
@@ -266,7 +266,7 @@ def test_items_that_come_only_with_the_closing_event_are_the_answer(begun):
     assert [shown(steps, index) for index in (0, 1)] == ["One\n\nTwo", "Found."]
 
 
-def test_the_closing_events_items_do_not_count_beside_finished_ones():
+def test_items_of_the_closing_event_are_ignored_if_they_were_finished_before():
     other = {**REASONING, "encrypted_content": "another"}
     events = [done(0, **REASONING), done(1, **message("Hi")), completed(output=[message("Hi"), other])]
     response = answer_to(events)[0].response()
@@ -274,7 +274,7 @@ def test_the_closing_events_items_do_not_count_beside_finished_ones():
     assert response.content[0].content[0]["encrypted_content"] == "gAAA_full"
 
 
-def test_items_that_are_no_blocks_leave_no_gap():
+def test_items_without_a_block_leave_no_gap():
     events = [
         added(0, type="web_search_call", id="ws_1"),
         done(0, type="web_search_call", id="ws_1"),
@@ -288,7 +288,7 @@ def test_items_that_are_no_blocks_leave_no_gap():
     assert [block.type for block in answer.response().content] == ["text"]
 
 
-def test_the_answer_is_told_apart_from_commentary():
+def test_the_answer_is_distinguished_from_commentary():
     events = [
         done(0, **message("Looking.", phase="commentary")),
         done(1, **message("42.", phase="final_answer")),
@@ -305,7 +305,7 @@ def test_citations_stay_with_their_text():
     assert answer.response().content[0].annotations == [note]
 
 
-def test_an_answer_can_be_written_to_a_file_whatever_its_items_hold():
+def test_an_answer_with_any_items_can_be_written_to_a_file():
     part = {"type": "output_text", "text": "\ud83d", "annotations": [{"title": "\ud83d"}]}
     odd = {"type": "custom_tool_call", "name": "\ud83d", "call_id": "\ud83d", "input": "\ud83d"}
     events = [
@@ -344,7 +344,7 @@ def test_a_refusal_is_text_and_a_finish_reason():
         ('{"a": NaN}', {"_raw": '{"a": NaN}'}),
     ],
 )
-def test_arguments_are_an_object_or_kept_whole(arguments, read):
+def test_arguments_are_an_object_or_kept_as_text(arguments, read):
     answer, _ = answer_to([done(0, **{**CALLING, "arguments": arguments}), completed()])
     assert answer.response().tool_calls[0].arguments == read
 
@@ -352,7 +352,7 @@ def test_arguments_are_an_object_or_kept_whole(arguments, read):
 @pytest.mark.parametrize(
     ("ids", "used"), [({"call_id": "c"}, "c"), ({"id": "fc"}, "fc"), ({"call_id": ""}, None)]
 )
-def test_a_call_always_has_an_id_the_same_everywhere(ids, used):
+def test_a_call_always_has_an_id_which_is_the_same_everywhere(ids, used):
     answer, _ = answer_to([done(0, type="function_call", name="look", arguments="", **ids), completed()])
     response = answer.response()
     given = {response.content[0].id, response.tool_calls[0].id, response.content_blocks[0].id}
@@ -360,7 +360,7 @@ def test_a_call_always_has_an_id_the_same_everywhere(ids, used):
     assert given == {used} if used else all(given)
 
 
-def test_tool_names_are_given_back_as_amplifier_knows_them():
+def test_tool_names_are_restored_to_amplifiers_names():
     tools = [ToolSpec(name="my.tool", parameters={"type": "object", "properties": {}})]
     answer = Attempt(tools=tools)
     wire_name = answer.call.payload()["tools"][0]["name"]
@@ -384,7 +384,7 @@ def test_a_stop_sequence_ends_the_answer_before_it(cuts):
     assert "".join(s.text for s in steps if isinstance(s, BlockDelta)) == "One two "
 
 
-def test_what_only_looks_like_a_stop_sequence_is_not_lost():
+def test_text_that_only_starts_like_a_stop_sequence_is_kept():
     events = [
         added(0, type="message", id="m"),
         delta(0, "ST"),
@@ -397,7 +397,7 @@ def test_what_only_looks_like_a_stop_sequence_is_not_lost():
     assert not answer.ending.stopped
 
 
-def test_a_call_that_broke_off_keeps_its_place_and_is_not_run():
+def test_a_tool_call_that_broke_off_keeps_its_block_and_is_not_run():
     events = [
         done(0, **message("A")),
         added(1, type="function_call", id="f", name="look"),
@@ -411,7 +411,7 @@ def test_a_call_that_broke_off_keeps_its_place_and_is_not_run():
     assert steps[-1] == BlockEnd(1, "tool_use")
 
 
-def test_a_call_whose_arguments_were_cut_is_not_run_either():
+def test_a_tool_call_whose_arguments_were_cut_is_not_run_either():
     cut = {**CALLING, "arguments": '{"path": "/et', "status": "incomplete"}
     ending = completed("incomplete", incomplete_details={"reason": "max_output_tokens"})
     answer, steps = answer_to([done(0, **message("A")), done(1, **cut), ending])
@@ -456,7 +456,7 @@ def test_an_attempt_ends_in_one_of_five_ways(events, kind):
     assert type(answer_to(events)[0].ending) is kind
 
 
-def test_giving_up_a_continuation_leaves_the_text_before_it_as_a_cut_answer():
+def test_after_a_failed_continuation_the_text_before_it_is_a_cut_answer():
     answer = Attempt()
     assert not answer.accumulator.cut_off(), "there is nothing to keep yet"
     answer.feed(done(0, **message("Half")), CUT)
@@ -468,7 +468,7 @@ def test_giving_up_a_continuation_leaves_the_text_before_it_as_a_cut_answer():
 
 
 @pytest.mark.parametrize("count", [1e300, 2**60, -1, True, "7", None])
-def test_an_absurd_count_of_tokens_counts_as_none(count):
+def test_an_absurd_number_of_tokens_is_ignored(count):
     answer, _ = answer_to(
         [completed(usage={"input_tokens": count, "output_tokens": 3, "total_tokens": count})]
     )
@@ -489,7 +489,7 @@ TYPES = st.sampled_from([event["type"] for event in WHOLE])
 
 @st.composite
 def damaged(draw):
-    """One realistic stream with fields replaced by values of any type."""
+    """Draw a realistic stream with fields replaced by values of any type."""
     events = []
     for event in WHOLE:
         key = draw(st.sampled_from([*event, ""]))
@@ -504,7 +504,7 @@ def damaged(draw):
 
 @hypothesis_settings(max_examples=150)
 @given(damaged())
-def test_fields_of_any_type_never_raise_and_keep_the_rules(events):
+def test_fields_of_any_type_never_raise_and_steps_stay_valid(events):
     answer, steps = answer_to(events)
     response = answer.response()
     assert len(response.content) == len(response.content_blocks)

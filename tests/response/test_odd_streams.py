@@ -1,4 +1,4 @@
-"""Streams that relays and new models send: nothing of an answer is lost or shown twice."""
+"""Unusual streams from relays and new models: no part of an answer is lost or shown twice."""
 
 import json
 
@@ -40,12 +40,12 @@ def arguments_of(answer):
     return [one.arguments for one in answer.response().tool_calls or []]
 
 
-# Several items with one place
+# Several items with the same output index
 
 
 @pytest.mark.parametrize("announced", [False, True])
 @pytest.mark.parametrize("ids", [False, True])
-def test_two_calls_with_one_place_are_two_calls(announced, ids):
+def test_two_tool_calls_with_the_same_index_are_two_tool_calls(announced, ids):
     items = [call(number, **({"id": f"fc_{number}"} if ids else {})) for number in (1, 2)]
     events = []
     for item in items:
@@ -56,7 +56,7 @@ def test_two_calls_with_one_place_are_two_calls(announced, ids):
     assert sorted({step.index for step in steps}) == [0, 1]
 
 
-def test_a_message_behind_reasoning_with_its_place_is_a_block_of_its_own():
+def test_a_message_with_the_index_of_the_reasoning_before_it_is_a_separate_block():
     events = [
         added(0, type="reasoning", id="rs_1"),
         thought(0, "OneTwo"),
@@ -71,13 +71,13 @@ def test_a_message_behind_reasoning_with_its_place_is_a_block_of_its_own():
     assert (shown(steps, 0), shown(steps, 1)) == ("OneTwo", "Hi")
 
 
-def test_deltas_of_another_kind_with_one_place_do_not_mix():
+def test_deltas_of_different_kinds_with_the_same_index_do_not_mix():
     answer, _ = answer_to([thought(0, "Hm"), delta(0, "Hi"), CUT])
     assert [block.type for block in answer.response().content] == ["thinking", "text"]
     assert answer.response().text == "Hi"
 
 
-def test_an_id_that_changes_within_an_item_starts_no_second_block():
+def test_an_id_that_changes_within_an_item_does_not_start_a_second_block():
     events = [added(0, type="message", id="a"), delta(0, "Hi"), done(0, **message("Hi", id="b")), completed()]
     answer, _ = answer_to(events)
     assert [block.text for block in answer.response().content] == ["Hi"]
@@ -89,7 +89,7 @@ def test_an_item_that_is_sent_twice_is_one_block():
     assert {step.index for step in steps} == {0}
 
 
-# Arguments that only their own events carry
+# Arguments that are only in their own events
 
 
 def arguments_event(kind, index, **value):
@@ -97,27 +97,27 @@ def arguments_event(kind, index, **value):
 
 
 @pytest.mark.parametrize(
-    "own",
+    "in_events",
     [
         [arguments_event("done", 0, arguments='{"x": 1}')],
         [arguments_event("delta", 0, delta='{"x"'), arguments_event("delta", 0, delta=": 1}")],
         [arguments_event("delta", 0, delta='{"x"'), arguments_event("done", 0, arguments='{"x": 1}')],
     ],
 )
-@pytest.mark.parametrize("hollow", [{"arguments": ""}, {"arguments": None}])
-def test_arguments_come_from_their_own_events_where_the_item_has_none(own, hollow):
-    item = {**call(1), **hollow}
-    answer, _ = answer_to([added(0, **item), *own, done(0, **item), completed()])
+@pytest.mark.parametrize("in_item", [{"arguments": ""}, {"arguments": None}])
+def test_arguments_come_from_their_own_events_if_the_item_has_none(in_events, in_item):
+    item = {**call(1), **in_item}
+    answer, _ = answer_to([added(0, **item), *in_events, done(0, **item), completed()])
     assert arguments_of(answer) == [{"x": 1}]
 
 
-def test_a_call_without_its_item_is_complete_where_its_arguments_are():
-    own = arguments_event("done", 0, arguments='{"x": 1}')
-    answer, _ = answer_to([added(0, **{**call(1), "arguments": ""}), own, completed()])
+def test_a_tool_call_without_its_item_is_complete_if_its_arguments_are():
+    in_events = arguments_event("done", 0, arguments='{"x": 1}')
+    answer, _ = answer_to([added(0, **{**call(1), "arguments": ""}), in_events, completed()])
     assert arguments_of(answer) == [{"x": 1}]
 
 
-def test_a_call_whose_arguments_were_only_begun_is_not_run():
+def test_a_tool_call_with_incomplete_arguments_is_not_run():
     begun = arguments_event("delta", 0, delta='{"x"')
     answer, _ = answer_to([added(0, **{**call(1), "arguments": ""}), begun, completed()])
     assert isinstance(answer.ending, BrokenOff)
@@ -125,8 +125,8 @@ def test_a_call_whose_arguments_were_only_begun_is_not_run():
 
 def test_the_input_of_a_custom_tool_comes_from_its_own_event_too():
     item = {"type": "custom_tool_call", "name": "patch", "call_id": "c", "input": ""}
-    own = {"type": "response.custom_tool_call_input.done", "output_index": 0, "input": "*** Begin"}
-    answer, _ = answer_to([added(0, **item), own, done(0, **item), completed()])
+    in_events = {"type": "response.custom_tool_call_input.done", "output_index": 0, "input": "*** Begin"}
+    answer, _ = answer_to([added(0, **item), in_events, done(0, **item), completed()])
     assert arguments_of(answer) == [{"_raw": "*** Begin"}]
 
 
@@ -137,7 +137,7 @@ def text_done(index, text):
     return {"type": "response.output_text.done", "output_index": index, "text": text}
 
 
-def test_text_that_was_called_complete_is_the_answer_once_the_response_is():
+def test_complete_text_is_the_answer_once_the_response_is_complete():
     answer, steps = answer_to(
         [added(0, type="message", phase="final_answer"), delta(0, "Hi"), text_done(0, "Hi"), completed()]
     )
@@ -146,7 +146,7 @@ def test_text_that_was_called_complete_is_the_answer_once_the_response_is():
     assert [step.index for step in steps] == [0, 0, 0]
 
 
-def test_text_called_complete_counts_also_where_all_events_arrive_in_one_read():
+def test_complete_text_is_the_answer_even_if_all_events_arrive_in_one_read():
     events = [added(0, type="message"), delta(0, "Hi"), text_done(0, "Hi"), completed()]
     answer = Attempt()
     answer.accumulator.feed(events)
@@ -154,7 +154,7 @@ def test_text_called_complete_counts_also_where_all_events_arrive_in_one_read():
     assert answer.response().text == "Hi"
 
 
-def test_parts_called_complete_join():
+def test_complete_parts_are_joined():
     events = [delta(0, "A"), text_done(0, "A"), delta(0, "B"), text_done(0, "B"), completed()]
     assert answer_to(events)[0].response().text == "AB"
 
@@ -165,17 +165,17 @@ def test_text_that_differs_from_what_was_shown_is_not_complete(whole):
     assert isinstance(answer.ending, BrokenOff)
 
 
-def test_text_called_complete_is_not_enough_without_the_closing_event():
+def test_complete_text_is_not_an_answer_without_the_closing_event():
     assert isinstance(answer_to([delta(0, "Hi"), text_done(0, "Hi")])[0].ending, BrokenOff)
 
 
-# Items that only the closing event carries
+# Items that are only in the closing event
 
 
 @pytest.mark.parametrize(
     "before", [[], [done(0, **REASONING)], [done(0, **REASONING), done(1, **message("First."))]]
 )
-def test_items_that_only_the_closing_event_carries_are_kept_behind_the_others(before):
+def test_items_that_are_only_in_the_closing_event_follow_the_others(before):
     items = [event["item"] for event in before]
     closing = [*items, message("Late."), call(1)]
     answer, _ = answer_to([*before, completed(output=closing)])
@@ -199,7 +199,7 @@ def test_a_closing_event_that_repeats_items_without_ids_adds_nothing():
     assert [block.type for block in answer.response().content] == ["text", "tool_call"]
 
 
-def test_commentary_with_an_empty_final_message_is_the_text():
+def test_with_an_empty_final_message_the_commentary_is_the_text():
     events = [
         done(0, **message("Working on it.", phase="commentary")),
         done(1, **message("", phase="final_answer")),
@@ -212,7 +212,7 @@ def test_commentary_with_an_empty_final_message_is_the_text():
 
 
 @pytest.mark.parametrize("kind", ["response.error", "error", "response.failed"])
-def test_every_name_of_a_failure_is_one(kind):
+def test_every_type_of_failure_event_is_a_failure(kind):
     failure = {"type": kind, "error": {"code": "context_length_exceeded"}}
     answer, _ = answer_to([delta(0, "Hi"), failure])
     assert answer.ending == Failed(failure)
@@ -269,13 +269,13 @@ def test_a_stop_sequence_may_span_two_attempts():
 
 
 def answer_steps(answer):
-    """The steps that ended the block in which the sequence was completed."""
+    """Return the steps that ended the block with the end of the sequence."""
     from amplifier_module_provider_openai_chatgpt.protocol.blocks import BlockEnd
 
     return (BlockEnd(len(answer.response().content) - 1, "text"),)
 
 
-def test_a_held_tail_goes_to_its_own_block():
+def test_text_held_back_is_shown_in_its_own_block():
     events = [delta(0, "one ST"), delta(1, "ART"), CUT]
     answer, steps = answer_to(events, stop=["STOP"])
     assert [block.text for block in answer.response().content] == ["one ST", "ART"]
@@ -295,7 +295,7 @@ MARK = "\ue200cite\ue202turn0search0\ue202turn1view2\ue201"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_citation_marks_never_reach_text_or_deltas_however_they_are_cut(size):
+def test_citation_marks_are_never_shown_however_they_are_split(size):
     text = f"It rained{MARK} in Tokyo{MARK}."
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     events = [added(0, type="message"), *(delta(0, piece) for piece in pieces)]
@@ -304,7 +304,7 @@ def test_citation_marks_never_reach_text_or_deltas_however_they_are_cut(size):
 
 
 @pytest.mark.parametrize("text", ["a\ue200b", "\ue201", "\ue200" + "x" * 600 + "\ue201", "\ue123", "\ue202"])
-def test_private_use_characters_that_are_no_mark_stay(text):
+def test_other_private_use_characters_are_kept(text):
     answer, steps = answer_to([*(delta(0, char) for char in text), done(0, **message(text)), completed()])
     assert answer.response().text == shown(steps, 0) == text
 

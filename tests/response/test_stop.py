@@ -1,4 +1,4 @@
-"""Stop sequences, which the client applies: where the text is cut, and what is held back until then."""
+"""Stop sequences, applied by the client: where the text is cut, and what is held back before."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ async def answer_of(config, events, stop, *, apart):
 
 
 TEXT = "one STOP two END three"
-SPOKEN = {
+STREAMS = {
     "in one delta": [OPENING, delta(TEXT), *closing(TEXT)],
     "word by word": [OPENING, *(delta(f"{word} ") for word in TEXT.split()), *closing(TEXT)],
     "in the finished item alone": closing(TEXT),
@@ -41,9 +41,9 @@ SPOKEN = {
 
 @pytest.mark.parametrize("apart", [False, True], ids=["one read", "several reads"])
 @pytest.mark.parametrize("stop", [["STOP", "END"], ["END", "STOP"]], ids=["in order", "in reverse"])
-@pytest.mark.parametrize("spoken", SPOKEN)
-async def test_the_sequence_that_is_first_in_the_text_ends_the_answer(config, spoken, stop, apart):
-    response, seen = await answer_of(config, SPOKEN[spoken], stop, apart=apart)
+@pytest.mark.parametrize("framing", STREAMS)
+async def test_the_sequence_that_occurs_first_in_the_text_ends_the_answer(config, framing, stop, apart):
+    response, seen = await answer_of(config, STREAMS[framing], stop, apart=apart)
     assert response.text == seen == "one "
 
 
@@ -51,8 +51,8 @@ async def test_the_sequence_that_is_first_in_the_text_ends_the_answer(config, sp
 @pytest.mark.parametrize(
     ("reason", "finish_reason"), [("max_output_tokens", "length"), ("content_filter", "content_filter")]
 )
-async def test_text_held_back_is_released_when_the_answer_breaks_off(config, reason, finish_reason, apart):
-    """The text ends with the beginning of a sequence whose rest never comes."""
+async def test_text_held_back_is_shown_when_the_answer_breaks_off(config, reason, finish_reason, apart):
+    """The text ends with the beginning of a sequence that is never completed."""
     broken_off = {"type": "response.incomplete", "response": {"incomplete_details": {"reason": reason}}}
     events = [OPENING, delta("one "), delta("ST"), broken_off]
     response, seen = await answer_of(config, events, ["STOP"], apart=apart)
