@@ -1,4 +1,4 @@
-"""A person's browser, for tests: it follows addresses with codes in them and, unlike httpx, logs none."""
+"""A browser for tests: it follows addresses with codes and, unlike httpx, does not log them."""
 
 import contextlib
 import tempfile
@@ -19,7 +19,7 @@ class Page:
 
 
 def browse(url, *, follow=True):
-    """Return the page at an address, or the redirect to it."""
+    """Return the page at an address, or its redirect."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=5)
     try:
@@ -33,6 +33,6 @@ def browse(url, *, follow=True):
 
 @contextlib.contextmanager
 def callback_ports():
-    """Have the two ports of the callback, which exist once on a machine: other runs of these tests wait."""
+    """Reserve the two callback ports of this machine; other runs of these tests wait."""
     with FileLock(Path(tempfile.gettempdir()) / "chatgpt-callback-ports.lock", timeout=60):
         yield

@@ -77,45 +77,43 @@ WORDS = [
 
 def stream(number: int) -> list[bytes]:
     """Return damaged stream ``number`` in the pieces in which it arrives."""
-    chance = Random(number)
+    rng = Random(number)
     if number % 20 == 0:
-        return cut(chance.randbytes(chance.randrange(400)), chance)
-    options = {"usage": USAGE, **chance.choice(ENDS)}
-    events: list[Any] = events_of(chance.choice(ANSWERS), response_id="resp_1", model="gpt-5.5", **options)
-    for _ in range(chance.randrange(4)):
-        chance.choice(DAMAGES)(events, chance)
-    wire = b"".join(frame(event, chance) for event in events)
-    for _ in range(chance.choice((0, 0, 0, 1, 3))):
-        wire = garble(wire, chance)
-    return cut(wire, chance)
+        return cut(rng.randbytes(rng.randrange(400)), rng)
+    options = {"usage": USAGE, **rng.choice(ENDS)}
+    events: list[Any] = events_of(rng.choice(ANSWERS), response_id="resp_1", model="gpt-5.5", **options)
+    for _ in range(rng.randrange(4)):
+        rng.choice(DAMAGES)(events, rng)
+    wire = b"".join(frame(event, rng) for event in events)
+    for _ in range(rng.choice((0, 0, 0, 1, 3))):
+        wire = garble(wire, rng)
+    return cut(wire, rng)
 
 
 def error_body(number: int) -> bytes:
-    """Return body ``number`` of a refusal, more or less like one of the backend's."""
-    chance = Random(-number - 1)
+    """Return body ``number`` of a refusal, more or less like the backend's."""
+    rng = Random(-number - 1)
     if number % 10 == 0:
-        return chance.randbytes(chance.randrange(300))
-    error: Any = {word: value(chance) for word in chance.sample(WORDS, 5)}
-    error |= {"message": chance.choice(["The usage limit has been reached", "Bad.", value(chance)])}
-    error |= {"code": chance.choice([*WORDS, value(chance)]), "type": chance.choice([*WORDS, value(chance)])}
-    shapes = [{"error": error}, {"detail": error}, {"detail": [error]}, {"detail": value(chance)}, error]
-    shapes += [value(chance), {"error": value(chance)}, "<html><title>Bad gateway</title>" + str(error)]
-    body = (
-        dumps(chance.choice(shapes)) if chance.random() < 0.9 else str(shapes[-1]).encode("utf-8", "replace")
-    )
-    return garble(body, chance) if chance.random() < 0.3 else body
+        return rng.randbytes(rng.randrange(300))
+    error: Any = {word: value(rng) for word in rng.sample(WORDS, 5)}
+    error |= {"message": rng.choice(["The usage limit has been reached", "Bad.", value(rng)])}
+    error |= {"code": rng.choice([*WORDS, value(rng)]), "type": rng.choice([*WORDS, value(rng)])}
+    shapes = [{"error": error}, {"detail": error}, {"detail": [error]}, {"detail": value(rng)}, error]
+    shapes += [value(rng), {"error": value(rng)}, "<html><title>Bad gateway</title>" + str(error)]
+    body = dumps(rng.choice(shapes)) if rng.random() < 0.9 else str(shapes[-1]).encode("utf-8", "replace")
+    return garble(body, rng) if rng.random() < 0.3 else body
 
 
-def cut(wire: bytes, chance: Random) -> list[bytes]:
+def cut(wire: bytes, rng: Random) -> list[bytes]:
     """Cut at up to forty places, or after every byte."""
-    if chance.random() < 0.01:
+    if rng.random() < 0.01:
         return [wire[at : at + 1] for at in range(len(wire))]
-    places = sorted(chance.randrange(len(wire) + 1) for _ in range(chance.choice((0, 1, 5, 40))))
+    places = sorted(rng.randrange(len(wire) + 1) for _ in range(rng.choice((0, 1, 5, 40))))
     return [wire[start:end] for start, end in pairwise([0, *places, len(wire)]) if start < end]
 
 
-def frame(event: object, chance: Random) -> bytes:
-    line = chance.choice((b"\n", b"\n", b"\r\n", b"\r"))
+def frame(event: object, rng: Random) -> bytes:
+    line = rng.choice((b"\n", b"\n", b"\r\n", b"\r"))
     return b"data: " + dumps(event) + line + line
 
 
@@ -124,65 +122,65 @@ def dumps(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def garble(wire: bytes, chance: Random) -> bytes:
-    begin = chance.randrange(len(wire) + 1)
-    end = min(len(wire), begin + chance.choice((0, 1, 1, 5, 200)))
-    other = chance.choice((b"", b"\n\n", b"\xff\xfe", b"data:", chance.randbytes(3), wire[end : end + 60]))
-    return wire[:begin] if chance.random() < 0.2 else wire[:begin] + other + wire[end:]
+def garble(wire: bytes, rng: Random) -> bytes:
+    begin = rng.randrange(len(wire) + 1)
+    end = min(len(wire), begin + rng.choice((0, 1, 1, 5, 200)))
+    other = rng.choice((b"", b"\n\n", b"\xff\xfe", b"data:", rng.randbytes(3), wire[end : end + 60]))
+    return wire[:begin] if rng.random() < 0.2 else wire[:begin] + other + wire[end:]
 
 
-def value(chance: Random, depth: int = 0) -> Any:
+def value(rng: Random, depth: int = 0) -> Any:
     """Return any JSON value."""
-    kind = chance.randrange(9 if depth < 3 else 7)
+    kind = rng.randrange(9 if depth < 3 else 7)
     if kind == 7:
-        return [value(chance, depth + 1) for _ in range(chance.randrange(3))]
+        return [value(rng, depth + 1) for _ in range(rng.randrange(3))]
     if kind == 8:
-        return {chance.choice(WORDS + STRANGE): value(chance, depth + 1) for _ in range(chance.randrange(4))}
-    plain = [None, chance.random() < 0.5, chance.randrange(-3, 10), 10 ** chance.randrange(400), 0.5]
+        return {rng.choice(WORDS + STRANGE): value(rng, depth + 1) for _ in range(rng.randrange(4))}
+    plain = [None, rng.random() < 0.5, rng.randrange(-3, 10), 10 ** rng.randrange(400), 0.5]
     plain += [float("nan"), float("-inf")]
-    return chance.choice(chance.choice([plain[:kind], STRANGE, STRANGE, WORDS])) if kind else None
+    return rng.choice(rng.choice([plain[:kind], STRANGE, STRANGE, WORDS])) if kind else None
 
 
-def drop(events: list, chance: Random) -> None:
+def drop(events: list, rng: Random) -> None:
     if events:
-        del events[chance.randrange(len(events))]
+        del events[rng.randrange(len(events))]
 
 
-def repeat(events: list, chance: Random) -> None:
+def repeat(events: list, rng: Random) -> None:
     if events:
-        events.insert(chance.randrange(len(events) + 1), chance.choice(events))
+        events.insert(rng.randrange(len(events) + 1), rng.choice(events))
 
 
-def swap(events: list, chance: Random) -> None:
+def swap(events: list, rng: Random) -> None:
     if events:
-        here, there = chance.randrange(len(events)), chance.randrange(len(events))
+        here, there = rng.randrange(len(events)), rng.randrange(len(events))
         events[here], events[there] = events[there], events[here]
 
 
-def shuffle(events: list, chance: Random) -> None:
-    chance.shuffle(events)
+def shuffle(events: list, rng: Random) -> None:
+    rng.shuffle(events)
 
 
-def end_early(events: list, chance: Random) -> None:
-    del events[chance.randrange(len(events) + 1) :]
+def end_early(events: list, rng: Random) -> None:
+    del events[rng.randrange(len(events) + 1) :]
 
 
-def intrude(events: list, chance: Random) -> None:
-    events.insert(chance.randrange(len(events) + 1), value(chance))
+def intrude(events: list, rng: Random) -> None:
+    events.insert(rng.randrange(len(events) + 1), value(rng))
 
 
-def deepen(events: list, chance: Random) -> None:
-    """Replace a value with one that is nested far too deeply."""
-    depth = chance.choice((90, 150, 3000))
+def deepen(events: list, rng: Random) -> None:
+    """Replace a value with a very deeply nested one."""
+    depth = rng.choice((90, 150, 3000))
     deep: Any = {}
     for _ in range(depth if depth < 1000 else 190):
         deep = [deep]
-    _replace_one(events, chance, deep)
+    _replace_one(events, rng, deep)
 
 
-def corrupt(events: list, chance: Random) -> None:
+def corrupt(events: list, rng: Random) -> None:
     """Put any value into any field at any depth, or remove the field."""
-    _replace_one(events, chance, value(chance) if chance.random() < 0.8 else drop)
+    _replace_one(events, rng, value(rng) if rng.random() < 0.8 else drop)
 
 
 def _is_weighty(event: dict) -> bool:
@@ -190,16 +188,16 @@ def _is_weighty(event: dict) -> bool:
     return event.get("type") == "response.output_item.done" or "response" in event
 
 
-def _replace_one(events: list, chance: Random, new: object) -> None:
+def _replace_one(events: list, rng: Random, new: object) -> None:
     if not events:
         return
     weighty = [place for place, event in enumerate(events) if isinstance(event, dict) and _is_weighty(event)]
-    place = chance.choice(weighty if weighty and chance.random() < 0.85 else range(len(events)))
+    place = rng.choice(weighty if weighty and rng.random() < 0.85 else range(len(events)))
     events[place] = json.loads(json.dumps(events[place]))
     holder = events[place]
     while isinstance(holder, dict | list) and holder:
-        key = chance.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
-        if not isinstance(holder[key], dict | list) or not holder[key] or chance.random() < 0.3:
+        key = rng.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+        if not isinstance(holder[key], dict | list) or not holder[key] or rng.random() < 0.3:
             if new is drop:
                 del holder[key]
             else:

@@ -36,8 +36,8 @@ LOOK = ToolSpec(name="look", parameters={"type": "object"})
 
 
 @contextmanager
-def noted_as(what, number):
-    """Let a failure name the case that caused it."""
+def names_case(what, number):
+    """Add the number of the case to a failure."""
     try:
         yield
     except BaseException as error:
@@ -109,7 +109,7 @@ def read(pieces, call):
 
 
 def assert_steps_in_order(steps, response):
-    """Check the order of steps that listeners are promised."""
+    """Check the order of steps that listeners rely on."""
     started: list[int] = []
     growing: set[int] = set()
     for step in steps:
@@ -131,7 +131,7 @@ def fuzz_streams(numbers):
     """Return how many streams became responses."""
     call, responses = new_call(), 0
     for number in numbers:
-        with noted_as("stream", number):
+        with names_case("stream", number):
             steps, outcome = read(stream(number), call)
             for step in steps:
                 strict_json(
@@ -149,7 +149,7 @@ def fuzz_streams(numbers):
 
 def fuzz_error_bodies(numbers):
     for number in numbers:
-        with noted_as("error body", number):
+        with names_case("error body", number):
             body, status = error_body(number), STATUSES[number % len(STATUSES)]
             refusal = read_refusal(status, {}, body, names=CHATGPT_CODEX.response, now=1e9)
             assert_readable(kernel_error(refusal, CONTEXT))
@@ -165,14 +165,14 @@ async def fuzz_calls(sim, config, faults):
         recorder.log.clear()
         sim.forget()
         sim.misbehave(RESPONSES, fault)
-        with noted_as("call", name), contextlib.suppress(LLMError):
+        with names_case("call", name), contextlib.suppress(LLMError):
             response = await complete(provider)
             responses += 1
             assert_valid(response)
             places = {place for place, text in enumerate(map(text_of, response.content)) if text}
             assert set(shown(recorder.log)) <= set(range(len(response.content)))
             assert set(shown(recorder.log)) >= places
-        with noted_as("events of call", name):
+        with names_case("events of call", name):
             assert_coherent(recorder.log)
     await provider.close()
     return responses

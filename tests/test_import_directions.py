@@ -1,4 +1,4 @@
-"""Which package may import which. Every import counts: for types only and inside functions too."""
+"""Which package may import which. Imports for types only and inside functions count too."""
 
 import ast
 from collections import defaultdict
@@ -12,7 +12,7 @@ import amplifier_module_provider_openai_chatgpt as package
 
 ROOT = Path(package.__file__).parent
 BASE = {"services", "settings", "redaction", "tasks", "http", "quota", "files"}
-# A package, or a module at the top, and what it may import. The order is that of a call.
+# A package or top-level module, and what it may import. The order is that of a call.
 MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"mounting", "provider", "call", "request", "errors", "models", "auth", "simulator", *BASE},
@@ -36,18 +36,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "services": set(),
     "simulator": set(),
 }
-# Exceptions, which are to become fewer.
+# Known exceptions, which should become fewer.
 KNOWN: set[tuple[str, str]] = set()
 
 
 def place(path):
-    """The parts of a module's name within the package; a package's own are those of its folder."""
+    """Return the parts of a module's name within the package; those of ``__init__`` are its folder's."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts
 
 
 def targets(node, folder):
-    """The places within the package that one import statement names, ``folder`` being its package."""
+    """Yield the modules of the package that an import statement in ``folder`` names."""
     if isinstance(node, ast.Import):
         names = [alias.name.split(".") for alias in node.names]
         return [name[1:] for name in names if name[0] == ROOT.name]
@@ -62,7 +62,7 @@ def targets(node, folder):
 
 
 def imports():
-    """Yield for each import the package it is in, the one it names, and the file and line."""
+    """Yield for each import: the importing package, the imported one, and file and line."""
     for path in sorted(ROOT.rglob("*.py")):
         folder, [here, *_] = path.relative_to(ROOT).parts[:-1], place(path)
         for node in ast.walk(ast.parse(path.read_text())):
@@ -74,25 +74,25 @@ def imports():
 
 @pytest.fixture(scope="module")
 def graph():
-    """Where each package imports each other package."""
+    """Return where each package imports each other package."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for here, there, where in imports():
         found[here, there].append(where)
     return dict(found)
 
 
-def test_every_package_has_its_place_in_the_order():
+def test_every_package_is_in_the_order():
     tops = {place(path)[0] for path in ROOT.rglob("*.py")}
     assert tops == set(MAY_IMPORT)
 
 
-def test_imports_go_one_way_except_where_it_is_known(graph):
-    """Fails for a new exception, and for one that is known and no longer there: remove it from KNOWN."""
+def test_imports_follow_the_order_except_known_exceptions(graph):
+    """Fails for a new exception, and for a known one that is gone: remove it from KNOWN."""
     wrong = {pair: where for pair, where in graph.items() if pair[1] not in MAY_IMPORT[pair[0]]}
     assert set(wrong) == KNOWN, wrong
 
 
-def test_the_order_itself_has_no_circle():
+def test_the_order_has_no_circle():
     TopologicalSorter(MAY_IMPORT).prepare()
 
 
@@ -107,6 +107,6 @@ def test_packages_do_not_import_each_other_in_a_circle(graph):
         pytest.fail("\n".join(f"{here} -> {there}: {graph[here, there]}" for here, there in pairwise(circle)))
 
 
-def test_sign_in_and_transport_know_nothing_of_each_other(graph):
+def test_sign_in_and_transport_do_not_depend_on_each_other(graph):
     assert ("auth", "transport") not in graph
     assert ("transport", "auth") not in graph

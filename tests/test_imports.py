@@ -1,4 +1,4 @@
-"""What mounting and ``--help`` leave unimported: a session and a person should not wait for it."""
+"""Mounting and ``--help`` do not import what is slow to import and not needed."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ finally:
 
 
 def modules_of(script):
-    """Run a script in an interpreter of its own and return the modules that it names in its last line."""
+    """Run a script in a new interpreter and return the modules in its last line of output."""
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     return set(json.loads(done.stdout.splitlines()[-1]))
 

@@ -1,4 +1,4 @@
-"""A service is a value: no other module knows its words, and a second one is a second value."""
+"""A service is a value: no other module contains its literals, and a second service is a second value."""
 
 import ast
 import asyncio
@@ -29,7 +29,7 @@ from tests.transport.raw_backend import OPENING, closing, delta, frame
 
 PACKAGE = Path(__file__).parents[1] / "amplifier_module_provider_openai_chatgpt"
 HELLO = ChatRequest(messages=[Message(role="user", content="Hi.")])
-# Words of a service that are words of English, of OAuth or of this project's settings too.
+# Literals of a service that are also words of English, of OAuth or of this project's settings.
 COMMON = {
     "originator",
     "version",
@@ -44,27 +44,29 @@ COMMON = {
 }
 
 
-def words(value):
-    """Every text within a value."""
+def literals(value):
+    """Yield every text in a value."""
     if isinstance(value, str):
         yield value
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for item in dataclasses.fields(value):
-            yield from words(getattr(value, item.name))
+            yield from literals(getattr(value, item.name))
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from words(key)
-            yield from words(inner)
+            yield from literals(key)
+            yield from literals(inner)
     elif isinstance(value, tuple) and not isinstance(value, Rule):
         for inner in value:
-            yield from words(inner)
+            yield from literals(inner)
 
 
-LITERALS = {word for word in words(CHATGPT_CODEX) if word and word not in COMMON and "{" not in word}
+LITERALS = {
+    literal for literal in literals(CHATGPT_CODEX) if literal and literal not in COMMON and "{" not in literal
+}
 
 
 def texts_of(path):
-    """Every text constant of a module, without docstrings."""
+    """Return every text constant of a module, without docstrings."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -87,11 +89,11 @@ def texts_of(path):
     ],
     ids=lambda path: path.relative_to(PACKAGE).as_posix(),
 )
-def test_no_other_module_holds_an_endpoint_a_client_id_a_claim_or_a_header(path):
-    """The simulator states the wire on its own: a wrong literal must fail a test there."""
+def test_no_other_module_contains_an_endpoint_client_id_claim_or_header(path):
+    """The simulator has its own literals, so a wrong one in the package fails a test."""
     assert len(LITERALS) > 25
-    held = {text for text in texts_of(path) for word in LITERALS if word.lower() in text.lower()}
-    assert {text.strip(" (") for text in held} <= {"cf-ray"}, "a sentence may name this header"
+    found = {text for text in texts_of(path) for literal in LITERALS if literal.lower() in text.lower()}
+    assert {text.strip(" (") for text in found} <= {"cf-ray"}, "a sentence may name this header"
 
 
 OTHER = replace(
@@ -109,7 +111,7 @@ OTHER = replace(
 
 @asynccontextmanager
 async def other_service(replies):
-    """An HTTP server that answers each path and keeps the requests as text."""
+    """Run an HTTP server with a reply for each path; yield its address and the requests."""
     requests = []
 
     async def serve(reader, writer):
@@ -172,7 +174,7 @@ async def test_a_second_service_has_its_own_paths_headers_list_and_limits(tokens
     assert (window["name"], window["used_percent"]) == ("5-hour", 95.0)
 
 
-async def test_a_second_service_words_its_own_refusals_first(tokens, tmp_path):
+async def test_the_rules_of_a_second_service_take_precedence(tokens, tmp_path):
     refusal = reply(
         json.dumps({"error": {"code": "no_dogs"}}).encode(), status="403 No", **{"x-acme-id": "q7"}
     )
@@ -183,7 +185,7 @@ async def test_a_second_service_words_its_own_refusals_first(tokens, tmp_path):
 
 
 class Replay:
-    """A transport that replays lists of events, or refuses."""
+    """A transport that replays lists of events or raises a refusal."""
 
     def __init__(self, *answers):
         self.answers = list(answers)
@@ -219,13 +221,13 @@ class ReplayStream:
             yield [event]
 
     async def drain(self):
-        """There is nothing behind the events."""
+        """Do nothing: the events are the whole stream."""
 
 
 EVENTS = [OPENING, delta("Hello."), *closing("Hello.")]
 
 
-async def test_a_transport_need_not_be_http(config):
+async def test_a_transport_may_be_something_other_than_http(config):
     transport, recorder = Replay(EVENTS), EventRecorder()
     provider = ChatGPTProvider(config, recorder.coordinator, transport=transport)
     response = await provider.complete(HELLO)
@@ -234,7 +236,7 @@ async def test_a_transport_need_not_be_http(config):
     assert [model.id for model in await provider.list_models()] == ["replayed"]
 
 
-async def test_what_a_transport_refuses_is_retried_corrected_and_reported_as_ever(config):
+async def test_refusals_of_any_transport_are_retried_corrected_and_reported(config):
     busy = Refusal(status=503, message="busy")
     tier = Refusal(status=400, param="service_tier", message="Unsupported value.")
     transport = Replay(busy, tier, EVENTS)

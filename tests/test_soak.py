@@ -34,8 +34,8 @@ FAULTS = (
 )
 
 
-class Holdings:
-    """What the process has at a moment: file descriptors, sockets, threads, tasks, objects, memory."""
+class Resources:
+    """The resources of the process: file descriptors, sockets, threads, tasks, objects, memory."""
 
     def __init__(self):
         gc.collect()
@@ -58,7 +58,7 @@ def _target(entry):
 @pytest.mark.long
 async def test_two_thousand_calls_leave_nothing_behind(sim, config):
     """After the first 200 calls: no further descriptor, socket, thread or task, and no object per call."""
-    chance = Random(0)
+    rng = Random(0)
     outcomes: Counter[str] = Counter()
     deltas: Counter[str] = Counter()
     coordinator = MockCoordinator()
@@ -72,7 +72,7 @@ async def test_two_thousand_calls_leave_nothing_behind(sim, config):
 
     async def call(number):
         if number % 10 == 0:
-            sim.misbehave(RESPONSES, chance.choice(FAULTS))
+            sim.misbehave(RESPONSES, rng.choice(FAULTS))
         try:
             await provider.complete(ask(f"Say hello for the {number}th time."))
             outcomes["ok"] += 1
@@ -87,10 +87,10 @@ async def test_two_thousand_calls_leave_nothing_behind(sim, config):
 
     await run(range(WARM))
     await eventually(lambda: not sim.connections_open)
-    before = Holdings()
+    before = Resources()
     await run(range(WARM, CALLS))
-    await eventually(lambda: Holdings().sockets <= before.sockets)
-    after = Holdings()
+    await eventually(lambda: Resources().sockets <= before.sockets)
+    after = Resources()
     assert outcomes.total() == CALLS
     assert outcomes["ok"] > CALLS * 0.95
     assert outcomes.keys() <= {"ok", "InvalidRequestError"}

@@ -1,4 +1,4 @@
-"""The page for a person in trouble: the code says all of it, and nothing about a call that it lacks."""
+"""docs/troubleshooting.md quotes only sentences of the code, and every sentence about a call."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, USA
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "amplifier_module_provider_openai_chatgpt"
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-SPEAKERS = (
+MODULES = (
     "services.py",
     "settings.py",
     "call/events.py",
@@ -29,8 +29,8 @@ SPEAKERS = (
 ANYTHING = "\0"
 
 
-def told():
-    """Each sentence of the page, with whether the page says that the call is repeated."""
+def quoted_sentences():
+    """Yield each sentence on the page, and whether the page says that the call is retried."""
     for line in PAGE.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if line.startswith("| ") and len(cells) == 4 and cells[0] != "it says":
@@ -38,17 +38,17 @@ def told():
                 yield sentence, {"yes": True, "no": False}[cells[3]]
 
 
-TOLD = dict(told())
+QUOTED = dict(quoted_sentences())
 
 
 def pattern(text):
-    """A template as an expression; what is filled in may be anything."""
+    """Return a regular expression for a sentence with placeholders."""
     return ".*".join(re.escape(part) for part in re.split(r"\{\w+\}|" + ANYTHING, text))
 
 
 def templates():
-    """Every text in the modules that speak to a person, its variable parts open."""
-    for place in SPEAKERS:
+    """Yield every text in the modules with sentences for users; ANYTHING replaces its variable parts."""
+    for place in MODULES:
         for path in sorted(PACKAGE.glob(place)):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.JoinedStr):
@@ -60,20 +60,20 @@ def templates():
                     yield node.value
 
 
-SAID = [pattern(text.strip()) + r"\.?" for text in templates() if len(text.replace(ANYTHING, "")) > 15]
+SENTENCES = [pattern(text.strip()) + r"\.?" for text in templates() if len(text.replace(ANYTHING, "")) > 15]
 SEE = f" See {USAGE_PAGE}"
 
 
-def test_the_page_is_read_as_it_is_written():
-    assert len(TOLD) > 60
-    assert set(TOLD.values()) == {True, False}
+def test_the_sentences_on_the_page_are_found():
+    assert len(QUOTED) > 60
+    assert set(QUOTED.values()) == {True, False}
 
 
-@pytest.mark.parametrize("sentence", TOLD)
+@pytest.mark.parametrize("sentence", QUOTED)
 def test_the_page_quotes_only_what_the_code_says(sentence):
-    """A limit's sentence has a link behind it."""
-    said = {sentence, sentence.removesuffix(SEE)}
-    assert any(re.fullmatch(expression, one) for expression in SAID for one in said)
+    """The sentence about a limit is followed by a link."""
+    variants = {sentence, sentence.removesuffix(SEE)}
+    assert any(re.fullmatch(expression, one) for expression in SENTENCES for one in variants)
 
 
 RULES = {
@@ -89,14 +89,14 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("say", RULES)
-def test_every_rule_is_on_the_page_and_so_is_whether_it_is_retried(say):
-    retried = [again for sentence, again in TOLD.items() if re.match(pattern(say), sentence)]
-    rule = RULES[say]
+@pytest.mark.parametrize("template", RULES)
+def test_every_rule_is_on_the_page_with_whether_it_is_retried(template):
+    retried = [is_retried for sentence, is_retried in QUOTED.items() if re.match(pattern(template), sentence)]
+    rule = RULES[template]
     assert retried
     assert set(retried) == {rule.retryable and rule is not table._CHALLENGE}
 
 
 @pytest.mark.parametrize("sentence", kernel._WORKSPACE.values())
 def test_every_limit_of_a_workspace_is_on_the_page(sentence):
-    assert any(told.startswith(sentence) for told in TOLD)
+    assert any(quoted.startswith(sentence) for quoted in QUOTED)

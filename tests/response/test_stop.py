@@ -15,13 +15,13 @@ async def answer_of(config, events, stop, *, apart):
     """
     recorder = EventRecorder()
 
-    async def answer(line):
+    async def answer(connection):
         for piece in [[event] for event in events] if apart else [events]:
-            line.send(*piece)
-            await line.writer.drain()
+            connection.send(*piece)
+            await connection.writer.drain()
             for _ in range(20):
                 await asyncio.sleep(0)
-        line.end()
+        connection.end()
 
     async with (
         raw_backend(answer) as backend,

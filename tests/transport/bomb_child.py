@@ -1,6 +1,6 @@
-"""A separate process that asks every endpoint for every bomb: ``bomb_child.py BASE_URL [STATUS/BOMB ...]``.
+"""A separate process that requests bombs from every endpoint: ``bomb_child.py BASE_URL [STATUS/BOMB ...]``.
 
-Writes a line for each: bomb, endpoint, what was raised, and how far the peak memory has grown, in bytes.
+Writes a line for each: bomb, endpoint, what was raised, and how much the peak memory has grown, in bytes.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tests.transport.memory_child import peak
 
 @dataclass
 class SignedIn:
-    """Someone who is signed in, whatever a server says."""
+    """A sign-in that never changes."""
 
     access_token = "token"
     account_id = "account"
@@ -38,8 +38,8 @@ class SignedIn:
         return self
 
 
-class Question:
-    """As much of a call as a transport needs."""
+class MinimalCall:
+    """The parts of a call that a transport needs."""
 
     timeout = None
     conversation_id = "conversation"
@@ -51,7 +51,7 @@ class Question:
 
 
 class Client:
-    """Asks each endpoint of a service at ``url``."""
+    """Sends a request to each endpoint of a service at ``url``."""
 
     def __init__(self, url):
         self.url = url
@@ -61,7 +61,7 @@ class Client:
 
     async def call(self):
         answer = ResponseAccumulator()
-        async with self.transport.open(cast("Any", Question())) as stream:
+        async with self.transport.open(cast("Any", MinimalCall())) as stream:
             async for events in stream.reads():
                 answer.feed(events)
 

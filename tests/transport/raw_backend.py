@@ -36,8 +36,8 @@ def closing(text):
 
 
 @dataclass
-class Line:
-    """One connection while it is answered."""
+class Connection:
+    """One connection of a client."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -72,7 +72,7 @@ class RawBackend:
             (length,) = re.findall(rb"content-length: *(\d+)", head, re.IGNORECASE)
             await reader.readexactly(int(length))
             writer.write(self._head)
-            await self._answer(Line(reader, writer))
+            await self._answer(Connection(reader, writer))
             await writer.drain()
 
 
@@ -87,12 +87,12 @@ async def raw_backend(answer, head=HEAD):
 
 @asynccontextmanager
 async def listening(serve, **options):
-    """Run ``serve(reader, writer)`` for each connection to a free port, which it yields.
+    """Run ``serve(reader, writer)`` for each connection to a free port; yield the port.
 
     ``options`` are those of asyncio.start_server.
 
-    Leaving waits until every connection is closed on both sides: close the clients before. A failure of
-    ``serve`` is raised then; the other side hanging up is not a failure.
+    Leaving waits until every connection is closed on both sides: close the clients before. It raises a
+    failure of ``serve``, but not a connection closed by the client.
     """
     tasks: set[asyncio.Task[None] | None] = set()
 
@@ -121,7 +121,7 @@ async def listening(serve, **options):
 
 @asynccontextmanager
 async def provider_for(backend, config, hooks_of=None):
-    """A signed-in provider for a raw backend, closed at the end."""
+    """Yield a signed-in provider for a raw backend; close it at the end."""
     provider = ChatGPTProvider({**config, "base_url": backend.url}, hooks_of or MockCoordinator())
     try:
         yield provider

@@ -1,4 +1,4 @@
-"""A body is read as it arrives: everything available in one piece, within a bound, and nothing is lost."""
+"""A body is read as it arrives: everything available in one piece, up to a limit, without losses."""
 
 import asyncio
 from typing import cast
@@ -13,7 +13,7 @@ SILENCE = "silence"
 
 
 class Source:
-    """A response: bytes come immediately, None is a turn of the loop in which nothing is there.
+    """A response: bytes arrive immediately, None is an iteration of the loop without data.
 
     SILENCE never ends, an error ends the body.
     """
@@ -21,8 +21,8 @@ class Source:
     def __init__(self, *script):
         self.script = script
         self.given = 0
-        self.leaving = asyncio.Event()
-        self.left = self.is_closed = False
+        self.closing = asyncio.Event()
+        self.stream_closed = self.is_closed = False
 
     async def aiter_bytes(self):
         try:
@@ -37,9 +37,9 @@ class Source:
                     self.given += len(step)
                     yield step
         finally:
-            self.leaving.set()
+            self.closing.set()
             await idle()
-            self.left = True
+            self.stream_closed = True
 
     async def aclose(self):
         self.is_closed = True
@@ -56,10 +56,10 @@ async def idle():
 
 
 async def read_all(reader):
-    taken = []
+    pieces = []
     while piece := await reader.read_available():
-        taken.append(piece)
-    return taken
+        pieces.append(piece)
+    return pieces
 
 
 async def test_chunks_that_arrive_together_are_one_piece():
@@ -81,7 +81,7 @@ async def test_the_end_is_returned_again_on_every_further_read():
     assert [await reader.read_available() for _ in range(3)] == [b"a", b"", b""]
 
 
-async def test_reading_pauses_at_the_bound_and_continues_once_the_data_is_taken():
+async def test_reading_pauses_at_the_limit_and_continues_once_the_data_is_read():
     source = Source(*[bytes(1000)] * 1000)
     reader = reading(source)
 
@@ -107,7 +107,7 @@ async def test_data_before_an_error_is_returned_before_the_error_is_raised():
     "script",
     [
         pytest.param([b"a", SILENCE], id="waiting for more"),
-        pytest.param([bytes(MAX_BUFFERED), b"a"], id="waiting to be taken"),
+        pytest.param([bytes(MAX_BUFFERED), b"a"], id="waiting to be read"),
         pytest.param([b"a", OSError("gone")], id="failed"),
         pytest.param([b"a"], id="ended"),
     ],
@@ -119,24 +119,24 @@ async def test_closing_closes_the_body_and_ends_the_task(script):
 
     await reader.aclose()
 
-    assert source.left
+    assert source.stream_closed
     assert source.is_closed
     assert asyncio.all_tasks() == before
 
 
-async def test_closing_does_not_interrupt_the_clean_up_however_often_it_is_cancelled():
+async def test_cancelling_the_close_repeatedly_does_not_interrupt_the_cleanup():
     source = Source(b"a", SILENCE)
     reader = reading(source)
     closing = asyncio.create_task(reader.aclose())
 
-    await source.leaving.wait()
+    await source.closing.wait()
     for _ in range(3):
         closing.cancel()
         await asyncio.sleep(0)
 
     with pytest.raises(asyncio.CancelledError):
         await closing
-    assert source.left
+    assert source.stream_closed
 
 
 async def test_a_last_piece_after_the_response_was_closed_does_not_delay_closing():

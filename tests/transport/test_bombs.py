@@ -1,4 +1,4 @@
-"""No answer fills the memory: a few packed bytes, JSON that is small on the way, or a head without end."""
+"""No answer fills the memory: compressed data, JSON that is larger in memory, or an endless head."""
 
 import asyncio
 import gzip
@@ -21,11 +21,11 @@ ITEMS = b"{}," * (MB // 3)
 DELTAS = frame(delta("a" * 1000)) * 1000
 
 
-def packed(opening: bytes, repeated: bytes, megabytes: int) -> Iterator[bytes]:
-    """Yield gzip data of one member: the opening, and what is repeated, each time packed into a few bytes."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-    yield packer.compress(opening + repeated) + packer.flush(zlib.Z_FULL_FLUSH)
-    again = packer.compress(repeated) + packer.flush(zlib.Z_FULL_FLUSH)
+def compressed(opening: bytes, repeated: bytes, megabytes: int) -> Iterator[bytes]:
+    """Yield one gzip member: the opening, then the repeated data, each time in a few bytes."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    yield compressor.compress(opening + repeated) + compressor.flush(zlib.Z_FULL_FLUSH)
+    again = compressor.compress(repeated) + compressor.flush(zlib.Z_FULL_FLUSH)
     for _ in range(megabytes * MB // len(repeated)):
         yield again
 
@@ -39,9 +39,9 @@ def repeated(opening: bytes, piece: bytes, megabytes: int) -> Iterator[bytes]:
 # For each the Content-Encoding and the body.
 BOMBS = {
     "nothing": lambda: ("", iter([b"{}"])),
-    "2 GB of zeros in gzip": lambda: ("gzip", packed(b"", bytes(MB), 2048)),
-    "2 GB of deltas in gzip": lambda: ("gzip", packed(b"", DELTAS, 2048)),
-    "2 GB of objects in gzip": lambda: ("gzip", packed(b"[", ITEMS, 2048)),
+    "2 GB of zeros in gzip": lambda: ("gzip", compressed(b"", bytes(MB), 2048)),
+    "2 GB of deltas in gzip": lambda: ("gzip", compressed(b"", DELTAS, 2048)),
+    "2 GB of objects in gzip": lambda: ("gzip", compressed(b"[", ITEMS, 2048)),
     "2 GB in members of gzip": lambda: ("gzip", repeated(b"", gzip.compress(bytes(MB)), 2)),
     "gzip in gzip": lambda: ("gzip, gzip", iter([gzip.compress(gzip.compress(bytes(64 * MB)))])),
     "brotli": lambda: ("br", iter([bytes(3000)])),
@@ -72,8 +72,8 @@ async def serve(reader, writer):
         await writer.drain()
 
 
-async def asked(*bombs):
-    """Return what a process of its own met: bomb, endpoint, what was raised, and how far its peak grew."""
+async def run_client(*bombs):
+    """Run the client in a new process; return bomb, endpoint, what was raised, and the growth of memory."""
     async with listening(serve) as port:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -104,17 +104,17 @@ def assert_bounded(found, bombs):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports a process's own peak")
 async def test_no_answer_needs_64_mb_at_any_endpoint():
     bombs = [f"200/{name}" for name in SHORT]
-    found = await asked(*bombs)
+    found = await run_client(*bombs)
     assert_bounded(found, bombs)
-    said = {(bomb.partition("/")[2], endpoint): raised for bomb, endpoint, raised, _ in found}
-    assert said["gzip-in-gzip", "call"] == "TransportFault: encoding"
-    assert said["30-MB-of-objects", "models"] == "TransportFault: too large"
-    assert "is too large to read" in said["2-GB-of-zeros-in-gzip", "refresh"]
+    raised_by = {(bomb.partition("/")[2], endpoint): raised for bomb, endpoint, raised, _ in found}
+    assert raised_by["gzip-in-gzip", "call"] == "TransportFault: encoding"
+    assert raised_by["30-MB-of-objects", "models"] == "TransportFault: too large"
+    assert "is too large to read" in raised_by["2-GB-of-zeros-in-gzip", "refresh"]
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports a process's own peak")
 @pytest.mark.parametrize("status", [200, 401, 429, 503])
-async def test_no_bomb_needs_64_mb_whatever_the_status(status):
+async def test_no_bomb_needs_64_mb_with_any_status(status):
     bombs = [f"{status}/{name}" for name in LONG]
-    assert_bounded(await asked(*bombs), bombs)
+    assert_bounded(await run_client(*bombs), bombs)

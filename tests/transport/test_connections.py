@@ -1,4 +1,4 @@
-"""Connections are reused where that costs nothing, and closed where it would cost a wait."""
+"""Connections are reused if that needs no wait, and closed otherwise."""
 
 import asyncio
 import time
@@ -12,13 +12,13 @@ from tests.event_recorder import busy_connections, eventually
 from .raw_backend import HEAD, OPENING, closing, delta, provider_for, question, raw_backend
 
 
-async def whole(line):
-    line.send(OPENING, delta("Hello"), *closing("Hello"))
-    line.end()
+async def full_answer(connection):
+    connection.send(OPENING, delta("Hello"), *closing("Hello"))
+    connection.end()
 
 
 async def test_consecutive_calls_share_a_connection(config):
-    async with raw_backend(whole) as backend, provider_for(backend, config) as provider:
+    async with raw_backend(full_answer) as backend, provider_for(backend, config) as provider:
         for _ in range(5):
             response = await provider.complete(question())
             assert response.text == "Hello"
@@ -27,11 +27,11 @@ async def test_consecutive_calls_share_a_connection(config):
 
 
 async def test_a_connection_is_reused_if_its_stream_ends_soon_after_the_answer(config):
-    async def in_two_pieces(line):
-        line.send(OPENING, *closing("Hello"))
-        await line.writer.drain()
+    async def in_two_pieces(connection):
+        connection.send(OPENING, *closing("Hello"))
+        await connection.writer.drain()
         await asyncio.sleep(0)
-        line.end()
+        connection.end()
 
     async with raw_backend(in_two_pieces) as backend, provider_for(backend, config) as provider:
         for _ in range(5):
@@ -41,46 +41,46 @@ async def test_a_connection_is_reused_if_its_stream_ends_soon_after_the_answer(c
 
 
 async def test_a_stream_that_stays_open_does_not_delay_the_answer(config):
-    left = asyncio.Event()
+    closed = asyncio.Event()
 
-    async def holds_on(line):
-        line.send(OPENING, *closing("Hello"))
-        await line.closed()
-        left.set()
+    async def stays_open(connection):
+        connection.send(OPENING, *closing("Hello"))
+        await connection.closed()
+        closed.set()
 
-    async with raw_backend(holds_on) as backend, provider_for(backend, config) as provider:
+    async with raw_backend(stays_open) as backend, provider_for(backend, config) as provider:
         async with asyncio.timeout(5):
             response = await provider.complete(question())
-            await left.wait()
+            await closed.wait()
 
     assert response.text == "Hello"
 
 
 async def test_nothing_is_read_after_a_stop_sequence(config):
-    left = asyncio.Event()
+    closed = asyncio.Event()
 
-    async def talks_on(line):
-        line.send(OPENING, delta("one STOP"))
+    async def keeps_sending(connection):
+        connection.send(OPENING, delta("one STOP"))
         try:
-            while not left.is_set():
-                line.send(delta(" and on"))
-                await line.writer.drain()
+            while not closed.is_set():
+                connection.send(delta(" and on"))
+                await connection.writer.drain()
                 await asyncio.sleep(0)
         except ConnectionError:
-            left.set()
+            closed.set()
 
-    async with raw_backend(talks_on) as backend, provider_for(backend, config) as provider:
+    async with raw_backend(keeps_sending) as backend, provider_for(backend, config) as provider:
         async with asyncio.timeout(5):
             response = await provider.complete(question(stop=["STOP"]))
-            await left.wait()
+            await closed.wait()
 
     assert response.text == "one "
 
 
 async def test_an_answer_is_valid_even_if_the_connection_breaks_right_after_it(config):
-    async def breaks(line):
-        line.send(OPENING, *closing("Hello"))
-        line.writer.write(b"no chunk\r\n")
+    async def breaks(connection):
+        connection.send(OPENING, *closing("Hello"))
+        connection.writer.write(b"no chunk\r\n")
 
     async with raw_backend(breaks) as backend, provider_for(backend, config) as provider:
         assert (await provider.complete(question())).text == "Hello"
@@ -89,16 +89,16 @@ async def test_an_answer_is_valid_even_if_the_connection_breaks_right_after_it(c
     assert backend.connections == 2
 
 
-async def in_pieces(line):
+async def in_pieces(connection):
     for events in [OPENING, delta("one ")], [delta("STOP")], closing("one STOP"):
-        line.send(*events)
-        await line.writer.drain()
+        connection.send(*events)
+        await connection.writer.drain()
         await asyncio.sleep(0)
-    line.end()
+    connection.end()
 
 
-async def at_step(step, call, *, times):
-    """Cancel a call after ``step`` turns of the loop and again every two turns, ``times`` times in all.
+async def cancel_at_step(step, call, *, times):
+    """Cancel a call after ``step`` iterations of the loop and again every two, ``times`` times in total.
 
     Returns whether the call was still running.
     """
@@ -126,12 +126,12 @@ async def at_step(step, call, *, times):
         pytest.param(b"401", [], id="a sign-in refused"),
     ],
 )
-async def test_a_call_cancelled_at_any_step_gives_its_connection_back(config, status, stop, times):
-    trouble = False
+async def test_a_call_cancelled_at_any_step_returns_its_connection(config, status, stop, times):
+    is_faulty = False
 
-    async def answer(line):
-        line.writer.write(HEAD.replace(b"200", status) if trouble else HEAD)
-        await in_pieces(line)
+    async def answer(connection):
+        connection.writer.write(HEAD.replace(b"200", status) if is_faulty else HEAD)
+        await in_pieces(connection)
 
     async with (
         raw_backend(answer, head=b"") as backend,
@@ -139,31 +139,34 @@ async def test_a_call_cancelled_at_any_step_gives_its_connection_back(config, st
     ):
         step, ran = 0, True
         while ran and step < 60:
-            trouble = False
+            is_faulty = False
             await provider.complete(question())
-            trouble = True
-            ran = await at_step(step, provider.complete(question(stop=stop)), times=times)
+            is_faulty = True
+            ran = await cancel_at_step(step, provider.complete(question(stop=stop)), times=times)
             await eventually(lambda: not busy_connections(provider))
             step += 1
 
     assert step > 15
 
 
-async def test_a_stream_that_ends_at_the_moment_its_wait_runs_out_leaves_no_connection_busy(config):
-    """A stream that ended in time gives its connection to the next call; a busy machine may end one late."""
+async def test_a_stream_that_ends_exactly_at_the_timeout_leaves_no_connection_in_use(config):
+    """If the stream ended in time, its connection is reused; on a busy machine one may end late."""
     in_time = []
 
-    async def ends_in_a_held_up_loop(line):
+    async def ends_late(connection):
         started = time.monotonic()
-        line.send(OPENING, delta("one STOP"))
-        await line.writer.drain()
-        for _ in range(20):  # meanwhile the call begins to wait for the end
+        connection.send(OPENING, delta("one STOP"))
+        await connection.writer.drain()
+        for _ in range(20):  # meanwhile the call starts to wait for the end
             await asyncio.sleep(0)
         in_time.append(time.monotonic() - started < CLOSE_GRACE)
-        line.end()
-        time.sleep(2 * CLOSE_GRACE)  # noqa: ASYNC251 - then the end and the time are up in one step of the loop
+        connection.end()
+        time.sleep(2 * CLOSE_GRACE)  # noqa: ASYNC251 - so the end and the timeout come in one iteration
 
-    async with raw_backend(ends_in_a_held_up_loop) as backend, provider_for(backend, config) as provider:
+    async with (
+        raw_backend(ends_late) as backend,
+        provider_for(backend, config) as provider,
+    ):
         while in_time.count(True) < 3:
             assert (await provider.complete(question(stop=["STOP"]))).text == "one "
             assert busy_connections(provider) == []

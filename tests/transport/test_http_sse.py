@@ -1,4 +1,4 @@
-"""What a call puts on the wire, and to which server: connections, redirects, headers of the account."""
+"""What a call sends and to which server: connections, redirects, headers of the account."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ MODELS = "/codex/models"
 TOKEN = "/oauth/token"
 
 
-async def test_parallel_calls_have_a_connection_each_which_serve_the_next_calls(sim, config, in_use):
+async def test_parallel_calls_have_separate_connections_which_are_reused(sim, config, in_use):
     provider = in_use(config)
     await asyncio.gather(*(provider.complete(ask()) for _ in range(4)))
     first = {request.peer for request in sim.requests_to(RESPONSES)}
@@ -25,7 +25,7 @@ async def test_parallel_calls_have_a_connection_each_which_serve_the_next_calls(
 
 @pytest.fixture
 async def elsewhere():
-    """Another server's address, and all that reached it."""
+    """Return the address of another server, and what it received."""
     received = []
 
     async def record(reader, writer):
@@ -38,7 +38,7 @@ async def elsewhere():
 
 @pytest.fixture
 def redirect(sim, elsewhere):
-    """Let a path of the simulator redirect to the other server; 307 would repeat the body there."""
+    """Make a path of the simulator redirect to the other server; 307 would resend the body."""
     return lambda path, status: sim.misbehave(
         path, Fault(status=status, headers={"location": elsewhere[0]}), times=None
     )
@@ -83,9 +83,7 @@ async def test_a_redirect_within_the_backend_is_not_followed_either(sim, config,
 
 
 @pytest.mark.parametrize("fedramp", [True, False])
-async def test_an_account_under_fedramp_has_its_header_on_every_request(
-    sim, config, in_use, token_file, fedramp
-):
+async def test_every_request_of_a_fedramp_account_has_its_header(sim, config, in_use, token_file, fedramp):
     write_tokens(token_file, sim.sign_in(fedramp=fedramp))
     provider = in_use(config)
     await provider.list_models()

@@ -1,4 +1,4 @@
-"""The work of reading an answer is linear in its length, counted in steps, the same on every machine."""
+"""Reading an answer takes linear work, counted in function calls, which are the same on every machine."""
 
 import asyncio
 import sys
@@ -41,7 +41,7 @@ def count(work):
 
 
 def bytes_made(parser, pieces):
-    """Add up how much each piece made the memory grow: every copy of the data held counts."""
+    """Add up by how much each piece made the memory grow, including every copy of the data."""
     made = 0
     tracemalloc.start()
     try:
@@ -62,7 +62,7 @@ def test_a_large_event_is_copied_a_few_times_and_not_with_every_packet(line_end)
     assert bytes_made(SSEParser(), packets(wire)) < 8 * len(wire)
 
 
-def test_each_packet_of_a_large_event_costs_a_few_steps():
+def test_each_packet_of_a_large_event_needs_a_few_function_calls():
     pieces = packets(frame({"type": "a", "text": "0123456789abcdef" * 2**19}))
     parser = SSEParser()
 
@@ -81,7 +81,7 @@ def read(pieces):
         answer.feed(parser.feed(piece))
 
 
-def test_each_delta_is_decoded_once_and_costs_a_few_steps_in_a_stream_of_any_length():
+def test_each_delta_is_decoded_once_and_needs_a_few_function_calls():
     short, long = (count(partial(read, stream(size))) for size in (2_000, 20_000))
 
     assert long["from_json"] - short["from_json"] == 18_000
@@ -104,14 +104,14 @@ async def test_data_of_one_read_is_emitted_as_one_event_without_waiting_for_more
     words = [[f"{read}.{place} " for place in range(EVENTS_PER_READ)] for read in range(50)]
     recorder = EventRecorder()
 
-    async def answer(line):
-        line.send(OPENING)
+    async def answer(connection):
+        connection.send(OPENING)
         for number, read_ in enumerate(words):
             for piece in read_ if apart else [read_]:
-                line.send(*map(delta, [piece] if apart else piece))
+                connection.send(*map(delta, [piece] if apart else piece))
             await recorder.heard(STREAM_DELTA, number + 1)
-        line.send(*closing("".join(map("".join, words))))
-        line.end()
+        connection.send(*closing("".join(map("".join, words))))
+        connection.end()
 
     assert await deltas_of(answer, config, recorder) == ["".join(read_) for read_ in words]
 
@@ -120,22 +120,22 @@ async def test_data_that_arrives_while_a_listener_is_busy_is_emitted_together_af
     words = [f"{number} " for number in range(100)]
     recorder, free = EventRecorder(), asyncio.Event()
 
-    async def be_busy(_event, _data):
+    async def wait(_event, _data):
         await free.wait()
         return HookResult()
 
-    async def answer(line):
-        line.send(OPENING, delta("first "))
+    async def answer(connection):
+        connection.send(OPENING, delta("first "))
         await recorder.heard(STREAM_DELTA)
         for word in words:
-            line.send(delta(word))
-            await line.writer.drain()
+            connection.send(delta(word))
+            await connection.writer.drain()
             await asyncio.sleep(0)
         free.set()
-        line.send(*closing("first " + "".join(words)))
-        line.end()
+        connection.send(*closing("first " + "".join(words)))
+        connection.end()
 
-    recorder.coordinator.hooks.register(STREAM_DELTA, be_busy, name="busy")
+    recorder.coordinator.hooks.register(STREAM_DELTA, wait, name="busy")
     texts = await deltas_of(answer, config, recorder)
 
     assert "".join(texts) == "first " + "".join(words)

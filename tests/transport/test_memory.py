@@ -23,14 +23,14 @@ async def test_a_stream_of_60_mb_with_an_answer_of_1_mb_needs_three_times_the_an
     reads = MB // len(WORD) // WORDS_PER_READ
     lengths = iter([1, reads])
 
-    async def answer(line):
+    async def answer(connection):
         count = next(lengths)
-        line.send(OPENING)
+        connection.send(OPENING)
         for _ in range(count):
-            line.send_bytes(read)
-            await line.writer.drain()
-        line.send(*closing(WORD * WORDS_PER_READ * count))
-        line.end()
+            connection.send_bytes(read)
+            await connection.writer.drain()
+        connection.send(*closing(WORD * WORDS_PER_READ * count))
+        connection.end()
 
     async with raw_backend(answer) as backend:
         child = await asyncio.create_subprocess_exec(
