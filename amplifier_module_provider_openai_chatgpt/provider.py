@@ -98,7 +98,7 @@ class ChatGPTProvider:
         return self._given_transport or HttpSseTransport(self.settings, self.credentials)
 
     @property
-    def _context(self) -> CallContext:
+    def _call_context(self) -> CallContext:
         from .call.context import CallContext
         from .call.shapes import LearntShapes
 
@@ -119,7 +119,7 @@ class ChatGPTProvider:
     async def _fetch_models(self, client_version: str | None) -> tuple[object, str | None]:
         from .call.documents import fetched
 
-        document = await fetched(self.transport.models(client_version), self._context)
+        document = await fetched(self.transport.models(client_version), self._call_context)
         return document.content, document.etag
 
     def account_id(self) -> str:
@@ -182,7 +182,7 @@ class ChatGPTProvider:
         with _import_errors_as_kernel_errors():
             from .call.completion import complete
 
-            context = self._context
+            context = self._call_context
         return await complete(context, request, kwargs)
 
     async def usage(self) -> Quota:
@@ -193,7 +193,7 @@ class ChatGPTProvider:
         from .quota import read_usage
 
         self.check()
-        document = await fetched(self.transport.usage(), self._context)
+        document = await fetched(self.transport.usage(), self._call_context)
         return read_usage(document.content, time.time())
 
     def parse_tool_calls(self, response: ChatResponse) -> list[ToolCall]:

@@ -133,7 +133,7 @@ def _is_hidden(key: object) -> bool:
 
 
 def _key(key: object) -> str:
-    return _valid_unicode(key if isinstance(key, str) else _text(key))
+    return _valid_unicode(key if isinstance(key, str) else _as_text(key))
 
 
 def _json_number(value: Any) -> object:
@@ -164,10 +164,10 @@ def _dump(value: object) -> object:
             return dump(mode="json")
         except Exception:  # noqa: BLE001 - a payload that cannot be dumped must not break the call
             return f"[{type(value).__name__}]"
-    return _text(value)
+    return _as_text(value)
 
 
-def _text(value: object) -> str:
+def _as_text(value: object) -> str:
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - as above

@@ -89,7 +89,7 @@ def _integer(value: object) -> int:
     return int(number)
 
 
-def _count(value: object) -> int:
+def _whole_number(value: object) -> int:
     number = _finite(value)
     if not number.is_integer() or number < 0:
         raise ValueError("a whole number from 0 up")
@@ -106,14 +106,14 @@ def _one_of(*words: str) -> Callable[[object], str]:
     return read
 
 
-def _text(value: object) -> str:
+def _line(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError("a non-empty line of text")
     return value.strip()
 
 
 def _header_text(value: object) -> str:
-    text = _text(value)
+    text = _line(value)
     if not text.isascii():
         raise ValueError("a non-empty line of ASCII text")
     return text
@@ -172,7 +172,7 @@ class Settings:
     and ``token_file_path``, and ``given`` are the keys that the config has set.
     """
 
-    default_model: str = _setting("gpt-5.5", _text)
+    default_model: str = _setting("gpt-5.5", _line)
     raw: bool = _setting(False, _boolean)
     login_on_mount: bool = _setting(True, _boolean)
     token_file_path: Path = _setting(Path(CHATGPT_CODEX.token_file), _path)
@@ -181,13 +181,13 @@ class Settings:
     models_cache_ttl: float = _setting(3600.0, _seconds)
     priority: int = _setting(100, _integer)
     use_streaming: bool = _setting(True, _boolean)
-    reasoning_effort: str | None = _setting(None, _text)
+    reasoning_effort: str | None = _setting(None, _line)
     reasoning_summary: str = _setting("detailed", _one_of(*SUMMARIES))
     text_verbosity: str | None = _setting(None, _one_of(*VERBOSITIES))
-    max_retries: int = _setting(3, _count)
+    max_retries: int = _setting(3, _whole_number)
     min_retry_delay: float = _setting(1.0, _seconds)
     max_retry_delay: float = _setting(60.0, _seconds)
-    max_continuations: int = _setting(3, _count)
+    max_continuations: int = _setting(3, _whole_number)
     originator: str = _setting("amplifier", _header_text)
     base_url: str = _setting(CHATGPT_CODEX.base_url, _url)
     auth_url: str = _setting(CHATGPT_CODEX.issuer.url, _url)

@@ -58,7 +58,6 @@ WORD_LISTS = {f"{PACKAGE}/simulator/tool_requests.py"}
 NOT_YET = (
     *(f"{root}/{package}" for root in (PACKAGE, "tests") for package in ("auth", "request")),
     f"{PACKAGE}/response",
-    "tests/faults",
 )
 
 

@@ -97,7 +97,7 @@ def read_refusal(
     known = {str(name).lower(): value for name, value in headers.items()}
     text = body[:_MAX_BODY].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     html = _is_html(known, text)
-    data = None if html else _load(text) if text[:1] in _JSON_STARTS else text[:_MAX_TEXT]
+    data = None if html else _decode_json(text) if text[:1] in _JSON_STARTS else text[:_MAX_TEXT]
     refusal = _refusal(data, known, status, names, now)
     refusal.html = html
     refusal.cloudflare = is_challenge(known, text if html else "", status, names)
@@ -231,7 +231,7 @@ def _find_message(value: object, depth: int = 5) -> str:
     if depth == 0:
         return ""
     if isinstance(value, str):
-        return _find_message(_load(value), depth - 1) if value.lstrip()[:1] in {"{", "["} else value
+        return _find_message(_decode_json(value), depth - 1) if value.lstrip()[:1] in {"{", "["} else value
     if isinstance(value, list):
         return "; ".join(filter(None, (_find_message(entry, depth - 1) for entry in value[:3])))
     if not isinstance(value, dict):
@@ -245,7 +245,7 @@ def _find_message(value: object, depth: int = 5) -> str:
     return message
 
 
-def _load(text: str) -> object:
+def _decode_json(text: str) -> object:
     """Decode JSON, also the beginning of a truncated document; None if it is not JSON."""
     for partial in (False, "trailing-strings"):
         try:
@@ -263,7 +263,7 @@ def _decode_error_header(value: object) -> object:
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
         return None
     try:
-        return _load(base64.b64decode(value + "=" * (-len(value) % 4)).decode("utf-8", "replace"))
+        return _decode_json(base64.b64decode(value + "=" * (-len(value) % 4)).decode("utf-8", "replace"))
     except (binascii.Error, ValueError):
         return None
 

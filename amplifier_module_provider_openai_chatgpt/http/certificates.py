@@ -25,7 +25,7 @@ def tls_context() -> ssl.SSLContext:
 
     Building one reads a certificate store (about 20 ms), so all clients share one.
     """
-    return _context(os.environ.get(_FILE, ""), os.environ.get(_FOLDER, ""))
+    return _build_context(os.environ.get(_FILE, ""), os.environ.get(_FOLDER, ""))
 
 
 def store_in_use() -> str:
@@ -34,7 +34,7 @@ def store_in_use() -> str:
 
 
 @lru_cache(maxsize=4)
-def _context(file: str, folder: str) -> ssl.SSLContext:
+def _build_context(file: str, folder: str) -> ssl.SSLContext:
     if not file and not folder:
         return _default_context()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -159,7 +159,7 @@ async def test_a_server_without_tls_is_not_a_secure_connection(service, settings
 
 
 def reset(writer):
-    """Close a connection so that the other side reads "connection reset by peer"."""
+    """Close a connection so the other side reads "connection reset by peer"."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
