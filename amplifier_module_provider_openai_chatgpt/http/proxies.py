@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
 _SCHEMES = {"http", "https", "socks5", "socks5h"}
-# Clash and v2ray set the first one.
+# Clash and v2ray set ``socks``.
 _OTHER_SCHEMES = {"socks", "socks4", "socks4a"}
 
 
