@@ -15,8 +15,7 @@ from amplifier_core.llm_errors import LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
-from .auth.credentials import Credentials, shared_credentials
-from .auth.token_file import TokenFile
+from .auth.credentials import Credentials, shared_credentials, token_store
 from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
@@ -88,7 +87,7 @@ class ChatGPTProvider:
         if tokens is None:
             return shared_credentials(path, service)
         given = Tokens.from_dict(tokens, service.claims)
-        return Credentials(TokenFile(path, service.claims), service, tokens=given)
+        return Credentials(token_store(path, service), service, tokens=given)
 
     @cached_property
     def transport(self) -> Transport:

@@ -338,9 +338,14 @@ _shared: dict[tuple[str, str, str], Credentials] = {}
 _shared_mutex = threading.Lock()
 
 
+def token_store(path: Path, service: Service) -> TokenStore:
+    """Return the place where the sign-in is stored. Another kind of store is chosen here."""
+    return TokenFile(path, service.claims)
+
+
 def shared_credentials(path: Path, service: Service) -> Credentials:
     """Return the one object of this process for a token file and an issuer of a service."""
-    store = TokenFile(path, service.claims)
+    store = token_store(path, service)
     key = (store.location, service.name, service.issuer.url)
     with _shared_mutex:
         if key not in _shared:
