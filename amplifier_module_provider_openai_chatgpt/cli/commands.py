@@ -79,11 +79,12 @@ def usage(*, as_json: bool) -> None:
 
     Shows a bar and the local reset time for each limit window, and your credits.
     """
-    from ..services import CHATGPT_CODEX
     from .screens import fetch_quota, show_usage
 
-    quota = _run(fetch_quota(_provider()), "Contacting ChatGPT")
-    _print_json(quota.usage()) if as_json else show_usage(quota, CHATGPT_CODEX.usage_page, _console())
+    provider = _provider()
+    quota = _run(fetch_quota(provider), "Contacting ChatGPT")
+    page = provider.settings.service.usage_page
+    _print_json(quota.usage()) if as_json else show_usage(quota, page, _console())
 
 
 @cli.command()
