@@ -53,7 +53,7 @@ class Credentials:
     while they are usable.
 
     A token is *usable* until it expires, and for ``PAUSE`` after it was renewed, in case the clock is wrong.
-    It is *fresh* while a refresh is not due (five minutes before the expiry) or cannot help: there is no
+    It is *fresh* while a refresh is not due (``tokens.RENEW_BEFORE`` says when) or cannot help: there is no
     refresh token, the issuer has refused it for good, or the last refresh ended less than ``PAUSE`` ago.
 
     ``current``, for a call:

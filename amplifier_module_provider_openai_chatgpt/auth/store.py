@@ -1,6 +1,7 @@
 """What ``Credentials`` asks of the place where a sign-in is kept, whatever that place is.
 
 ``token_file.TokenFile`` is one such place; a keyring would be another class with these methods.
+``credentials.token_store`` chooses.
 """
 
 from __future__ import annotations
