@@ -48,9 +48,9 @@ BOMBS = {
     "30 MB of objects": lambda: ("", repeated(b"[", ITEMS, 30)),
     "7 MB of objects": lambda: ("", iter([b"[", *[ITEMS] * 7, b"{}]"])),
     "30 MB of objects in an event": lambda: ("", repeated(b'data: {"type": "a", "x": [', ITEMS, 30)),
-    "15 MB of objects in an event": lambda: (
+    "11 MB of objects in an event": lambda: (
         "",
-        iter([b'data: {"type": "a", "x": [', *[ITEMS] * 15, b"{}]}\n\n"]),
+        iter([b'data: {"type": "a", "x": [', *[ITEMS] * 11, b"{}]}\n\n"]),
     ),
     "a head without end": lambda: ("x\r\n" + "x-more: 0123456789\r\n" * 500_000 + "x-last: x", iter([])),
 }
