@@ -49,10 +49,17 @@ def _should_sign_in(provider: ChatGPTProvider, coordinator: object) -> bool:
     return (
         provider.settings.login_on_mount
         and provider.auth_status() != "authenticated"
+        and _can_be_replaced(provider)
         and provider.credentials.location not in _attempted
         and _is_at_a_terminal()
         and not _is_validator(coordinator)
     )
+
+
+def _can_be_replaced(provider: ChatGPTProvider) -> bool:
+    """Never prompt over another service's sign-in: the project's settings may name a stranger's server."""
+    problem = provider.credentials.problem()
+    return problem is None or problem.is_ours
 
 
 def _is_at_a_terminal() -> bool:

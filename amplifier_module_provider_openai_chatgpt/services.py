@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from amplifier_core.llm_errors import LLMError, QuotaExceededError
 
@@ -112,6 +114,45 @@ class ModelList:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a sign-in belongs: the origins of its issuer and its backend, as ``scheme://host[:port]``."""
+
+    issuer: str
+    backend: str
+
+    @classmethod
+    def of(cls, issuer_url: str, base_url: str) -> Origin:
+        """Reduce two addresses to their origins."""
+        return cls(_origin(issuer_url), _origin(base_url))
+
+    def __str__(self) -> str:
+        """Name both, as a person reads it."""
+        return f"{self.backend} (sign-in at {self.issuer})"
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if both are on this machine."""
+        return all(is_loopback(urlsplit(url).hostname or "") for url in (self.issuer, self.backend))
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port; the scheme's own port is left out."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    is_default = parts.port in {None, {"http": 80, "https": 443}.get(parts.scheme)}
+    return f"{parts.scheme}://{host}" if is_default else f"{parts.scheme}://{host}:{parts.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """True for a host that is this machine whatever its resolver says."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One way to use a ChatGPT plan. ``usage_path`` is empty if the limits cannot be requested.
 
@@ -133,6 +174,11 @@ class Service:
     tools: Literal["body", "input"]
     usage_page: str
     rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Origin:
+        """Where its sign-ins belong."""
+        return Origin.of(self.issuer.url, self.base_url)
 
     def at(self, base_url: str, auth_url: str) -> Service:
         """Return the same service at other addresses, such as a simulator's."""

@@ -7,7 +7,6 @@ that over the defaults. No other module reads a config dictionary.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import logging
 import math
 import os
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 from amplifier_core.llm_errors import ConfigurationError
 
-from .services import CHATGPT_CODEX, Service
+from .services import CHATGPT_CODEX, Service, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -141,14 +140,6 @@ def _url(value: Any) -> str:
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return str(value.strip().rstrip("/"))
     raise ValueError(wanted)
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address of this machine, and for its name."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _mapping(value: object) -> dict[str, object]:

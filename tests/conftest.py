@@ -89,6 +89,11 @@ def write_tokens(path, tokens):
     return path
 
 
+def recorded(sim, tokens):
+    """Return a token file's content as a sign-in at ``sim`` writes it."""
+    return {**tokens, "issuer": sim.auth_url, "backend": sim.base_url.removesuffix("/backend-api")}
+
+
 @pytest.fixture
 def token_file(sim, tmp_path):
     """A token file signed in at ``sim``."""

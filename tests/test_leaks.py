@@ -14,7 +14,7 @@ from amplifier_core.testing import MockCoordinator
 from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from tests.conftest import write_tokens
+from tests.conftest import recorded, write_tokens
 from tests.secret_leaks import Watch, watch
 
 LEAKING_PROGRAM = Path(__file__).with_name("leaking_program.py")
@@ -167,7 +167,8 @@ async def test_libraries_log_neither_cookies_nor_tokens_in_answers(sim, config, 
 
 @pytest.mark.parametrize("token", ["opaque\nsecret", "opake-geheimtür", "opaque secret", "opaque\x00secret"])
 async def test_a_token_that_does_not_fit_a_header_counts_as_signed_out_and_is_not_shown(sim, config, token):
-    write_tokens(config["token_file_path"], {**sim.sign_in(), "access_token": token, "refresh_token": token})
+    tokens = recorded(sim, {**sim.sign_in(), "access_token": token, "refresh_token": token})
+    write_tokens(config["token_file_path"], tokens)
     shown = await failure(ChatGPTProvider(config).complete(HELLO))
     assert shown.startswith("No valid OAuth tokens: run amplifier-openai-chatgpt login")
     assert token not in shown

@@ -18,7 +18,7 @@ from amplifier_core.testing import MockCoordinator
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, mount
 from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
-from tests.conftest import write_tokens
+from tests.conftest import recorded, write_tokens
 from tests.pty_terminal import Terminal
 
 NAME = "openai-chatgpt"
@@ -119,7 +119,7 @@ async def test_at_a_terminal_a_signed_out_user_is_prompted_and_signed_in(
         assert stderr_terminal.shown == ""
         await provider.credentials.sign_out()
         await mounted(signed_out)
-    assert stderr_terminal.shown.startswith("To sign in")
+    assert stderr_terminal.shown.startswith("This is not ChatGPT")
 
 
 def write_expired(sim, path, **changed):
@@ -327,9 +327,9 @@ async def test_a_token_file_of_the_original_plugin_works_unchanged(mounted, sim,
 
 STATES = {
     "no file": (None, "unauthenticated"),
-    "garbage": (b"\x00\xff{", "unauthenticated"),
+    "garbage": (b'\x00\xff{"access_token"', "unauthenticated"),
     "empty": (b"", "unauthenticated"),
-    "a list": (b"[]", "unauthenticated"),
+    "a list": (b'["access_token"]', "unauthenticated"),
     "nulls": (b'{"access_token": null, "refresh_token": null}', "unauthenticated"),
     "a valid token": ({}, "authenticated"),
     "a valid token that cannot be renewed": ({"refresh_token": ""}, "authenticated"),
@@ -353,7 +353,7 @@ async def test_the_status_is_known_offline_and_correct(mounted, sim, signed_out,
     if isinstance(content, bytes):
         (await asyncio.to_thread(write_tokens, path, {})).write_bytes(content)
     elif content is not None:
-        write_tokens(path, {**sim.sign_in(), "id_token": "", **content})
+        write_tokens(path, recorded(sim, {**sim.sign_in(), "id_token": "", **content}))
     provider, _ = await mounted(signed_out)
     assert provider.auth_status() == status
     assert not sim.requests

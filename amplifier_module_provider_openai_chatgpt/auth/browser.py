@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
+from .binding import announcement
 from .callback import Callback, listening
 from .failures import SignInError, translated
 from .oauth import exchange_code
@@ -72,7 +73,9 @@ async def sign_in_by_browser(
     with translated():
         async with listening(attempt.state, service.issuer, sleep) as callback:
             url = attempt.url(service.issuer, callback.redirect_uri, originator)
-            show(_instructions(url, callback.port, pasting=read_line is not None))
+            instructions = _instructions(url, callback.port, pasting=read_line is not None)
+            about = announcement(service)
+            show(f"{about}\n\n{instructions}" if about else instructions)
             threading.Thread(target=_open, args=(open_url, url), daemon=True).start()
             async with _pasting(callback, read_line, show):
                 code = await callback.code

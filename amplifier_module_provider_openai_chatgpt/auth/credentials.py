@@ -14,14 +14,16 @@ import contextlib
 import logging
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from amplifier_core.llm_errors import LLMError
 
+from .binding import bound
 from .failures import Reason, RefreshRefusedError, SignInError, kernel_error, translated
 from .single_flight import SingleFlight
-from .store import StoreError
+from .store import StoreError, Unusable
 from .token_file import TokenFile
 from .tokens import Tokens
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from pathlib import Path
 
-    from ..services import Service
+    from ..services import Origin, Service
     from .store import TokenStore
 
 Status = Literal["authenticated", "expired", "unauthenticated"]
@@ -84,12 +86,20 @@ class Credentials:
         self._store = store
         self._clock = clock
         # Any thread replaces this pair of a stamp and what was loaded then; an old one shows by its stamp.
-        self._seen: tuple[Hashable, Tokens | None] = (None, None)
+        self._seen: tuple[Hashable, Tokens | Unusable | None] = (None, None)
         # These are written under the store's lock, so by one thread at a time. They are read without it: each
         # read is one step, and what is decided on an old value is decided again under the lock. (A sign-out
         # that did not get the lock clears the memory all the same.)
         # Tokens that are not in the store: given, or renewed when it could not be written.
-        self._memory = tokens
+        self._memory: Tokens | None = None
+        # Why the given tokens are not used; nothing else is then used in their place.
+        self._not_given: Unusable | None = None
+        if tokens is not None:
+            match bound(tokens, service, "the given tokens"):
+                case Unusable() as problem:
+                    self._not_given = problem
+                case given:
+                    self._memory = given
         # Refresh tokens refused for good, with the reason.
         self._refused: dict[str, str] = {}
         # Access tokens that got a 401 and could not be replaced.
@@ -103,8 +113,13 @@ class Credentials:
 
     @property
     def location(self) -> str:
-        """Where the sign-in is kept, for people; it identifies the sign-in."""
+        """Identifies the sign-in in this process."""
         return self._store.location
+
+    @property
+    def place(self) -> str:
+        """Where the sign-in is kept, for people."""
+        return self._store.place
 
     async def current(self) -> Tokens:
         """Return a token that is expected to be accepted.
@@ -114,7 +129,7 @@ class Credentials:
         """
         tokens = self.peek()
         if tokens is None:
-            raise kernel_error(_signed_out())
+            raise kernel_error(self._signed_out())
         if self._is_fresh(tokens):
             return tokens
         try:
@@ -139,7 +154,13 @@ class Credentials:
         memory = self._memory
         if memory is not None and self._is_usable(memory):
             return memory
-        return self._stored() or memory
+        found = self._stored()
+        return found if isinstance(found, Tokens) else memory
+
+    def problem(self) -> Unusable | None:
+        """Return why what is stored is not used; None if it is used, or if nothing is stored. Offline."""
+        found = self._not_given or self._stored()
+        return found if isinstance(found, Unusable) else None
 
     def status(self) -> Status:
         """Say offline whether calls can be expected to work, or a person must sign in."""
@@ -158,10 +179,13 @@ class Credentials:
         with translated():
             await asyncio.to_thread(self._check_writable)
 
-    async def sign_in(self, tokens: Tokens) -> None:
-        """Store a new sign-in and use it. Raises ConfigurationError if it cannot be stored."""
+    async def sign_in(self, tokens: Tokens) -> Tokens:
+        """Store a new sign-in of this service, use it and return what was stored.
+
+        Keys of other programs stay. Raises ConfigurationError if it cannot be stored.
+        """
         with translated():
-            await asyncio.to_thread(self._replace, tokens)
+            return await asyncio.to_thread(self._replace, tokens)
 
     async def sign_out(self) -> bool:
         """Delete the sign-in and revoke it; returns whether the issuer has heard of it.
@@ -202,13 +226,33 @@ class Credentials:
             return tokens.access_token not in refused and self._is_usable(tokens)
         return self._is_usable(tokens) and not tokens.is_due(self._clock())
 
-    def _stored(self) -> Tokens | None:
-        """Return what the store holds, loaded again only when it changed."""
-        stamp, (seen, stored) = self._store.stamp(), self._seen
+    def _stored(self) -> Tokens | Unusable | None:
+        """Return what the store holds, read again only when it changed."""
+        stamp, (seen, found) = self._store.stamp(), self._seen
         if stamp != seen:
-            stored = self._store.load() if stamp is not None else None
-            self._seen = (stamp, stored)
-        return stored
+            found = self._read() if stamp is not None else None
+            self._seen = (stamp, found)
+        return found
+
+    def _read(self) -> Tokens | Unusable | None:
+        """Read the store. The only way to its tokens: nothing of another service passes."""
+        if self._not_given is not None:
+            return self._not_given
+        found = self._store.read()
+        return bound(found, self.service, self._store.location) if isinstance(found, Tokens) else found
+
+    def _load(self) -> Tokens | None:
+        found = self._read()
+        return found if isinstance(found, Tokens) else None
+
+    def _signed_out(self, because: str = "") -> SignInError | StoreError:
+        """Return the failure that only a person can end: why what is stored is not used, or ``because``."""
+        problem = self.problem()
+        if problem is None or because:
+            return SignInError(Reason.SIGNED_OUT, because=because and f" {because}")
+        if problem.foreign:
+            return StoreError(problem.text)
+        return SignInError(Reason.NOT_USED, why=problem.text)
 
     async def _shared_refresh(self, *refused: Tokens) -> Tokens:
         """Wait for the one refresh under way for this purpose; a waiter that leaves does not interrupt it."""
@@ -234,24 +278,24 @@ class Credentials:
 
     def _renewed(self, refused: tuple[str, ...]) -> Tokens:
         """Adopt a token that satisfies, else refresh one. Under the lock."""
-        stored = self._store.load()
+        stored = self._load()
         for tokens in (self._memory, stored):
             if tokens is not None and self._satisfies(tokens, refused):
                 return self._adopt(tokens) if tokens is stored else tokens
         if refused[-2:] == self._renewal:
-            raise _signed_out("The backend refuses even the token that was renewed just now.")
+            raise self._signed_out("The backend refuses even the token that was renewed just now.")
         for tokens in self._refreshable(stored):
             try:
                 return self._refresh(tokens, stored)
             except RefreshRefusedError as refusal:
                 self._refused[tokens.refresh_token] = str(refusal)
-                winner = self._store.load()
+                winner = self._load()
                 if winner is not None and not winner.is_same(tokens) and self._satisfies(winner, refused):
                     return self._adopt(winner)
         self._rejected.update(refused)
         last = stored or self._memory
         reason = self._refused.get(last.refresh_token) if last is not None else None
-        raise _signed_out(f"The stored sign-in cannot be renewed: {reason}." if reason else "")
+        raise self._signed_out(f"The stored sign-in cannot be renewed: {reason}." if reason else "")
 
     def _adopt(self, stored: Tokens) -> Tokens:
         """Use what is stored, in the place of what memory holds."""
@@ -273,7 +317,7 @@ class Credentials:
         reply = asyncio.run(oauth.refresh_alone(self.service.issuer, tokens.refresh_token))
         renewed = Tokens.from_reply(reply, now=self._clock(), previous=tokens)
         if stored is not None and self._store.stamp() is None:
-            raise _signed_out("Another process signed out during the renewal.")
+            raise self._signed_out("Another process signed out during the renewal.")
         if self._was_replaced(tokens, stored):
             self._memory = None if tokens is stored else renewed
         else:
@@ -285,7 +329,7 @@ class Credentials:
 
     def _was_replaced(self, tokens: Tokens, stored: Tokens | None) -> bool:
         """True if the store is another account's, or was written meanwhile by a program without a lock."""
-        found = self._store.load()
+        found = self._load()
         if found is None:
             return False
         return not found.is_same(stored) or (tokens is not stored and found.account_id != tokens.account_id)
@@ -308,12 +352,16 @@ class Credentials:
         with self._locked():
             self._store.rehearse()
 
-    def _replace(self, tokens: Tokens) -> None:
+    def _replace(self, tokens: Tokens) -> Tokens:
         with self._locked():
-            self._store.save(tokens)
-            self._memory = None
+            before = self._load()
+            extra = {**(before.extra if before else {}), **tokens.extra}
+            stored = replace(tokens, origin=self.service.origin, extra=extra)
+            self._store.save(stored)
+            self._memory = self._not_given = None
             self._refused.clear()
             self._rejected.clear()
+            return stored
 
     def _delete(self) -> Tokens | None:
         """Delete what is stored and return what was in use; waits for a renewal, but not for ever."""
@@ -324,29 +372,25 @@ class Credentials:
             return self._drop()
 
     def _drop(self) -> Tokens | None:
-        tokens = self._memory or self._store.load()
+        tokens = self._memory or self._load()
         self._memory = None
         self._store.delete()
         return tokens
 
 
-def _signed_out(because: str = "") -> SignInError:
-    return SignInError(Reason.SIGNED_OUT, because=because and f" {because}")
-
-
-_shared: dict[tuple[str, str, str], Credentials] = {}
+_shared: dict[tuple[str, str, Origin], Credentials] = {}
 _shared_mutex = threading.Lock()
 
 
 def token_store(path: Path, service: Service) -> TokenStore:
     """Return the place where the sign-in is stored. Another kind of store is chosen here."""
-    return TokenFile(path, service.claims)
+    return TokenFile(path, service.claims, origin=service.origin)
 
 
 def shared_credentials(path: Path, service: Service) -> Credentials:
-    """Return the one object of this process for a token file and an issuer of a service."""
+    """Return the one object of this process for a token file and a service at its addresses."""
     store = token_store(path, service)
-    key = (store.location, service.name, service.issuer.url)
+    key = (store.location, service.name, service.origin)
     with _shared_mutex:
         if key not in _shared:
             _shared[key] = Credentials(store, service)

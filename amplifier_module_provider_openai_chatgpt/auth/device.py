@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, assert_never
 
 from . import issuer
+from .binding import announcement
 from .failures import Reason, SignInError, translated
 from .oauth import exchange_code
 from .tokens import Tokens
@@ -53,18 +54,22 @@ _BY_CODE: dict[str, Poll | Reason] = {
 
 @dataclass(frozen=True, slots=True)
 class DeviceCode:
-    """A sign-in that waits for its person, who alone may see ``user_code``. Durations are seconds."""
+    """A sign-in that waits for its person, who alone may see ``user_code``. Durations are seconds.
+
+    ``service``: what the person must know first, where the sign-in is not for ChatGPT itself.
+    """
 
     url: str
     user_code: str = field(repr=False)
     device_id: str = field(repr=False)
     interval: float = 5.0
     lifetime: float = LIFETIME
+    service: str = ""
 
     def text(self) -> str:
         """Say what to do, without markup, in lines of less than 80 columns."""
         minutes = max(1, round(self.lifetime / 60))
-        return (
+        return (f"{self.service}\n\n" if self.service else "") + (
             "To sign in, open this page in any browser, on any machine:\n\n"
             f"    {self.url}\n\n"
             f"and enter this code there within {minutes} minutes:\n\n"
@@ -88,7 +93,7 @@ async def sign_in_by_device_code(
     """Run the device flow to its tokens, cancellable at any moment. Raises kernel errors."""
     with translated():
         device = await request_device_code(client, service.issuer)
-        on_prompt(device)
+        on_prompt(replace(device, service=announcement(service)))
         grant = await poll_for_grant(client, service.issuer, device, sleep=sleep, clock=clock)
         return await _redeem(client, service, grant)
 

@@ -52,6 +52,7 @@ class Reason(Enum):
     BROWSER_ERROR = auto()
     PORTS_TAKEN = auto()
     SIGNED_OUT = auto()
+    NOT_USED = auto()
     RENEWAL_FAILED = auto()
     RENEWAL_BUSY = auto()
     RENEWAL_TIMEOUT = auto()
@@ -128,6 +129,7 @@ RULES: dict[Reason, Rule] = {
         f"close the other program, or run `{LOGIN_COMMAND}` for a device code.",
     ),
     Reason.SIGNED_OUT: Rule(AuthenticationError, f"No valid OAuth tokens: run {LOGIN_COMMAND}.{{because}}"),
+    Reason.NOT_USED: Rule(AuthenticationError, "Not signed in. {why}"),
     Reason.RENEWAL_FAILED: Rule(ProviderUnavailableError, _NOT_RENEWED, retryable=True, quote=False),
     Reason.RENEWAL_BUSY: Rule(RateLimitError, _NOT_RENEWED, retryable=True, quote=False),
     Reason.RENEWAL_TIMEOUT: Rule(
@@ -194,7 +196,8 @@ def kernel_error(failure: SignInError | StoreError) -> LLMError:
     if isinstance(failure, StoreError):
         return ConfigurationError(str(failure), provider=PROVIDER)
     rule, refusal = failure.rule, failure.refusal
-    status = 401 if failure.reason is Reason.SIGNED_OUT else refusal.status if refusal else None
+    is_signed_out = failure.reason in {Reason.SIGNED_OUT, Reason.NOT_USED}
+    status = 401 if is_signed_out else refusal.status if refusal else None
     return rule.error(str(failure), provider=PROVIDER, status_code=status, retryable=rule.retryable)
 
 

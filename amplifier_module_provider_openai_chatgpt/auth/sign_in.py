@@ -64,5 +64,4 @@ async def _sign_in(
     await credentials.ensure_writable()
     async with new_client(connect=connect_timeout, silence=_ANSWER_LIMIT) as client:
         tokens = await approve(client)
-    await credentials.sign_in(tokens)
-    return tokens
+    return await credentials.sign_in(tokens)

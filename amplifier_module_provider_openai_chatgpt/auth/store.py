@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -19,6 +20,26 @@ class StoreError(Exception):
     """A store cannot be used. The text is for a person: what happened, then what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Something is stored that is not used: what it is, why, and what to do.
+
+    ``foreign``: it is a sign-in, but of another kind or another service. ``is_ours``: a new sign-in may
+    replace it, a sign-out may remove it.
+    """
+
+    what: str
+    why: str
+    advice: str
+    foreign: bool = False
+    is_ours: bool = False
+
+    @property
+    def text(self) -> str:
+        """All of it, for a person."""
+        return f"{self.what} is not used: {self.why}. {self.advice}"
+
+
 class TokenStore(Protocol):
     """Keeps at most one sign-in, for every process that uses it.
 
@@ -29,7 +50,12 @@ class TokenStore(Protocol):
 
     @property
     def location(self) -> str:
-        """Where the sign-in is kept, for people. Two stores with one location keep one sign-in."""
+        """What identifies the store: two with one location and one service keep one sign-in."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where the sign-in is kept at this moment, for people."""
         ...
 
     def stamp(self) -> Hashable:
@@ -39,8 +65,8 @@ class TokenStore(Protocol):
         """
         ...
 
-    def load(self) -> Tokens | None:
-        """Return the stored sign-in. None where there is none, or none that can be used (logged once).
+    def read(self) -> Tokens | Unusable | None:
+        """Return the stored sign-in, None where nothing is stored, else why it is not used (logged once).
 
         Never raises.
         """

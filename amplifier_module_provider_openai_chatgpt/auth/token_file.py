@@ -1,6 +1,6 @@
 """The token file: one JSON object, private, replaced in one step, under one lock.
 
-Whatever happens to a process while it writes, the file always holds a whole sign-in.
+Whatever happens to a process while it writes, the file or the new one next to it holds a whole sign-in.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ import contextlib
 import logging
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from .. import files
-from ..services import CHATGPT_CODEX, Claims
-from .store import StoreError
+from ..services import CHATGPT_CODEX, Claims, Origin
+from . import stored
+from .store import StoreError, Unusable
+from .stored import LARGEST, RefusedFileError
 from .tokens import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LARGEST = 1024 * 1024
 # More than a sign-in needs.
 _REHEARSED = 32 * 1024
 # The last warning about each path, so that it is logged once for each change of the file. Written by any
@@ -32,69 +33,120 @@ _warned: dict[str, tuple[object, str]] = {}
 logger = logging.getLogger(__name__)
 
 
-class RefusedFileError(OSError):
-    """The file is not one that a secret may be read from or written to; the text says why."""
-
-
 class TokenFile:
-    """The ``TokenStore`` of one path. Holds no state of its own: the file is read at each call."""
+    """The ``TokenStore`` of one path. Holds no state of its own: the file is read at each call.
 
-    def __init__(self, path: Path, claims: Claims = CHATGPT_CODEX.claims) -> None:
+    With an ``origin`` it is the store of one service: where another service's sign-in is at ``path``, or
+    where ``path`` is reserved for the default service, a file next to it is used (``of_service``). All files
+    of one path share its lock.
+    """
+
+    def __init__(
+        self, path: Path, claims: Claims = CHATGPT_CODEX.claims, *, origin: Origin | None = None
+    ) -> None:
         """``claims`` are those of the service whose tokens the file holds."""
-        self.path = path.absolute()
+        self._asked = path
+        self._given = path if stored.is_homeless(path) else path.absolute()
         self._claims = claims
-        self._new = self.path.with_name(f".{self.path.name}.new")
-        self._lock = self.path.with_name(f"{self.path.name}.lock")
+        self._origin = origin
+        self._lock = self._given.with_name(f"{self._given.name}.lock")
 
     @property
     def location(self) -> str:
-        """Absolute path of the file."""
-        return str(self.path)
+        """Absolute path that was asked for."""
+        return str(self._given)
+
+    @property
+    def place(self) -> str:
+        """Path of the file that is used at this moment."""
+        path = self.path
+        return str(self._asked if path == self._given else path)
+
+    @property
+    def path(self) -> Path:
+        """The file of this service at this moment."""
+        own = self.of_service
+        if own is None or (not os.path.lexists(own) and not self._is_anothers()):
+            return self._given
+        return own
+
+    @property
+    def of_service(self) -> Path | None:
+        """The file next to ``path`` that only this service uses."""
+        return stored.place_of(self._given, self._origin) if self._origin else None
+
+    def _is_anothers(self) -> bool:
+        """True if the path that was asked for is another service's."""
+        if self._origin is None:
+            return False
+        found = self._read(self._given, make_private=False)
+        if isinstance(found, Tokens) and (found.origin is not None or not self._is_default()):
+            return not found.belongs_to(self._origin)
+        return self._is_default() and self._origin != CHATGPT_CODEX.origin
+
+    def _is_default(self) -> bool:
+        return stored.is_default(self._given)
 
     def stamp(self) -> tuple[int, ...] | None:
         """Identify the present content and mode; None when there is no file."""
-        try:
-            found = self.path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            return (error.errno or -1,)
-        return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+        own = self.of_service
+        return (_stamp(own) if own is not None else None) or _stamp(self._given)
 
-    def load(self) -> Tokens | None:
-        """Return the stored sign-in; None where there is none, or none that can be used (logged once)."""
-        stamp = self.stamp()
+    def read(self) -> Tokens | Unusable | None:
+        """Return the stored sign-in, None where there is none, or why it is not used (logged once).
+
+        Where this service has none, another service's is returned: its owner says so to a person.
+        """
+        path = self.path
+        found = self._read(path)
+        if found is None and path != self._given:
+            path = self._given
+            found = self._read(path)
+        self._warn(path, found)
+        return found
+
+    def _read(self, path: Path, *, make_private: bool = True) -> Tokens | Unusable | None:
         try:
-            tokens = Tokens.from_dict(_parsed(_read(self.path)), self._claims)
+            return Tokens.from_dict(stored.read(path, make_private=make_private), self._claims)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            if _warned.get(self.location) != (stamp, reason):
-                _warned[self.location] = (stamp, reason)
-                logger.warning("The token file %s is not used: %s. You are signed out.", self.path, reason)
-            return None
-        return tokens if tokens.access_token or tokens.refresh_token else None
+            return stored.unusable(path, error)
+
+    def _warn(self, path: Path, found: Tokens | Unusable | None) -> None:
+        if isinstance(found, Unusable) and not found.foreign:
+            news = (_stamp(path), found.text)
+            if _warned.get(str(path)) != news:
+                _warned[str(path)] = news
+                logger.warning("%s You are signed out.", found.text)
 
     def save(self, tokens: Tokens) -> None:
         """Replace the file; it is never readable by others and never half written."""
         content = to_json(tokens.to_dict(), indent=2) + b"\n"
-        with self._reported():
-            self._check_target()
-            files.replace(self.path, content, temporary=self._new, durable=True)
+        path = self.path
+        with self._reported(path):
+            self._check_target(path)
+            files.replace(path, content, temporary=_new(path), durable=True)
 
     def rehearse(self) -> None:
         """Do what ``save`` does, except for the last step."""
-        with self._reported():
-            self._check_target()
-            with files.staged(self.path, b" " * _REHEARSED, temporary=self._new, durable=True):
+        path = self.path
+        with self._reported(path):
+            self._check_target(path)
+            with files.staged(path, b" " * _REHEARSED, temporary=_new(path), durable=True):
                 pass
 
     def delete(self) -> None:
-        """Remove the file, and what a killed process left next to it."""
-        with self._reported():
-            self.path.unlink(missing_ok=True)
-            self._new.unlink(missing_ok=True)
+        """Remove the file, and what a killed process left next to it; never what is not a sign-in."""
+        path = self.path
+        with self._reported(path):
+            if path != self._given or not self._is_kept():
+                path.unlink(missing_ok=True)
+                _new(path).unlink(missing_ok=True)
+
+    def _is_kept(self) -> bool:
+        found = self._read(self._given)
+        return isinstance(found, Unusable) and not found.is_ours
 
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
@@ -102,76 +154,58 @@ class TokenFile:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._lock, timeout=timeout, mode=files.PRIVATE)
-        with self._reported(unless=Timeout):
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._reported(self._given, unless=Timeout):
+            stored.check_home(self._given)
+            self._given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire()
         try:
             yield
         finally:
             lock.release()
 
-    def inspect(self) -> int:
-        """Return the mode of the file, which is left as it is.
+    def mode(self) -> int:
+        """Return the mode of the file. Raises OSError."""
+        return stat.S_IMODE(self.path.lstat().st_mode)
 
-        Raises OSError or ValueError where ``load`` would not use the file; the text says why.
-        """
-        found = self.path.lstat()
-        _check(found)
-        _parsed(self.path.read_bytes()[:LARGEST])
-        return stat.S_IMODE(found.st_mode)
-
-    def _check_target(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            _check(self.path.lstat())
+    def _check_target(self, path: Path) -> None:
+        """Refuse to replace what is not a sign-in: a link, another user's file, somebody's notes."""
+        found = self._read(path)
+        if isinstance(found, Unusable) and not found.is_ours:
+            raise StoreError(f"The token file {path} cannot be written: {found.why}. {found.advice}")
 
     @contextlib.contextmanager
-    def _reported(self, unless: type[OSError] | tuple[()] = ()) -> Iterator[None]:
+    def _reported(self, path: Path, unless: type[OSError] | tuple[()] = ()) -> Iterator[None]:
         """Turn what the system refuses into a sentence for a person."""
         try:
             yield
         except unless:
             raise
+        except RefusedFileError as error:
+            found = stored.unusable(path, error)
+            raise StoreError(
+                f"The token file {path} cannot be written: {found.why}. {found.advice}"
+            ) from error
         except OSError as error:
             reason = error.strerror or str(error)
             if error.filename == str(self._lock):
                 reason = f"{reason} ({self._lock})"
             raise StoreError(
-                f"The token file {self.path} cannot be written: {reason}. Fix that, or set token_file_path."
+                f"The token file {path} cannot be written: {reason}. Fix that, or set token_file_path."
             ) from error
 
 
-def _read(path: Path) -> bytes:
-    """Read through one descriptor, so that what was checked is what is read."""
-    _check(path.lstat())
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        _check(found)
-        if found.st_size > LARGEST:
-            raise RefusedFileError("it is far too large")
-        if os.name == "posix" and found.st_mode & 0o077:
-            os.fchmod(descriptor, files.PRIVATE)
-            logger.warning("The token file %s was readable by others; its mode was corrected to 0600.", path)
-        return file.read(LARGEST)
-
-
-def _check(found: os.stat_result) -> None:
-    """Refuse what a secret may not be read from, nor be put in the place of."""
-    if stat.S_ISLNK(found.st_mode):
-        raise RefusedFileError("it is a symbolic link")
-    if not stat.S_ISREG(found.st_mode):
-        raise RefusedFileError("it is not a regular file")
-    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
-        raise RefusedFileError("it belongs to another user")
-
-
-def _parsed(content: bytes) -> dict[str, Any]:
-    if not content.strip():
-        raise ValueError("it is empty")
+def _stamp(path: Path) -> tuple[int, ...] | None:
     try:
-        stored = from_json(content)
-    except ValueError:
-        raise ValueError("it does not hold a JSON object") from None
-    if not isinstance(stored, dict):
-        raise ValueError("it does not hold a JSON object")  # noqa: TRY004 - wrong content, as above
-    return stored
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return (error.errno or -1,)
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+__all__ = ["LARGEST", "TokenFile"]

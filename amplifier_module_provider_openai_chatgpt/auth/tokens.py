@@ -9,28 +9,31 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json
 
-from ..services import CHATGPT_CODEX, Claims
+from ..services import CHATGPT_CODEX, Claims, Origin
 
 # How long before its expiry a token is renewed.
 RENEW_BEFORE = timedelta(minutes=5)
 _DEFAULT_LIFETIME = timedelta(hours=1)
 _GRAPHIC = re.compile(r"[!-~]+")
 _WORDS = ("auth_mode", "access_token", "refresh_token", "id_token", "account_id", "plan_type")
-_KEYS = {*_WORDS, "expires_at"}
+_ORIGIN = ("issuer", "backend")
+_KEYS = {*_WORDS, *_ORIGIN, "expires_at"}
+# Every spelling of this kind of sign-in; other programs store others under the same key.
+OUR_MODES = frozenset({"oauth", "chatgpt_codex", "legacy_codex"})
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """One sign-in. Its repr holds no secret.
 
-    ``extra`` keeps keys of the token file that we do not know; ``claims`` names what the service puts
-    into its tokens.
+    ``origin`` is where it was obtained, None if that was not recorded. ``extra`` keeps keys of the token
+    file that we do not know; ``claims`` names what the service puts into its tokens.
     """
 
     access_token: str = field(default="", repr=False)
@@ -40,6 +43,7 @@ class Tokens:
     plan_type: str = ""
     expires_at: datetime | None = None
     auth_mode: str = "oauth"
+    origin: Origin | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     claims: Claims = field(default=CHATGPT_CODEX.claims, repr=False, compare=False)
 
@@ -59,6 +63,7 @@ class Tokens:
                 "auth_mode": words["auth_mode"] or "oauth",
             },
             expires_at=_expiry_of(access) or _time(stored.get("expires_at")),
+            origin=_origin_of(stored),
             extra={key: value for key, value in stored.items() if key not in _KEYS},
             claims=claims,
         )
@@ -91,6 +96,7 @@ class Tokens:
             plan_type=_plan_of(old.claims, identity) or old.plan_type or _plan_of(old.claims, access),
             expires_at=expires_at if token else old.expires_at,
             auth_mode=old.auth_mode,
+            origin=old.origin,
             extra=old.extra,
             claims=old.claims,
         )
@@ -99,7 +105,24 @@ class Tokens:
         """Return the shape of the token file."""
         known = {name: getattr(self, name) for name in _WORDS}
         expiry = self.expires_at.isoformat() if self.expires_at else None
-        return {**self.extra, **known, "expires_at": expiry}
+        origin = (
+            dict(zip(_ORIGIN, (self.origin.issuer, self.origin.backend), strict=True)) if self.origin else {}
+        )
+        return {**self.extra, **known, "expires_at": expiry, **origin}
+
+    def obtained_at(self, origin: Origin) -> Tokens:
+        """Return the same tokens with the record of where they were obtained."""
+        return replace(self, origin=origin)
+
+    def belongs_to(self, origin: Origin) -> bool:
+        """True if these tokens may be sent to this issuer and this backend, and to no other.
+
+        Without a record they belong to the service itself. Only unsigned tokens, which no real issuer
+        makes, may then be used on this machine: they are a simulator's.
+        """
+        if self.origin is not None:
+            return self.origin == origin
+        return origin == CHATGPT_CODEX.origin or (origin.is_loopback and _is_unsigned(self.access_token))
 
     @property
     def email(self) -> str:
@@ -136,14 +159,33 @@ class Tokens:
 
 def decode(token: str) -> Mapping[str, Any]:
     """Return the claims of a JWT, unverified: they are the person's own. Empty for anything else."""
+    return _part(token, 1)
+
+
+def _part(token: str, index: int) -> Mapping[str, Any]:
     parts = token.split(".")
     if len(parts) != 3 or not all(parts):
         return {}
     try:
-        found = from_json(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        found = from_json(base64.urlsafe_b64decode(parts[index] + "=" * (-len(parts[index]) % 4)))
     except (ValueError, binascii.Error):
         return {}
     return found if isinstance(found, Mapping) else {}
+
+
+def _is_unsigned(token: str) -> bool:
+    """True for a JWT whose header says that it is not signed."""
+    return bool(decode(token)) and _part(token, 0).get("alg") == "none"
+
+
+def _origin_of(stored: Mapping[str, Any]) -> Origin | None:
+    """Read where a sign-in was obtained; a record that cannot be read matches no service."""
+    if not any(name in stored for name in _ORIGIN):
+        return None
+    try:
+        return Origin.of(*(_text(stored.get(name)) for name in _ORIGIN))
+    except ValueError:
+        return Origin("", "")
 
 
 def _account_of(claims: Claims, identity: Mapping[str, Any], access: Mapping[str, Any], stored: str) -> str:

@@ -6,16 +6,17 @@ A check that depends on a failed one is skipped: its failure would only repeat t
 from __future__ import annotations
 
 import os
+import stat
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, Message
 
-from ..auth.token_file import TokenFile
 from ..errors.kernel import ErrorContext, kernel_error
 from ..errors.refusal import Refusal
 from ..errors.transport import as_faults
@@ -69,13 +70,14 @@ class CheckSkippedError(Exception):
 class Examination:
     """What the checks share: the provider that the environment configures, and the findings so far.
 
-    ``dates`` are the ``Date`` headers of servers that answered.
+    ``dates`` are the ``Date`` headers of servers that answered; ``file_mode`` is that of the token file.
     """
 
     provider: ChatGPTProvider
     environ: Mapping[str, str]
     findings: dict[str, Finding] = field(default_factory=dict)
     dates: list[str] = field(default_factory=list)
+    file_mode: int = 0
 
     def require(self, *checks: str) -> None:
         """Raise CheckSkippedError for the first of these checks that failed or was skipped."""
@@ -158,25 +160,29 @@ async def _check_settings(examination: Examination) -> str:
 
 
 async def _token_file(examination: Examination) -> str:
-    path = examination.provider.settings.token_file_path
+    credentials = examination.provider.credentials
+    path = credentials.place
+    examination.file_mode = _mode_of(path)
+    if (problem := credentials.problem()) is not None:
+        raise CheckFailedError(f"{path} is not used: {problem.why}", problem.advice)
+    if credentials.peek() is None:
+        raise CheckFailedError(f"{path} does not exist: not signed in", LOGIN_ADVICE)
+    return path
+
+
+def _mode_of(path: str) -> int:
     try:
-        TokenFile(path).inspect()
-    except FileNotFoundError:
-        raise CheckFailedError(f"{path} does not exist: not signed in", LOGIN_ADVICE) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckFailedError(
-            f"{path} is ignored: {reason}", f"Remove it, then run: {LOGIN_COMMAND}"
-        ) from error
-    return str(path)
+        return stat.S_IMODE(Path(path).lstat().st_mode)
+    except OSError:
+        return 0
 
 
 async def _file_mode(examination: Examination) -> str:
     """Reading the file corrects its mode, but others may have read it before."""
-    mode = TokenFile(examination.provider.settings.token_file_path).inspect()
+    mode = examination.file_mode
     if os.name == "posix" and mode & 0o077:
         raise CheckFailedError(
-            f"other users could read the token file (mode {mode:04o}); its mode is corrected now",
+            f"other users could read the token file (mode {mode:04o}); its mode is corrected where possible",
             "If you do not trust them, run: amplifier-openai-chatgpt logout, then sign in again.",
         )
     return f"{mode:04o}"

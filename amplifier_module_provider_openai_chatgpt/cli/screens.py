@@ -29,11 +29,15 @@ _TIER_LABELS = {FAST_TIER: "fast"}
 
 @dataclass(frozen=True, slots=True)
 class SignInStatus:
-    """Who is signed in, as far as this machine knows; ``tokens`` is None if there is no sign-in."""
+    """Who is signed in, as far as this machine knows; ``tokens`` is None if there is no sign-in.
+
+    ``why``: why a stored sign-in is not used.
+    """
 
     status: Status
     token_file: str
     tokens: Tokens | None
+    why: str = ""
 
     @property
     def is_signed_in(self) -> bool:
@@ -44,7 +48,7 @@ class SignInStatus:
         """JSON-safe form, without secrets; the account id is masked."""
         found: dict[str, Any] = {"status": self.status, "token_file": self.token_file}
         if self.tokens is None:
-            return found
+            return found | ({"why": self.why} if self.why else {})
         return found | {
             "email": self.tokens.email or None,
             "account": masked(self.tokens.account_id),
@@ -56,8 +60,10 @@ class SignInStatus:
 
 def read_status(provider: ChatGPTProvider) -> SignInStatus:
     """Read who is signed in, offline."""
-    path = str(provider.settings.token_file_path)
-    return SignInStatus(provider.credentials.status(), path, provider.credentials.peek())
+    credentials = provider.credentials
+    problem = credentials.problem()
+    why = problem.text if problem else ""
+    return SignInStatus(credentials.status(), credentials.place, credentials.peek(), why)
 
 
 def masked(account_id: str) -> str | None:
@@ -68,7 +74,8 @@ def masked(account_id: str) -> str | None:
 def show_status(status: SignInStatus, out: Console) -> None:
     """Print the status, one line for each fact."""
     if status.tokens is None:
-        out.print(f"Not signed in. Run: {LOGIN_COMMAND}", markup=False)
+        advice = printable(status.why) or f"Run: {LOGIN_COMMAND}"
+        out.print(f"Not signed in. {advice}", markup=False, soft_wrap=True)
         rows = {"Token file": status.token_file}
     else:
         expired = f"The sign-in has expired. Run: {LOGIN_COMMAND}"

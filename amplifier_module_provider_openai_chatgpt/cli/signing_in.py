@@ -80,8 +80,7 @@ async def sign_out(provider: ChatGPTProvider) -> str:
 def _confirm(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:
     who = f" as {printable(tokens.email)}" if tokens.email else ""
     notes.print(f"Signed in{who}.", markup=False, soft_wrap=True)
-    path = provider.settings.token_file_path
-    notes.print(f"Stored in {path}", markup=False, soft_wrap=True)
+    notes.print(f"Stored in {provider.credentials.place}", markup=False, soft_wrap=True)
 
 
 async def _count_down(notes: Console, seconds: float) -> None:

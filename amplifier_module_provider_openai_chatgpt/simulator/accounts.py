@@ -177,7 +177,7 @@ class Accounts:
                 "chatgpt_account_is_fedramp": sign_in.fedramp,
             },
         }
-        parts = (to_json({"alg": "RS256", "typ": "JWT"}), to_json(claims), secrets.token_bytes(24))
+        parts = (to_json({"alg": "none", "typ": "JWT"}), to_json(claims), secrets.token_bytes(24))
         return self.keep_secret(
             ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
         )

@@ -23,12 +23,12 @@ from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 
 
-async def token(path, auth_url):
-    return await shared_credentials(Path(path), CHATGPT_CODEX.at(auth_url, auth_url)).current()
+async def token(path, auth_url, base_url):
+    return await shared_credentials(Path(path), CHATGPT_CODEX.at(base_url, auth_url)).current()
 
 
 async def call(path, auth_url, base_url):
-    tokens = await token(path, auth_url)
+    tokens = await token(path, auth_url, base_url)
     headers = {"Authorization": f"Bearer {tokens.access_token}", "ChatGPT-Account-ID": tokens.account_id}
     headers["originator"] = "amplifier"
     async with new_client(connect=10, silence=30, largest=None) as client:
@@ -85,14 +85,14 @@ def eight_processes(*where):
         return all_codes.read()
 
 
-def kill_later(seconds, path, auth_url):
-    child = fork(lambda: asyncio.run(token(path, auth_url)))
+def kill_later(seconds, path, auth_url, base_url):
+    child = fork(lambda: asyncio.run(token(path, auth_url, base_url)))
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     return ending(child)
 
 
-def die_at(moment, path, auth_url):
+def die_at(moment, path, auth_url, base_url):
     """Get a token, and kill this process at an audit event of Python."""
     port, opened = urlsplit(auth_url).port, iter((False, True))
     is_it = {
@@ -106,7 +106,7 @@ def die_at(moment, path, auth_url):
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
-    asyncio.run(token(path, auth_url))
+    asyncio.run(token(path, auth_url, base_url))
     if moment == "done":
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -116,14 +116,14 @@ def obey(order, auth_url, base_url):
         case ["eight", path]:
             return eight_processes(path, auth_url, base_url)
         case ["kill", seconds, path]:
-            return kill_later(float(seconds), path, auth_url)
+            return kill_later(float(seconds), path, auth_url, base_url)
         case [moment, path]:
-            return ending(fork(lambda: die_at(moment, path, auth_url)))
+            return ending(fork(lambda: die_at(moment, path, auth_url, base_url)))
 
 
 def main(auth_url, base_url, path=None):
     if path is not None:
-        asyncio.run(token(path, auth_url))
+        asyncio.run(token(path, auth_url, base_url))
         return
     asyncio.run(warm_up(auth_url))
     for order in sys.stdin:

@@ -20,6 +20,7 @@ from amplifier_module_provider_openai_chatgpt.auth.credentials import Credential
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import recorded
 
 TOKEN = "/oauth/token"
 REVOKE = "/oauth/revoke"
@@ -42,7 +43,7 @@ def signed_in(sim, store):
     """Sign in at the simulator with so many seconds left; returns what is now in the file."""
 
     def run(expires_in, **options):
-        tokens = Tokens.from_dict(sim.sign_in(expires_in=expires_in, **options))
+        tokens = Tokens.from_dict(recorded(sim, sim.sign_in(expires_in=expires_in, **options)))
         store.save(tokens)
         return tokens
 
@@ -71,7 +72,7 @@ async def test_five_minutes_before_it_expires_a_token_is_renewed_and_stored_firs
     new = await credentials.current()
     assert new.access_token != old.access_token
     assert new.refresh_token != old.refresh_token
-    assert store.load() == new
+    assert store.read() == new
     assert await credentials.current() == new
     assert refreshes(sim) == 1
 
@@ -105,7 +106,7 @@ async def test_given_tokens_are_renewed_and_stored_if_there_is_no_file(sim, stor
     given = Tokens.from_dict(sim.sign_in(expires_in=EXPIRED))
     credentials = Credentials(store, service, tokens=given)
     assert credentials.status() == "authenticated"
-    assert await credentials.current() == store.load()
+    assert await credentials.current() == store.read()
 
 
 async def test_another_accounts_file_is_never_overwritten(sim, signed_in, store, service):
@@ -113,7 +114,7 @@ async def test_another_accounts_file_is_never_overwritten(sim, signed_in, store,
     theirs = signed_in(EXPIRED, account_id=OTHER)
     credentials = Credentials(store, service, tokens=given)
     assert (await credentials.current()).account_id == given.account_id
-    assert store.load() == theirs
+    assert store.read() == theirs
 
 
 async def test_an_account_switch_by_another_process_is_used_immediately(sim, credentials, signed_in):
@@ -128,7 +129,7 @@ async def test_a_refresh_that_names_the_account_differently_is_stored(path, cred
     path.write_text(json.dumps(stored))
     renewed = await credentials.current()
     assert renewed.account_id != "user-old"
-    assert store.load() == renewed
+    assert store.read() == renewed
 
 
 @pytest.mark.parametrize("row", TROUBLE)
@@ -140,7 +141,7 @@ async def test_trouble_at_the_issuer_does_not_sign_out(sim, credentials, signed_
     tried = refreshes(sim)
     assert await credentials.current() == old
     assert refreshes(sim) == tried == 1
-    assert store.load() == old
+    assert store.read() == old
 
 
 @pytest.mark.parametrize("row", TROUBLE)
@@ -212,7 +213,7 @@ async def test_a_new_refresh_token_without_an_access_token_is_kept(sim, credenti
     sim.misbehave(TOKEN, Fault(status=200, body={"refresh_token": successor}))
     with pytest.raises(ProviderUnavailableError):
         await credentials.current()
-    stored = store.load()
+    stored = store.read()
     assert stored is not None
     assert (stored.access_token, stored.refresh_token) == (old.access_token, successor)
     await credentials.current()
@@ -223,7 +224,7 @@ async def test_without_a_refresh_token_the_token_is_used_until_it_expires_and_no
     sim, store, service
 ):
     now = datetime.now(UTC)
-    lone = Tokens(access_token="opaque", expires_at=now + timedelta(seconds=60))
+    lone = Tokens(access_token="opaque", expires_at=now + timedelta(seconds=60), origin=service.origin)
     store.save(lone)
     time = [now]
     credentials = Credentials(store, service, clock=lambda: time[0])
@@ -348,7 +349,7 @@ def test_a_cancelled_call_and_its_closed_loop_do_not_lose_the_refresh(sim, crede
 
     asyncio.run(cancelled())
     sim.release()
-    assert asyncio.run(credentials.current()) == store.load()
+    assert asyncio.run(credentials.current()) == store.read()
     assert refreshes(sim) == 1
 
 
@@ -423,7 +424,7 @@ async def test_a_sign_in_stored_without_the_lock_during_a_refresh_is_kept(
     sim.release()
     renewed = await call
     assert renewed != theirs
-    assert store.load() == theirs
+    assert store.read() == theirs
     assert await credentials.current() == (renewed if is_given else theirs)
     assert refreshes(sim) == 1
 
@@ -443,9 +444,9 @@ async def test_a_new_sign_in_is_stored_and_clears_old_refusals(sim, credentials,
     sim.misbehave(TOKEN, Fault(status=401))
     with pytest.raises(AuthenticationError):
         await credentials.current()
-    new = Tokens.from_dict(sim.sign_in())
+    new = Tokens.from_dict(recorded(sim, sim.sign_in()))
     await credentials.sign_in(new)
-    assert store.load() == new
+    assert store.read() == new
     assert await credentials.current() == new
     assert credentials.status() == "authenticated"
     await credentials.sign_in(refused)

@@ -90,7 +90,7 @@ async def test_a_device_sign_in_uses_its_paths_client_id_and_claims(client, serv
     assert tokens.is_fedramp
     store = TokenFile(path, OTHER.claims)
     store.save(replace(tokens, account_id="", plan_type=""))
-    assert store.load() == tokens
+    assert store.read() == tokens
     assert await oauth.revoke(client, OTHER.issuer, tokens)
     assert {request.url.host for request in server.requests} == {"other.example"}
 

@@ -69,9 +69,9 @@ def test_eight_processes_with_eight_tasks_each_refresh_once_and_all_calls_succee
 def kill_round(sim, path, order, *how):
     """Let a process die; then the file loads, and the sign-in is lost only where its token was spent."""
     sign_in(sim, path)
-    before, asked = TokenFile(path).load(), len(sim.requests_to("/oauth/token"))
+    before, asked = TokenFile(path).read(), len(sim.requests_to("/oauth/token"))
     ending = order(*how, path)
-    found = TokenFile(path).load()
+    found = TokenFile(path).read()
     assert found is not None
     try:
         asyncio.run(Credentials(TokenFile(path), service_of(sim)).current())
@@ -113,7 +113,7 @@ def test_over_150_kills_at_any_time_the_file_loads_and_a_loss_means_a_spent_toke
 
 def test_ctrl_c_in_the_middle_of_a_refresh_lets_it_finish(sim, path):
     sign_in(sim, path)
-    before = TokenFile(path).load()
+    before = TokenFile(path).read()
     sim.misbehave("/oauth/token", Fault(stall_before_headers=True))
     process = child(sim, str(path))
     sim.wait_until(lambda: sim.stalled, timeout=30)
@@ -122,6 +122,6 @@ def test_ctrl_c_in_the_middle_of_a_refresh_lets_it_finish(sim, path):
     assert any(line.startswith("KeyboardInterrupt") for line in process.stderr)
     sim.release()
     process.communicate(timeout=60)
-    assert TokenFile(path).load() != before
+    assert TokenFile(path).read() != before
     asyncio.run(Credentials(TokenFile(path), service_of(sim)).current())
     assert len(sim.requests_to("/oauth/token")) == 1

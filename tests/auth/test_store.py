@@ -20,7 +20,7 @@ TOKEN = "/oauth/token"
 class Memory:
     """A throwaway store, as a keyring would be one. ``full`` makes it refuse to be written."""
 
-    location = "the memory of this test"
+    location = place = "the memory of this test"
 
     def __init__(self):
         self.full = False
@@ -31,7 +31,7 @@ class Memory:
     def stamp(self) -> int | None:
         return self._changes if self._tokens else None
 
-    def load(self) -> Tokens | None:
+    def read(self) -> Tokens | None:
         return self._tokens
 
     def save(self, tokens: Tokens) -> None:
@@ -90,14 +90,14 @@ async def test_a_sign_in_is_stored_used_renewed_and_revoked(sim, store, credenti
     prompts: list = []
     signed_in = await with_device_code(credentials, prompts.append, connect_timeout=5, sleep=no_wait)
     assert len(prompts) == 1
-    assert store.load() == signed_in
+    assert store.read() == signed_in
     assert credentials.status() == "authenticated"
     sim.accounts.lifetime = 3600
     renewed = await credentials.current()
     assert renewed.access_token != signed_in.access_token
-    assert store.load() == renewed
+    assert store.read() == renewed
     assert await credentials.sign_out()
-    assert store.load() is None
+    assert store.read() is None
     assert store.stamp() is None
     assert credentials.status() == "unauthenticated"
     assert sim.requests_to("/oauth/revoke")[0].json["token"] == renewed.refresh_token
@@ -111,7 +111,7 @@ async def test_eight_racing_tasks_share_one_refresh(sim, store, service, signed_
     found = await asyncio.gather(*(credentials.current() for credentials in everyone))
     assert len({tokens.access_token for tokens in found}) == 1
     assert len(sim.requests_to(TOKEN)) == 1
-    assert store.load() == found[0]
+    assert store.read() == found[0]
 
 
 async def test_a_401_is_answered_with_the_stores_newer_token_or_a_refresh(sim, credentials, signed_in):
@@ -136,7 +136,7 @@ async def test_a_sign_out_during_a_refresh_waits_for_it_and_wins(sim, store, cre
     sim.release()
     await call
     assert await sign_out
-    assert store.load() is None
+    assert store.read() is None
 
 
 async def test_the_stamp_changes_with_every_change(sim, store, signed_in):

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.auth.store import StoreError
+from amplifier_module_provider_openai_chatgpt.auth.store import StoreError, Unusable
 from amplifier_module_provider_openai_chatgpt.auth.token_file import LARGEST, TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 
@@ -36,14 +36,14 @@ def mode(path):
 def test_what_is_saved_is_loaded_again(tmp_path):
     path = tmp_path / "new" / "folder" / "tokens.json"
     TokenFile(path).save(TOKENS)
-    assert TokenFile(path).load() == TOKENS
+    assert TokenFile(path).read() == TOKENS
     assert mode(path) == 0o600
     assert mode(path.parent) == 0o700
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_missing_file_means_signed_out_and_nothing_is_logged(tmp_path, caplog):
-    assert TokenFile(tmp_path / "none.json").load() is None
+    assert TokenFile(tmp_path / "none.json").read() is None
     assert not caplog.records
 
 
@@ -52,36 +52,72 @@ def test_a_missing_file_means_signed_out_and_nothing_is_logged(tmp_path, caplog)
     [
         (b"", "empty"),
         (b" \n", "empty"),
-        (b"{", "JSON object"),
-        (b"[]", "JSON object"),
+        (b"{}", "empty"),
+        (b"\0" * 100, "empty"),
+        (b'{"access_token": "', "JSON object"),
         (b"null", "JSON object"),
         (b'"text"', "JSON object"),
-        (b"\xff\xfe\x00", "JSON object"),
         (b'{"access_token": "\\ud800"}', "JSON object"),
         (b"[" * 100_000, "JSON object"),
+        (b"\xff\xfe{\0", "UTF-16"),
+        (b'{"theme": "dark"}', "no tokens"),
+        (b'{"auth_mode": "chatgpt_plan", "access_token": "a"}', "'chatgpt_plan'"),
         (b" " * (LARGEST + 1), "too large"),
     ],
-    ids=range(10),
+    ids=range(13),
 )
-def test_unusable_content_means_signed_out_and_is_logged_once_for_each_change(
-    tmp_path, caplog, content, reason
-):
+def test_unusable_content_is_named_and_logged_once_for_each_change(tmp_path, caplog, content, reason):
     path = tmp_path / "tokens.json"
     path.write_bytes(content)
     path.chmod(0o600)
-    for _ in range(3):
-        assert TokenFile(path).load() is None
-    assert len(caplog.records) == 1
-    assert reason in caplog.text
-    path.unlink()
-    (tmp_path / "other").write_bytes(content)
-    (tmp_path / "other").chmod(0o600)
-    (tmp_path / "other").rename(path)
-    assert TokenFile(path).load() is None
-    assert len(caplog.records) == 2
+    found = [TokenFile(path).read() for _ in range(3)]
+    assert isinstance(found[0], Unusable)
+    assert reason in found[0].why
+    assert found[0] == found[2]
+    assert len(caplog.records) == (not found[0].foreign)
 
 
-def test_a_directory_a_pipe_and_a_link_are_refused(tmp_path, caplog):
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"theme: dark\n",
+        b'{"theme": "dark"}',
+        b"[1]",
+        b'{"auth_mode": "chatgpt", "tokens": {"access_token": "a"}}',
+        b'{"auth_mode": "chatgpt_plan", "access_token": "a"}',
+        b" " * (LARGEST + 1),
+    ],
+    ids=range(6),
+)
+def test_what_is_not_a_sign_in_of_ours_is_never_changed(tmp_path, content):
+    path = tmp_path / "settings.yaml"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    store = TokenFile(path)
+    assert isinstance(store.read(), Unusable)
+    for change in (store.rehearse, lambda: store.save(TOKENS)):
+        with pytest.raises(StoreError, match="cannot be written"):
+            change()
+    store.delete()
+    assert path.read_bytes() == content
+    assert mode(path) == 0o644
+
+
+def test_a_byte_order_mark_is_ignored(tmp_path):
+    path = tmp_path / "tokens.json"
+    TokenFile(path).save(TOKENS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert TokenFile(path).read() == TOKENS
+
+
+def test_a_damaged_sign_in_may_be_replaced(tmp_path):
+    path = tmp_path / "tokens.json"
+    path.write_bytes(b'{"access_token": "ab')
+    TokenFile(path).save(TOKENS)
+    assert TokenFile(path).read() == TOKENS
+
+
+def test_a_directory_a_pipe_and_a_link_are_refused(tmp_path):
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
     TokenFile(tmp_path / "real.json").save(TOKENS)
@@ -91,22 +127,23 @@ def test_a_directory_a_pipe_and_a_link_are_refused(tmp_path, caplog):
         ("pipe", "not a regular"),
         ("link", "symbolic link"),
     ):
-        caplog.clear()
-        assert TokenFile(tmp_path / name).load() is None
-        assert reason in caplog.text
+        found = TokenFile(tmp_path / name).read()
+        assert isinstance(found, Unusable)
+        assert reason in found.why
         with pytest.raises(StoreError, match=reason):
             TokenFile(tmp_path / name).save(TOKENS)
     assert (tmp_path / "link").is_symlink()
-    assert TokenFile(tmp_path / "real.json").load() == TOKENS
+    assert TokenFile(tmp_path / "real.json").read() == TOKENS
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_another_users_file_is_neither_read_nor_replaced(tmp_path, caplog):
+def test_another_users_file_is_neither_read_nor_replaced(tmp_path):
     path = tmp_path / "tokens.json"
     TokenFile(path).save(TOKENS)
     os.chown(path, 12345, -1)
-    assert TokenFile(path).load() is None
-    assert "another user" in caplog.text
+    found = TokenFile(path).read()
+    assert isinstance(found, Unusable)
+    assert "another user" in found.why
     with pytest.raises(StoreError):
         TokenFile(path).save(TOKENS)
     assert path.stat().st_uid == 12345
@@ -116,7 +153,7 @@ def test_the_mode_of_a_file_that_others_can_read_is_corrected_with_a_warning(tmp
     path = tmp_path / "tokens.json"
     TokenFile(path).save(TOKENS)
     path.chmod(0o664)
-    assert TokenFile(path).load() == TOKENS
+    assert TokenFile(path).read() == TOKENS
     assert mode(path) == 0o600
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
@@ -156,7 +193,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_next_to_it(tmp_path)
     unwritable = Tokens(access_token="new", extra={"odd": object()})
     with pytest.raises(Exception, match="serialize"):
         TokenFile(path).save(unwritable)
-    assert TokenFile(path).load() == TOKENS
+    assert TokenFile(path).read() == TOKENS
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -183,6 +183,14 @@ async def test_a_tls_handshake_that_breaks_is_retried_and_reported(service, sett
     assert len(run.recorder.of("provider:retry")) == 1
 
 
+def signed_in_at(base_url, settings):
+    """Return settings of another backend, where the sign-in was obtained."""
+    path = Path(settings["token_file_path"])
+    record = {"issuer": settings["auth_url"], "backend": base_url.removesuffix("/backend-api")}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **record}))
+    return {**settings, "base_url": base_url}
+
+
 NEEDS_SIGN_IN = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -190,7 +198,7 @@ async def test_a_proxy_that_requires_a_sign_in_is_named(service, settings, monke
     """The backend is never contacted: everything goes to the proxy, which is on this machine."""
     async with answering(NEEDS_SIGN_IN) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        run = await Run(service, {**settings, "base_url": "https://chatgpt.com/backend-api"}).call()
+        run = await Run(service, signed_in_at(CHATGPT, settings)).call()
     assert type(run.error) is ConfigurationError
     assert str(run.error) == (
         "The proxy requires a sign-in (HTTP 407): put its user name and password into HTTPS_PROXY."
@@ -221,7 +229,7 @@ def names(monkeypatch):
 
 @pytest.mark.usefixtures("names")
 async def test_an_address_that_cannot_be_looked_up_is_retried_and_reported(service, settings):
-    run = await Run(service, {**settings, "base_url": CHATGPT}).call()
+    run = await Run(service, signed_in_at(CHATGPT, settings)).call()
     assert type(run.error) is NetworkError
     assert str(run.error) == NO_NAME
     assert len(run.recorder.of("provider:retry")) == 1
@@ -229,7 +237,7 @@ async def test_an_address_that_cannot_be_looked_up_is_retried_and_reported(servi
 
 @pytest.mark.usefixtures("names")
 async def test_the_built_in_models_are_listed_while_the_address_cannot_be_looked_up(settings):
-    provider = ChatGPTProvider({**settings, "base_url": CHATGPT})
+    provider = ChatGPTProvider(signed_in_at(CHATGPT, settings))
     assert "gpt-6-sol" in {model.id for model in await provider.list_models()}
 
 
@@ -237,7 +245,7 @@ async def test_a_name_whose_addresses_all_refuse_is_reported_as_refusing(service
     names += ["127.0.0.1", "127.0.0.2"]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    run = await Run(service, {**settings, "base_url": f"https://chatgpt.com:{port}"}).call()
+    run = await Run(service, signed_in_at(f"https://chatgpt.com:{port}", settings)).call()
     assert type(run.error) is NetworkError
     assert str(run.error) == "The server refuses connections: check base_url and any proxy."
 
@@ -297,7 +305,7 @@ async def test_a_fault_within_httpx_has_its_class_and_sentence_and_quotes_no_hea
     raised, error, says = WITHIN_HTTPX[case]
     with respx.mock as router:
         route = router.post(f"{CHATGPT}/codex/responses").mock(side_effect=raised)
-        run = await Run(service, {**settings, "base_url": CHATGPT}).call()
+        run = await Run(service, signed_in_at(CHATGPT, settings)).call()
     assert type(run.error) is error
     assert str(run.error) == says
     assert run.error.retryable is (error is not InvalidRequestError)
@@ -338,7 +346,7 @@ async def test_a_stored_token_that_does_not_fit_a_header_is_renewed_without_a_re
     path = tmp_path / "tokens.json"
     tokens = json.loads(path.read_text())
     path.write_text(json.dumps({**tokens, "access_token": tokens["access_token"] + "\u2603"}))
-    run = Run(service, settings)
+    run = Run(service, signed_in_at(settings["base_url"], settings))
     await run.call()
     assert run.error is None
     assert run.recorder.of("provider:retry") == []

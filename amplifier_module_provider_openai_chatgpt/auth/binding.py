@@ -1,0 +1,46 @@
+"""A sign-in is used only where it was obtained: the check, and what a person reads if it fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..services import CHATGPT_CODEX
+from ..settings import LOGIN_COMMAND
+from .store import Unusable
+
+if TYPE_CHECKING:
+    from ..services import Service
+    from .tokens import Tokens
+
+
+def bound(tokens: Tokens, service: Service, location: str) -> Tokens | Unusable:
+    """Return the tokens if they belong to this issuer and this backend, else why they are not used."""
+    if tokens.belongs_to(service.origin):
+        return tokens
+    holder = tokens.origin or CHATGPT_CODEX.origin
+    return Unusable(
+        f"The sign-in in {location}",
+        f"it belongs to {holder}, but base_url and auth_url name {service.origin}",
+        f"Remove these settings; or, only if you trust that service, sign in there: {login_command(service)}",
+        foreign=True,
+    )
+
+
+def login_command(service: Service) -> str:
+    """Return the command that signs in at this service."""
+    if service.origin == CHATGPT_CODEX.origin:
+        return LOGIN_COMMAND
+    return (
+        f"OPENAI_CHATGPT_BASE_URL={service.base_url} OPENAI_CHATGPT_AUTH_URL={service.issuer.url} "
+        f"{LOGIN_COMMAND}"
+    )
+
+
+def announcement(service: Service) -> str:
+    """Say which service a sign-in is for, in one line; empty for ChatGPT itself."""
+    if service.origin == CHATGPT_CODEX.origin:
+        return ""
+    return (
+        f"This is not ChatGPT: it signs you in at {service.origin.issuer},\n"
+        f"and your conversations go to {service.origin.backend}."
+    )
