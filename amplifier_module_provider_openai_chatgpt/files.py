@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PRIVATE = 0o600
+# How often a denied replacement is tried again, and the seconds between: a virus scanner or a backup lets go.
+_RETRIES = 10
+_PAUSE = 0.1
+# A mount point is never replaced, however long one waits.
+_HOPELESS = {errno.EBUSY, errno.EXDEV}
 
 
 def replace(
@@ -48,6 +55,61 @@ def staged(
     finally:
         with contextlib.suppress(OSError):
             new.unlink()
+
+
+def stage(new: Path, content: bytes, *, room: int = 0) -> None:
+    """Write a private file durably; before that, find out whether ``room`` bytes fit. Raises OSError.
+
+    What fails halfway is removed.
+    """
+    new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new.unlink(missing_ok=True)
+    try:
+        _write(new, content + b" " * max(0, room - len(content)), durable=True)
+        if room > len(content):
+            os.truncate(new, len(content))
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+
+
+def put(
+    new: Path,
+    path: Path,
+    *,
+    replace: Callable[[Path, Path], object] | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> bool:
+    """Rename ``new`` to ``path``; False if that is denied, for a second or for ever. Both are then there.
+
+    Raises OSError if something else is wrong.
+    """
+    for attempt in range(_RETRIES + 1):
+        try:
+            (replace or os.replace)(new, path)
+        except OSError as error:
+            if error.errno in _HOPELESS:
+                return False
+            if error.errno not in {errno.EACCES, errno.EPERM}:
+                raise
+            if attempt < _RETRIES:
+                sleep(_PAUSE)
+        else:
+            _sync_folder(path.parent)
+            return True
+    return False
+
+
+def overwrite(path: Path, content: bytes | None) -> None:
+    """Write an existing file in place, durably; with None only find out whether it may be. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
+    with os.fdopen(descriptor, "wb", closefd=True) as file:
+        if content is not None:
+            file.write(content)
+            file.flush()
+            os.ftruncate(descriptor, len(content))
+            os.fsync(descriptor)
 
 
 def _write(new: Path, content: bytes, *, durable: bool) -> None:

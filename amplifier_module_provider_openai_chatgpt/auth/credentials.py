@@ -3,8 +3,8 @@
 A refresh token works once, so a refresh is a transaction: under a lock that all processes share, the store
 is read again, the token is sent, and its successor is written before it is used. It runs in a thread of
 its own, where neither a cancelled task nor a closing event loop can interrupt it; the interpreter waits for
-it before it exits. Only a process killed between the issuer's answer and the end of the write (some
-milliseconds) needs a new sign-in.
+it before it exits. It may take minutes, while those who wait for it get a retryable error. Only a process
+killed between the issuer's answer and the write (some milliseconds) needs a new sign-in.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 Status = Literal["authenticated", "expired", "unauthenticated"]
 
 # Seconds.
-LOCK_LIMIT = 90.0
+PATIENCE = 30.0
 PAUSE = 30.0
+VERDICT = 300.0
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,10 @@ class Credentials:
         *,
         tokens: Tokens | None = None,
         clock: Callable[[], datetime] = _now,
+        patience: float = PATIENCE,
     ) -> None:
+        """``patience``: how long a call waits for a refresh, in seconds; the refresh itself goes on."""
+        self._patience = patience
         self.service = service
         self._store = store
         self._clock = clock
@@ -106,6 +110,8 @@ class Credentials:
         self._rejected: set[str] = set()
         # The access token before and after the last refresh.
         self._renewal = ("", "")
+        # A renewed sign-in that the backend refuses all the same, and until when (monotonic) this holds.
+        self._verdict: tuple[Tokens, float] | None = None
         # Monotonic time. Written when the lock is released or was not to be had; the latest write wins.
         self._paused_until = 0.0
         # By the access tokens that are to be replaced.
@@ -203,7 +209,7 @@ class Credentials:
     # The cases of the class docstring.
 
     def _is_usable(self, tokens: Tokens) -> bool:
-        if not tokens.access_token or tokens.access_token in self._rejected:
+        if not tokens.access_token or tokens.access_token in self._rejected or self._is_condemned(tokens):
             return False
         is_new = tokens.access_token == self._renewal[1] and self._is_paused()
         return is_new or tokens.is_valid(self._clock())
@@ -218,7 +224,13 @@ class Credentials:
         return time.monotonic() < self._paused_until
 
     def _can_refresh(self, tokens: Tokens) -> bool:
-        return tokens.can_refresh and tokens.refresh_token not in self._refused
+        is_spent = tokens.refresh_token in self._refused or self._is_condemned(tokens)
+        return tokens.can_refresh and not is_spent
+
+    def _is_condemned(self, tokens: Tokens) -> bool:
+        """True for a while after the backend refused a token that had just been renewed."""
+        verdict = self._verdict
+        return verdict is not None and verdict[0].is_same(tokens) and time.monotonic() < verdict[1]
 
     def _satisfies(self, tokens: Tokens, refused: tuple[str, ...]) -> bool:
         """True for a token that makes a refresh unnecessary. ``refused`` are access tokens."""
@@ -256,37 +268,48 @@ class Credentials:
 
     async def _shared_refresh(self, *refused: Tokens) -> Tokens:
         """Wait for the one refresh under way for this purpose; a waiter that leaves does not interrupt it."""
-        return await self._refreshes.result(tuple(tokens.access_token for tokens in refused))
+        try:
+            return await self._refreshes.result(
+                tuple(tokens.access_token for tokens in refused), patience=self._patience + 1
+            )
+        except TimeoutError as error:
+            raise kernel_error(SignInError(Reason.RENEWAL_TIMEOUT)) from error
 
     # The transaction; runs in a thread of its own.
 
     def _run_refresh(self, refused: tuple[str, ...]) -> Tokens:
+        began = time.time()
         try:
             with translated(), self._locked():
-                return self._renewed(refused)
+                return self._renewed(refused, began)
         finally:
             self._paused_until = time.monotonic() + PAUSE
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
+        limit = self._patience
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(self._store.lock(LOCK_LIMIT))
+                stack.enter_context(self._store.lock(limit))
             except TimeoutError as error:
-                raise SignInError(Reason.LOCKED, seconds=f"{LOCK_LIMIT:g}") from error
+                raise SignInError(Reason.LOCKED, seconds=f"{limit:g}") from error
             yield
 
-    def _renewed(self, refused: tuple[str, ...]) -> Tokens:
-        """Adopt a token that satisfies, else refresh one. Under the lock."""
+    def _renewed(self, refused: tuple[str, ...], began: float) -> Tokens:
+        """Adopt a token that satisfies, else refresh one. Under the lock, waited for since ``began``."""
         stored = self._load()
         for tokens in (self._memory, stored):
             if tokens is not None and self._satisfies(tokens, refused):
                 return self._adopt(tokens) if tokens is stored else tokens
-        if refused[-2:] == self._renewal:
-            raise self._signed_out("The backend refuses even the token that was renewed just now.")
+        self._judge(refused, stored)
+        if self._store.failed_since(began):
+            raise SignInError(Reason.RENEWAL_FAILED_JUST_NOW)
         for tokens in self._refreshable(stored):
             try:
                 return self._refresh(tokens, stored)
+            except SignInError:
+                self._store.note_failure()
+                raise
             except RefreshRefusedError as refusal:
                 self._refused[tokens.refresh_token] = str(refusal)
                 winner = self._load()
@@ -296,6 +319,14 @@ class Credentials:
         last = stored or self._memory
         reason = self._refused.get(last.refresh_token) if last is not None else None
         raise self._signed_out(f"The stored sign-in cannot be renewed: {reason}." if reason else "")
+
+    def _judge(self, refused: tuple[str, ...], stored: Tokens | None) -> None:
+        """Raise if renewing again cannot help: the backend refuses even what was renewed just now."""
+        last = self._memory or stored
+        if last is not None and refused[-2:] == self._renewal:
+            self._verdict = (last, time.monotonic() + VERDICT)
+        if last is not None and self._is_condemned(last):
+            raise self._signed_out("The backend refuses even the token that was renewed just now.")
 
     def _adopt(self, stored: Tokens) -> Tokens:
         """Use what is stored, in the place of what memory holds."""
@@ -359,6 +390,7 @@ class Credentials:
             stored = replace(tokens, origin=self.service.origin, extra=extra)
             self._store.save(stored)
             self._memory = self._not_given = None
+            self._verdict = None
             self._refused.clear()
             self._rejected.clear()
             return stored

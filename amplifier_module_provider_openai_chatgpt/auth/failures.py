@@ -56,6 +56,7 @@ class Reason(Enum):
     RENEWAL_FAILED = auto()
     RENEWAL_BUSY = auto()
     RENEWAL_TIMEOUT = auto()
+    RENEWAL_FAILED_JUST_NOW = auto()
     LOCKED = auto()
 
 
@@ -135,6 +136,12 @@ RULES: dict[Reason, Rule] = {
     Reason.RENEWAL_TIMEOUT: Rule(
         ProviderUnavailableError,
         "The sign-in server did not renew the sign-in in time. You are still signed in: try again.",
+        retryable=True,
+    ),
+    Reason.RENEWAL_FAILED_JUST_NOW: Rule(
+        ProviderUnavailableError,
+        "Another process has just tried to renew the sign-in, without success. You are still signed in: "
+        "try again in a moment.",
         retryable=True,
     ),
     Reason.LOCKED: Rule(

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # Seconds.
 _CONNECT_LIMIT = 10.0
-_REFRESH_LIMIT = 30.0
+# An answer that comes late still holds the only valid token; those who wait for it leave much earlier.
+_REFRESH_LIMIT = 300.0
 _REVOKE_LIMIT = 10.0
 # Codes after which a refresh token is dead, and why, as the end of a sentence.
 _DEAD_TOKEN = {

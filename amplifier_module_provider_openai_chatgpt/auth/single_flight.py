@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -30,9 +31,20 @@ class SingleFlight(Generic[Key, Result]):
         # Under the mutex.
         self._running: dict[Key, Future[Result]] = {}
         self._mutex = threading.Lock()
+        self._process = os.getpid()
 
-    async def result(self, key: Key) -> Result:
-        """Return what the work returns, or raise what it raises."""
+    async def result(self, key: Key, patience: float | None = None) -> Result:
+        """Return what the work returns, or raise what it raises.
+
+        Raises TimeoutError after ``patience`` seconds; the work goes on.
+        """
+        async with asyncio.timeout(patience):
+            return await asyncio.wrap_future(self._joined(key))
+
+    def _joined(self, key: Key) -> Future[Result]:
+        if self._process != os.getpid():
+            # A fork took the state along, but not the threads that would end it.
+            self._running, self._mutex, self._process = {}, threading.Lock(), os.getpid()
         with self._mutex:
             future = self._running.get(key)
             if future is None:
@@ -40,7 +52,7 @@ class SingleFlight(Generic[Key, Result]):
                 future.set_running_or_notify_cancel()
                 threading.Thread(target=self._run, args=(key, future), name=self._name).start()
                 self._running[key] = future
-        return await asyncio.wrap_future(future)
+        return future
 
     def _run(self, key: Key, future: Future[Result]) -> None:
         try:

@@ -73,9 +73,9 @@ class TokenStore(Protocol):
         ...
 
     def save(self, tokens: Tokens) -> None:
-        """Replace the stored sign-in in one step: a reader finds the old one or the new one, whole.
+        """Replace the stored sign-in: a reader finds the old one or the new one, whole.
 
-        Raises StoreError; the old one is then still there.
+        Raises StoreError; one of them is then still there.
         """
         ...
 
@@ -85,6 +85,14 @@ class TokenStore(Protocol):
 
     def delete(self) -> None:
         """Remove the sign-in, if there is one. Raises StoreError."""
+        ...
+
+    def note_failure(self) -> None:
+        """Leave a note that a renewal has just failed, for those who waited for it. Never raises."""
+        ...
+
+    def failed_since(self, moment: float) -> bool:
+        """Return whether a renewal failed after this moment, in seconds since 1970. Never raises."""
         ...
 
     def lock(self, timeout: float) -> AbstractContextManager[None]:

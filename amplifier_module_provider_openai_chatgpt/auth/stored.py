@@ -56,6 +56,7 @@ class Cause(Enum):
     UTF_16 = Advice("it is not UTF-8 but UTF-16", "Save it as UTF-8, or remove it and sign in again.")
     NOT_JSON = Advice("it does not hold a JSON object and is not a sign-in", _SET_PATH)
     NOT_A_SIGN_IN = Advice("it holds no tokens: it is not a sign-in", _SET_PATH)
+    UNREADABLE = Advice("the new sign-in could not be read again", _SIGN_IN_AGAIN)
     NO_HOME = Advice("there is no home directory", _SET_PATH)
 
 

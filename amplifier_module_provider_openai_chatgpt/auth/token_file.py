@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import stat
+import time
 from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
@@ -17,11 +17,11 @@ from .. import files
 from ..services import CHATGPT_CODEX, Claims, Origin
 from . import stored
 from .store import StoreError, Unusable
-from .stored import LARGEST, RefusedFileError
+from .stored import LARGEST, Cause, RefusedFileError
 from .tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 # More than a sign-in needs.
@@ -42,14 +42,22 @@ class TokenFile:
     """
 
     def __init__(
-        self, path: Path, claims: Claims = CHATGPT_CODEX.claims, *, origin: Origin | None = None
+        self,
+        path: Path,
+        claims: Claims = CHATGPT_CODEX.claims,
+        *,
+        origin: Origin | None = None,
+        replace: Callable[[Path, Path], object] | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """``claims`` are those of the service whose tokens the file holds."""
+        """``claims`` are those of the service whose tokens the file holds; ``replace`` renames a file."""
+        self._replace, self._sleep = replace, sleep
         self._asked = path
         self._given = path if stored.is_homeless(path) else path.absolute()
         self._claims = claims
         self._origin = origin
         self._lock = self._given.with_name(f"{self._given.name}.lock")
+        self._failure = self._given.with_name(f".{self._given.name}.failed")
 
     @property
     def location(self) -> str:
@@ -87,10 +95,12 @@ class TokenFile:
     def _is_default(self) -> bool:
         return stored.is_default(self._given)
 
-    def stamp(self) -> tuple[int, ...] | None:
+    def stamp(self) -> tuple[tuple[int, ...] | None, ...] | None:
         """Identify the present content and mode; None when there is no file."""
         own = self.of_service
-        return (_stamp(own) if own is not None else None) or _stamp(self._given)
+        path = own if own is not None and _stamp(own) else self._given
+        found = _stamp(path)
+        return None if found is None else (found, _stamp(_new(path)))
 
     def read(self) -> Tokens | Unusable | None:
         """Return the stored sign-in, None where there is none, or why it is not used (logged once).
@@ -98,12 +108,26 @@ class TokenFile:
         Where this service has none, another service's is returned: its owner says so to a person.
         """
         path = self.path
-        found = self._read(path)
+        found = self._newest(path)
         if found is None and path != self._given:
             path = self._given
-            found = self._read(path)
+            found = self._newest(path)
         self._warn(path, found)
         return found
+
+    def _newest(self, path: Path) -> Tokens | Unusable | None:
+        """Read the file, or what a killed or hindered process left next to it after its last change.
+
+        Without the file there is no sign-in: a person removed it.
+        """
+        found = self._read(path)
+        if found is None or (isinstance(found, Unusable) and not found.is_ours):
+            return found
+        left = _new(path)
+        if isinstance(found, Tokens) and not _is_newer(left, path):
+            return found
+        complete = self._read(left) if os.path.lexists(left) else None
+        return complete if isinstance(complete, Tokens) else found
 
     def _read(self, path: Path, *, make_private: bool = True) -> Tokens | Unusable | None:
         try:
@@ -121,20 +145,73 @@ class TokenFile:
                 logger.warning("%s You are signed out.", found.text)
 
     def save(self, tokens: Tokens) -> None:
-        """Replace the file; it is never readable by others and never half written."""
+        """Replace the file. It is never readable by others, and whatever happens one whole sign-in is there.
+
+        A file that may not be replaced (a mount point) is written in place, after its new content is on the
+        disk next to it.
+        """
         content = to_json(tokens.to_dict(), indent=2) + b"\n"
         path = self.path
         with self._reported(path):
             self._check_target(path)
-            files.replace(path, content, temporary=_new(path), durable=True)
+            self._check_content(content, tokens)
+            files.stage(_new(path), content)
+            self._finish(path)
 
     def rehearse(self) -> None:
-        """Do what ``save`` does, except for the last step."""
+        """Do what ``save`` does with the content that is there, and find out whether a larger one fits."""
         path = self.path
         with self._reported(path):
             self._check_target(path)
-            with files.staged(path, b" " * _REHEARSED, temporary=_new(path), durable=True):
-                pass
+            self._check_leftover(path)
+            trial = path.with_name(f".{path.name}.try")
+            try:
+                self._rehearse(path, trial)
+            finally:
+                trial.unlink(missing_ok=True)
+
+    def _rehearse(self, path: Path, trial: Path) -> None:
+        if not path.exists():
+            files.stage(trial, b"", room=_REHEARSED)
+            return
+        newest = _new(path) if os.path.lexists(_new(path)) else path
+        content = newest.read_bytes()
+        files.stage(trial, content, room=max(_REHEARSED, 2 * len(content)))
+        if not files.put(trial, path, replace=self._replace, sleep=self._sleep):
+            files.overwrite(path, None)
+
+    def _check_leftover(self, path: Path) -> None:
+        """Remove a new file that is not complete. Raises OSError where that is impossible."""
+        new = _new(path)
+        if os.path.lexists(new) and not isinstance(self._read(new), Tokens):
+            new.unlink()
+
+    def _finish(self, path: Path) -> None:
+        """Put the new file in its place, or its content."""
+        new = _new(path)
+        if not files.put(new, path, replace=self._replace, sleep=self._sleep):
+            files.overwrite(path, new.read_bytes())
+            new.unlink()
+
+    def _settle(self) -> None:
+        """Finish what a killed process began, under the lock; what is not complete is removed."""
+        path = self.path
+        new = _new(path)
+        if not os.path.lexists(new):
+            return
+        with contextlib.suppress(OSError):
+            found = self._newest(path)
+            if isinstance(found, Tokens) and found == self._read(new) and found != self._read(path):
+                self._finish(path)
+            else:
+                new.unlink()
+
+    def _check_content(self, content: bytes, tokens: Tokens) -> None:
+        """Refuse to write what could not be read again."""
+        if len(content) > LARGEST or not tokens.is_same(
+            Tokens.from_dict(stored.parse(content), self._claims)
+        ):
+            raise RefusedFileError(Cause.UNREADABLE)
 
     def delete(self) -> None:
         """Remove the file, and what a killed process left next to it; never what is not a sign-in."""
@@ -143,6 +220,7 @@ class TokenFile:
             if path != self._given or not self._is_kept():
                 path.unlink(missing_ok=True)
                 _new(path).unlink(missing_ok=True)
+                self._failure.unlink(missing_ok=True)
 
     def _is_kept(self) -> bool:
         found = self._read(self._given)
@@ -159,13 +237,24 @@ class TokenFile:
             self._given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire()
         try:
+            self._settle()
             yield
         finally:
             lock.release()
 
-    def mode(self) -> int:
-        """Return the mode of the file. Raises OSError."""
-        return stat.S_IMODE(self.path.lstat().st_mode)
+    def note_failure(self) -> None:
+        """Leave a note that a renewal has just failed, for those who waited for it."""
+        with contextlib.suppress(OSError):
+            self._failure.touch(mode=files.PRIVATE)
+            # Explicitly: the file system's own clock is coarser and may lag behind.
+            os.utime(self._failure, ns=(time.time_ns(),) * 2)
+
+    def failed_since(self, moment: float) -> bool:
+        """Return whether a renewal failed after this moment, in seconds since 1970."""
+        try:
+            return self._failure.lstat().st_mtime > moment
+        except OSError:
+            return False
 
     def _check_target(self, path: Path) -> None:
         """Refuse to replace what is not a sign-in: a link, another user's file, somebody's notes."""
@@ -202,6 +291,13 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
     except OSError as error:
         return (error.errno or -1,)
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    try:
+        return path.lstat().st_mtime_ns >= than.lstat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def _new(path: Path) -> Path:

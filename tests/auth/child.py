@@ -1,11 +1,11 @@
 """A process that uses a sign-in, or forks others that do: ``child.py AUTH_URL BASE_URL [FILE]``.
 
 With a file it gets one token from it. Without one it reads orders, one a line, and answers each with one
-line: ``eight FILE`` forks eight processes, each of which makes eight calls in parallel; ``kill SECONDS FILE``
-forks one that gets a token and kills it after that time; ``MOMENT FILE`` forks one that kills itself at the
-first audit event of this name: ``socket.connect`` to the issuer, ``open`` of the new file when the renewed
-tokens are about to be written, ``os.rename``; at the moment ``done`` it has its token. Forking saves the
-imports, which take far longer than what is tested here.
+line: ``eight FILE`` forks eight processes, each of which makes eight calls in parallel; ``kill SECONDS
+FILE`` forks one that gets a token and kills it after that time; ``MOMENT FILE`` forks one that kills itself
+at the first audit event of this name: ``socket.connect`` to the issuer, ``open`` of the new file when the
+renewed tokens are about to be written, ``os.rename`` of it, ``os.truncate`` in the rehearsal; at the moment
+``done`` it has its token. Forking saves the imports, which take far longer than what is tested here.
 """
 
 import asyncio
@@ -94,11 +94,12 @@ def kill_later(seconds, path, auth_url, base_url):
 
 def die_at(moment, path, auth_url, base_url):
     """Get a token, and kill this process at an audit event of Python."""
-    port, opened = urlsplit(auth_url).port, iter((False, True))
+    port = urlsplit(auth_url).port
     is_it = {
         "socket.connect": lambda _, address: address[1] == port,
-        "open": lambda name, *_: str(name).endswith(".new") and next(opened),
-        "os.rename": lambda *_: True,
+        "open": lambda name, *_: str(name).endswith(".new"),
+        "os.rename": lambda source, *_: str(source).endswith(".new"),
+        "os.truncate": lambda *_: True,
     }
 
     def watch(event, arguments):

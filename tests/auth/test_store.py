@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 
 import pytest
 from amplifier_core.llm_errors import AuthenticationError, ConfigurationError
@@ -26,6 +27,7 @@ class Memory:
         self.full = False
         self._tokens: Tokens | None = None
         self._changes = 0
+        self._failed_at = 0.0
         self._lock = threading.Lock()
 
     def stamp(self) -> int | None:
@@ -44,6 +46,12 @@ class Memory:
 
     def delete(self) -> None:
         self._put(None)
+
+    def note_failure(self) -> None:
+        self._failed_at = time.time()
+
+    def failed_since(self, moment: float) -> bool:
+        return self._failed_at > moment
 
     @contextlib.contextmanager
     def lock(self, timeout: float):
