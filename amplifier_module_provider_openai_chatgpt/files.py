@@ -44,7 +44,7 @@ def staged(
     ``temporary`` is the path of the new file: with a fixed name, under a lock, a killed process leaves at
     most one file. ``durable`` waits until the content is on disk. Raises OSError.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(path.parent)
     new = temporary or path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
     new.unlink(missing_ok=True)
     try:
@@ -62,7 +62,7 @@ def stage(new: Path, content: bytes, *, room: int = 0) -> None:
 
     What fails halfway is removed.
     """
-    new.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(new.parent)
     new.unlink(missing_ok=True)
     try:
         _write(new, content + b" " * max(0, room - len(content)), durable=True)
@@ -110,6 +110,17 @@ def overwrite(path: Path, content: bytes | None) -> None:
             file.flush()
             os.ftruncate(descriptor, len(content))
             os.fsync(descriptor)
+
+
+def is_homeless(path: Path) -> bool:
+    """True for a path below a home directory that could not be found."""
+    return path.parts[:1] == ("~",)
+
+
+def _make_folder(folder: Path) -> None:
+    if is_homeless(folder):
+        raise FileNotFoundError(errno.ENOENT, "there is no home directory", str(folder))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _write(new: Path, content: bytes, *, durable: bool) -> None:

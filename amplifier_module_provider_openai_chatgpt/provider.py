@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from amplifier_core.llm_errors import LLMError
+from amplifier_core.llm_errors import ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
@@ -20,7 +20,7 @@ from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
 from .services import CHATGPT_CODEX
-from .settings import EFFORTS, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
+from .settings import EFFORTS, LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -211,7 +211,7 @@ class ChatGPTProvider:
         from .auth.sign_in import with_device_code
 
         self.check()
-        show_line = print_fn or _to_stderr
+        show_line = print_fn or _to_stderr()
 
         def prompt(device: DeviceCode) -> None:
             for line in device.text().splitlines():
@@ -236,5 +236,13 @@ def _import_errors_as_kernel_errors() -> Iterator[None]:
         raise LLMError(REPLACED, provider=PROVIDER) from error
 
 
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(line + "\n")
+def _to_stderr() -> Callable[[str], object]:
+    """Return what prints to stderr. Raises ConfigurationError where a host took it away."""
+    if sys.stderr is None:
+        raise ConfigurationError(
+            "There is no stderr to show the sign-in code on: call login with a print_fn, or run "
+            f"{LOGIN_COMMAND} in a terminal.",
+            provider=PROVIDER,
+        )
+    stream = sys.stderr
+    return lambda line: stream.write(line + "\n")

@@ -6,6 +6,7 @@ that over the defaults. No other module reads a config dictionary.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import logging
 import math
@@ -187,7 +188,9 @@ class Settings:
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "token_file_path", self.token_file_path.expanduser())
+        # Without a home directory the path stays as it is, and whoever uses the file says so.
+        with contextlib.suppress(RuntimeError):
+            object.__setattr__(self, "token_file_path", self.token_file_path.expanduser())
 
 
 def read_settings(

@@ -27,7 +27,9 @@ _PAUSE = 0.2
 _REQUEST_LIMIT = 10.0
 _LAST_PAGE_LIMIT = 0.5
 _NO_CODEX = "missing_codex_entitlement"
-_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found"}
+_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
+# A browser sends one of these with whatever a page asks for; programs that sign in do not.
+_FROM_A_PAGE = (b"\r\nsec-fetch-site:", b"\r\norigin:", b"\r\nreferer:")
 
 
 class Callback:
@@ -63,9 +65,14 @@ class Callback:
         if not self._farewell.done():
             self._farewell.set_result((title, text))
 
-    async def page(self, target: str) -> tuple[int, str, str]:
-        """Answer one request with status, title and text; a callback waits for the end of the sign-in."""
+    async def page(self, target: str, *, from_page: bool = False) -> tuple[int, str, str]:
+        """Answer one request with status, title and text; a callback waits for the end of the sign-in.
+
+        ``from_page``: a web page asks. Any page can, so it does not end a sign-in.
+        """
         asked = urlsplit(target)
+        if asked.path == CANCEL_PATH and from_page:
+            return 403, "Not allowed", "A web page cannot end a sign-in."
         if asked.path == CANCEL_PATH:
             self._refuse(SignInError(Reason.CANCELLED))
             return 200, "Login cancelled", "You can close this page."
@@ -146,7 +153,8 @@ async def _answer(callback: Callback, reader: asyncio.StreamReader, writer: asyn
         async with asyncio.timeout(_REQUEST_LIMIT):
             head = await reader.readuntil(b"\r\n\r\n")
         method, target, *_ = [*head.split(b"\r\n", 1)[0].decode("latin-1").split(), "", ""]
-        status, title, text = await callback.page(target if method == "GET" else "")
+        from_page = any(name in head.lower() for name in _FROM_A_PAGE)
+        status, title, text = await callback.page(target if method == "GET" else "", from_page=from_page)
         writer.write(_response(status, title, text))
         await writer.drain()
     except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

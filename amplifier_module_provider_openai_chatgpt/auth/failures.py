@@ -116,7 +116,11 @@ RULES: dict[Reason, Rule] = {
         f"device codes for Codex, or {_BY_BROWSER}.",
         quote=False,
     ),
-    Reason.CANCELLED: Rule(AuthenticationError, "The sign-in was cancelled."),
+    Reason.CANCELLED: Rule(
+        AuthenticationError,
+        "The sign-in was cancelled by another program on this machine that signs in to ChatGPT: "
+        "start it again once the other one has ended.",
+    ),
     Reason.CODE_MISSING: Rule(
         AuthenticationError, "The browser brought no authorization code: start the sign-in again."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from .failures import Reason, SignInError
 if TYPE_CHECKING:
     import httpx
 
+# Seconds for a whole answer, however it trickles.
+ANSWER_LIMIT = 60.0
 # An issuer sends none of a backend's own headers.
 _HEADERS = ResponseHeaders()
 _TIMEOUTS = {
@@ -71,13 +74,18 @@ class Answer:
         return self.data.get(name) if self.data is not None else None
 
 
-async def post(client: httpx.AsyncClient, url: str, **content: Any) -> Answer:
-    """Ask the issuer; an answer of any status is returned.
+async def post(
+    client: httpx.AsyncClient, url: str, *, limit: float | None = ANSWER_LIMIT, **content: Any
+) -> Answer:
+    """Ask the issuer; an answer of any status is returned, if it is complete after ``limit`` seconds.
 
     Raises SignInError, NO_ANSWER or UNREACHABLE, when there is none.
     """
     try:
-        response = await client.post(url, headers={"Accept": "application/json"}, **content)
+        async with asyncio.timeout(limit):
+            response = await client.post(url, headers={"Accept": "application/json"}, **content)
+    except TimeoutError as error:
+        raise SignInError(Reason.NO_ANSWER, host=urlsplit(url).hostname or url) from error
     except transport_failures() as error:
         found = fault_of(error)
         reason = Reason.NO_ANSWER if found.fault in _TIMEOUTS else Reason.UNREACHABLE

@@ -25,7 +25,7 @@ class Unusable:
     """Something is stored that is not used: what it is, why, and what to do.
 
     ``foreign``: it is a sign-in, but of another kind or another service. ``is_ours``: a new sign-in may
-    replace it, a sign-out may remove it.
+    replace it. ``is_removable``: a sign-out may remove it.
     """
 
     what: str
@@ -33,6 +33,12 @@ class Unusable:
     advice: str
     foreign: bool = False
     is_ours: bool = False
+    is_link: bool = False
+
+    @property
+    def is_removable(self) -> bool:
+        """True for a sign-in that is damaged, and for a link, whose target stays."""
+        return self.is_ours or self.is_link
 
     @property
     def text(self) -> str:

@@ -72,14 +72,9 @@ class ForeignModeError(ValueError):
     """A sign-in of another kind; the text is its ``auth_mode``."""
 
 
-def is_homeless(path: Path) -> bool:
-    """True for a path below a home directory that could not be found."""
-    return path.parts[:1] == ("~",)
-
-
 def check_home(path: Path) -> None:
     """Raise RefusedFileError for a path below an unknown home directory."""
-    if is_homeless(path):
+    if files.is_homeless(path):
         raise RefusedFileError(Cause.NO_HOME)
 
 
@@ -150,7 +145,7 @@ def unusable(path: Path, error: OSError | ValueError) -> Unusable:
     what = f"The token file {path}"
     if isinstance(error, RefusedFileError):
         why, advice, is_ours = error.cause.value
-        return Unusable(what, why, advice, is_ours=is_ours)
+        return Unusable(what, why, advice, is_ours=is_ours, is_link=error.cause is Cause.LINK)
     if isinstance(error, ForeignModeError):
         mode = re.sub(r"[^\w.-]", "?", str(error))[:40]
         why = f"it holds a sign-in of another kind, auth_mode {mode!r}"

@@ -53,7 +53,7 @@ class TokenFile:
         """``claims`` are those of the service whose tokens the file holds; ``replace`` renames a file."""
         self._replace, self._sleep = replace, sleep
         self._asked = path
-        self._given = path if stored.is_homeless(path) else path.absolute()
+        self._given = path if files.is_homeless(path) else path.absolute()
         self._claims = claims
         self._origin = origin
         self._lock = self._given.with_name(f"{self._given.name}.lock")
@@ -99,7 +99,7 @@ class TokenFile:
         """Identify the present content and mode; None when there is no file."""
         own = self.of_service
         path = own if own is not None and _stamp(own) else self._given
-        found = _stamp(path)
+        found = (0,) if files.is_homeless(path) else _stamp(path)
         return None if found is None else (found, _stamp(_new(path)))
 
     def read(self) -> Tokens | Unusable | None:
@@ -224,7 +224,7 @@ class TokenFile:
 
     def _is_kept(self) -> bool:
         found = self._read(self._given)
-        return isinstance(found, Unusable) and not found.is_ours
+        return isinstance(found, Unusable) and not found.is_removable
 
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:

@@ -189,16 +189,25 @@ def _origin_of(stored: Mapping[str, Any]) -> Origin | None:
 
 
 def _account_of(claims: Claims, identity: Mapping[str, Any], access: Mapping[str, Any], stored: str) -> str:
-    """Find the account: the auth claim of id then access token, what is stored, the older places."""
-    return (
-        _claimed(claims, identity)
-        or _claimed(claims, access)
-        or stored
-        or _profiled(claims, identity)
-        or _profiled(claims, access)
-        or _word(identity.get("sub"))
-        or _word(access.get("sub"))
-    )
+    """Find the account; the id token before the access token at each place (docs/backend.md, Tokens).
+
+    The subject of a token is a person, not an account.
+    """
+    both = (identity, access)
+    places = (_claimed, _at_the_root, _first_organization)
+    found = (place(claims, one) for place in places for one in both)
+    older = (_profiled(claims, one) for one in both)
+    return next(filter(None, (*found, stored, *older)), "")
+
+
+def _at_the_root(claims: Claims, found: Mapping[str, Any]) -> str:
+    return _word(found.get(claims.account))
+
+
+def _first_organization(_: Claims, found: Mapping[str, Any]) -> str:
+    organizations = found.get("organizations")
+    first = organizations[0] if isinstance(organizations, list) and organizations else None
+    return _word(first.get("id")) if isinstance(first, Mapping) else ""
 
 
 def _claimed(claims: Claims, found: Mapping[str, Any]) -> str:

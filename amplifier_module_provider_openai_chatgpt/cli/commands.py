@@ -258,8 +258,16 @@ def simulate(port: int, world: str | None) -> None:
         raise Failure(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from error
 
 
+def _open_closed_outputs() -> None:
+    """Let notes go nowhere if the shell closed stderr (`2>&-`), and the answer if it closed stdout."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
+
+
 def main() -> None:
     """Run the console script."""
+    _open_closed_outputs()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character the terminal's encoding lacks must not end a command.
         sys.stdout.reconfigure(errors="replace")

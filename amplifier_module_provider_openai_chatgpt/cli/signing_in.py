@@ -71,10 +71,22 @@ def _open_window(url: str) -> None:
 async def sign_out(provider: ChatGPTProvider) -> str:
     """Delete the stored sign-in and revoke it at OpenAI if possible; returns the outcome as a sentence."""
     if provider.credentials.peek() is None:
-        return "Not signed in."
+        return await _remove_unusable(provider)
     if await provider.credentials.sign_out():
         return "Signed out."
     return "Signed out on this machine. OpenAI could not be notified; the token will expire on its own."
+
+
+async def _remove_unusable(provider: ChatGPTProvider) -> str:
+    """Remove what is stored but not used, unless it is not a sign-in of ours; says which it was."""
+    credentials = provider.credentials
+    problem, place = credentials.problem(), credentials.place
+    if problem is None:
+        return "Not signed in."
+    if not problem.is_removable:
+        return f"Not signed in. {place} was left as it is: {problem.why}."
+    await credentials.sign_out()
+    return f"Removed {place}, which was not used: {problem.why}. OpenAI could not be notified."
 
 
 def _confirm(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:

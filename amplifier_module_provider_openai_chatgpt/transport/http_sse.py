@@ -168,7 +168,7 @@ class HttpSseTransport:
     def _identity_headers(self, identity: Identity) -> dict[str, str]:
         names = self._service.request
         headers = {"Authorization": f"Bearer {identity.access_token}"}
-        if names.account:
+        if names.account and identity.account_id:
             headers[names.account] = identity.account_id
         if names.originator:
             headers[names.originator] = self._settings.originator

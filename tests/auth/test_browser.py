@@ -208,6 +208,15 @@ async def test_other_addresses_are_not_found_and_cancel_ends_the_sign_in(person)
             await task
 
 
+@pytest.mark.parametrize("header", ["Sec-Fetch-Site", "Origin", "Referer"])
+async def test_a_web_page_cannot_end_a_sign_in(person, header):
+    async with running(person.sign_in()) as task:
+        await person.url
+        asked = await person.client.get("http://127.0.0.1:1455/cancel", headers={header: "cross-site"})
+        assert asked.status_code == 403
+        assert not task.done()
+
+
 async def test_garbage_and_silent_connections_do_no_harm(sim, person):
     async with running(person.sign_in()) as task:
         await person.url

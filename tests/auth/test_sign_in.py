@@ -6,11 +6,13 @@ import json
 import re
 
 import pytest
-from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, LLMError
+from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, LLMError, NetworkError
 from amplifier_core.message_models import ChatRequest, Message
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.auth.jwt import jwt
+from tests.conftest import write_tokens
 
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 
@@ -119,3 +121,53 @@ async def test_a_new_sign_in_replaces_the_old_one(sim, config, in_use, token_fil
     sent = [request.headers["authorization"] for request in sim.requests_to("/codex/responses")]
     assert sent == [f"Bearer {tokens['access_token']}" for tokens in (old, new)]
     assert old != new
+
+
+async def test_a_connection_lost_during_the_exchange_does_not_lose_the_approval(sim, provider):
+    sim.misbehave("/oauth/token", Fault(drop_connection=True))
+    assert await provider.login(lambda line: None)
+    assert len(sim.requests_to("/deviceauth/usercode")) == 1
+    assert len(sim.requests_to("/oauth/token")) == 2
+
+
+async def test_an_exchange_that_never_succeeds_ends_with_what_went_wrong(sim, provider):
+    sim.misbehave("/oauth/token", Fault(drop_connection=True), times=None)
+    with pytest.raises(NetworkError):
+        await provider.login(lambda line: None)
+    assert len(sim.requests_to("/oauth/token")) == 3
+
+
+async def test_without_stderr_a_host_is_asked_for_a_print_function_before_anything_is_sent(
+    sim, provider, monkeypatch
+):
+    monkeypatch.setattr("sys.stderr", None)
+    with pytest.raises(ConfigurationError, match="print_fn"):
+        await provider.login()
+    assert not sim.requests
+
+
+def test_without_a_home_directory_only_the_first_use_fails(monkeypatch, tmp_path):
+    def unknown(_):
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("OPENAI_CHATGPT_TOKEN_FILE")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.chdir(tmp_path)
+    provider = ChatGPTProvider({"login_on_mount": False})
+    assert provider.auth_status() == "unauthenticated"
+    for use in (answer, ChatGPTProvider.login):
+        with pytest.raises(
+            LLMError, match=r"no home directory.*token_file_path or OPENAI_CHATGPT_TOKEN_FILE"
+        ):
+            asyncio.run(use(provider))
+    assert not list(tmp_path.iterdir())
+
+
+async def test_an_unknown_account_is_left_out_of_the_headers(sim, config, in_use, token_file):
+    write_tokens(token_file, {"access_token": jwt(exp=4e9, sub="auth0|1"), "refresh_token": ""})
+    with pytest.raises(LLMError):
+        await in_use(config).complete(HELLO)
+    sent = [request.headers for request in sim.requests_to("/codex/responses")]
+    assert sent
+    assert not any("chatgpt-account-id" in headers for headers in sent)

@@ -206,3 +206,50 @@ def test_login_does_not_start_if_the_sign_in_cannot_be_stored(sim, path, run):
     assert out.stderr.startswith("Error: The token file ")
     assert "not a regular file" in out.stderr
     assert not sim.requests
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "stays"),
+    [
+        (
+            b'{"access_token": "ab',
+            "Removed {path}, which was not used: it does not hold a JSON object.",
+            False,
+        ),
+        (b"", "Removed {path}, which was not used: it is empty.", False),
+        (b"theme: dark\n", "Not signed in. {path} was left as it is: it does not hold a JSON object", True),
+    ],
+)
+def test_logout_names_and_removes_a_damaged_sign_in_and_nothing_else(path, run, content, said, stays):
+    path.write_bytes(content)
+    out = run("logout")
+    assert out.exit_code == 0
+    assert said.format(path=path) in out.stderr
+    assert path.exists() == stays
+
+
+def test_logout_removes_a_link_and_leaves_what_it_points_to(sim, path, tmp_path, run):
+    target = write_tokens(tmp_path / "target.json", sim.sign_in())
+    path.symlink_to(target)
+    assert "it is a symbolic link" in run("logout").stderr
+    assert not path.is_symlink()
+    assert target.exists()
+
+
+def test_logout_removes_and_revokes_what_a_killed_process_left(sim, path, run):
+    write_tokens(path, sim.sign_in(expires_in=-10))
+    left = sim.sign_in()
+    write_tokens(path.with_name(".tokens.json.new"), left)
+    assert run("logout").stderr == "Signed out.\n"
+    assert sim.requests_to("/oauth/revoke")[0].json["token"] == left["refresh_token"]
+    assert [name.name for name in path.parent.iterdir()] == ["tokens.json.lock"]
+
+
+@pytest.mark.parametrize("content", [b'{"auth_mode": "chatgpt_plan", "access_token": "a"}', b"theme: dark\n"])
+def test_status_says_why_a_file_is_not_used(path, run, content):
+    path.write_bytes(content)
+    out = run("status")
+    assert out.exit_code == 1
+    assert f"Not signed in. The token file {path} is not used: " in out.stdout
+    assert json.loads(run("status", "--json").stdout)["why"] in out.stdout
+    assert path.read_bytes() == content
