@@ -12,7 +12,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
-from ..settings import is_loopback
+from ..services import is_loopback
 from .failures import NetworkSettingFailure
 
 if TYPE_CHECKING:
