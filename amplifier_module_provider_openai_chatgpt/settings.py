@@ -188,7 +188,7 @@ class Settings:
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        # Without a home directory the path stays as it is, and whoever uses the file says so.
+        # Without a home directory the path stays as it is, and the first use of the file reports it.
         with contextlib.suppress(RuntimeError):
             object.__setattr__(self, "token_file_path", self.token_file_path.expanduser())
 

@@ -107,6 +107,7 @@ async def converse(provider, sim, fault):
         sim.misbehave(RESPONSES, fault(sim), times=None)
     failures = [await failure(provider.complete(ChatRequest(messages=messages, tools=[CLOCK])))]
     sim.behave(RESPONSES)
+    write_tokens(provider.settings.token_file_path, sim.sign_in())
     tokens = provider.credentials.peek()
     sim.revoke_access(tokens.access_token)
     await provider.complete(request)

@@ -68,7 +68,8 @@ class Credentials:
     ``renew``, after a 401, whatever the expiry of the refused token:
 
     * memory or store holds a usable token that was not refused in this call: it is used;
-    * the refused token came from refreshing the one refused before it: a person must sign in;
+    * the refused token came from refreshing the one refused before it: a person must sign in, and for
+      ``VERDICT`` no call renews it again (each still tries the token, in case the backend was wrong);
     * else a refresh, once for all who ask; if it is impossible, the refused tokens are not usable any more.
 
     A refresh token that was refused for good is not sent again until a new sign-in is stored. If another
@@ -209,7 +210,7 @@ class Credentials:
     # The cases of the class docstring.
 
     def _is_usable(self, tokens: Tokens) -> bool:
-        if not tokens.access_token or tokens.access_token in self._rejected or self._is_condemned(tokens):
+        if not tokens.access_token or tokens.access_token in self._rejected:
             return False
         is_new = tokens.access_token == self._renewal[1] and self._is_paused()
         return is_new or tokens.is_valid(self._clock())

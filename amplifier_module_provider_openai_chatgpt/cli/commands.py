@@ -262,7 +262,7 @@ def _open_closed_outputs() -> None:
     """Let notes go nowhere if the shell closed stderr (`2>&-`), and the answer if it closed stdout."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
 
 
 def main() -> None:

@@ -279,13 +279,14 @@ async def test_a_token_that_was_renewed_for_this_call_is_not_renewed_again(sim, 
     renewed = await credentials.renew(refused)
     with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login\. .*just now"):
         await credentials.renew(refused, renewed)
-    for attempt in (credentials.renew(renewed), credentials.current(), credentials.renew(refused, renewed)):
+    assert await credentials.current() == renewed
+    for attempt in (credentials.renew(renewed), credentials.renew(refused, renewed)):
         with pytest.raises(AuthenticationError, match="just now"):
             await attempt
     assert refreshes(sim) == 1
-    assert credentials.status() == "expired"
     new = signed_in(FRESH)
     assert await credentials.current() == new
+    assert (await credentials.renew(new)).access_token != new.access_token
 
 
 async def test_a_refused_token_that_cannot_be_replaced_is_not_used_again(sim, credentials, signed_in):
