@@ -45,7 +45,7 @@ def sanitised(parameters: object) -> Schema | None:
     """Return the schema to send for a tool's parameters, any JSON value; None if it cannot be an object's.
 
     A valid schema comes back unchanged, and so does a result. Results are kept by content for the
-    whole process, whoever the tools belong to; callers must not change them.
+    whole process, for all tools; callers must not change them.
     """
     text = json_text(parameters)
     return _sanitised(text) if len(text) <= _LONGEST_KEPT else _sanitised.__wrapped__(text)

@@ -141,7 +141,7 @@ class ResponseAccumulator:
         return True
 
     def replay(self) -> list[Step]:
-        """Return the kept blocks' steps once more, for listeners that were told to discard them."""
+        """Return the kept blocks' steps again, for listeners that were asked to discard them."""
         steps: list[Step] = []
         for block in self._blocks[: self._blocks_kept]:
             steps.append(BlockStart(block.index, block.kind, block.name))

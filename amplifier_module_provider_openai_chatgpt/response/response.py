@@ -27,7 +27,7 @@ _TOO_MANY = 2**53
 
 
 class ChatGPTResponse(ChatResponse):
-    """A ChatResponse with what the loops and their UIs read beside it.
+    """A ChatResponse with what the loops and their UIs read in addition.
 
     ``content_blocks`` has the length and order of ``content``; ``text`` is the visible answer.
     """

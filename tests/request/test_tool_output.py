@@ -41,9 +41,9 @@ PICTURES = {
     "an image of OpenAI": ([{"type": "image_url", "image_url": {"url": URL}}], [PICTURE]),
     "an image of the Responses API": ([{"type": "input_image", "image_url": URL}], [PICTURE]),
     "a text and an image": ([text("a"), MCP], [words("a"), PICTURE]),
-    "an image beside a resource link": ([text("a"), MCP, LINK], [words("a"), PICTURE, words(compact(LINK))]),
-    "an image beside a bare text": (["a", MCP], [words("a"), PICTURE]),
-    "an image beside a number": ([4, MCP, None], [words("4"), PICTURE, words("null")]),
+    "an image next to a resource link": ([text("a"), MCP, LINK], [words("a"), PICTURE, words(compact(LINK))]),
+    "an image next to a bare text": (["a", MCP], [words("a"), PICTURE]),
+    "an image next to a number": ([4, MCP, None], [words("4"), PICTURE, words("null")]),
     "a whole MCP result": (
         {"content": [text("a"), MCP], "isError": False, "_meta": {}},
         [words("a"), PICTURE],
@@ -256,7 +256,7 @@ def test_an_image_of_a_lost_result_is_kept_in_its_note():
     assert items[1]["content"][1:] == [PICTURE]
 
 
-def test_nesting_without_end_is_no_trouble():
+def test_nesting_without_end_does_no_harm():
     value: object = MCP
     for _ in range(3000):
         value = {"inner": value}

@@ -125,7 +125,7 @@ REPAIRED = {
             "required": ["c"],
         },
     ),
-    "oneOf beside properties": (
+    "oneOf next to properties": (
         {**offering(a=TEXT, b=TEXT), "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
         offering(a=TEXT, b=TEXT),
     ),

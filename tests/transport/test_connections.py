@@ -56,7 +56,7 @@ async def test_a_stream_that_stays_open_does_not_delay_the_answer(config):
     assert response.text == "Hello"
 
 
-async def test_nothing_is_read_after_a_stop_sequence(config):
+async def test_an_answer_that_goes_on_after_a_stop_sequence_is_closed(config):
     closed = asyncio.Event()
 
     async def keeps_sending(connection):
