@@ -53,9 +53,14 @@ class TokenFile:
         """``claims`` are those of the service whose tokens the file holds; ``replace`` renames a file."""
         self._replace, self._sleep = replace, sleep
         self._asked = path
-        self._given = path if files.is_homeless(path) else path.absolute()
+        self._is_homeless = files.is_homeless(path)
+        self._given = path if self._is_homeless else path.absolute()
         self._claims = claims
         self._origin = origin
+        self._own = stored.place_of(self._given, origin) if origin else None
+        # Looked at several times in each call: in order of precedence, with the new file next to each.
+        places = (self._given,) if self._own is None else (self._own, self._given)
+        self._places = [(str(place), str(_new(place))) for place in places]
         self._lock = self._given.with_name(f"{self._given.name}.lock")
         self._failure = self._given.with_name(f".{self._given.name}.failed")
 
@@ -81,7 +86,7 @@ class TokenFile:
     @property
     def of_service(self) -> Path | None:
         """The file next to ``path`` that only this service uses."""
-        return stored.place_of(self._given, self._origin) if self._origin else None
+        return self._own
 
     def _is_anothers(self) -> bool:
         """True if the path that was asked for is another service's."""
@@ -97,10 +102,12 @@ class TokenFile:
 
     def stamp(self) -> tuple[tuple[int, ...] | None, ...] | None:
         """Identify the present content and mode; None when there is no file."""
-        own = self.of_service
-        path = own if own is not None and _stamp(own) else self._given
-        found = (0,) if files.is_homeless(path) else _stamp(path)
-        return None if found is None else (found, _stamp(_new(path)))
+        if self._is_homeless:
+            return ((0,), None)
+        for path, new in self._places:
+            if found := _stamp(path):
+                return (found, _stamp(new))
+        return None
 
     def read(self) -> Tokens | Unusable | None:
         """Return the stored sign-in, None where there is none, or why it is not used (logged once).
@@ -139,7 +146,7 @@ class TokenFile:
 
     def _warn(self, path: Path, found: Tokens | Unusable | None) -> None:
         if isinstance(found, Unusable) and not found.foreign:
-            news = (_stamp(path), found.text)
+            news = (_stamp(str(path)), found.text)
             if _warned.get(str(path)) != news:
                 _warned[str(path)] = news
                 logger.warning("%s You are signed out.", found.text)
@@ -283,9 +290,9 @@ class TokenFile:
             ) from error
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def _stamp(path: str) -> tuple[int, ...] | None:
     try:
-        found = path.lstat()
+        found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

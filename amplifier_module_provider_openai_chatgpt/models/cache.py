@@ -43,9 +43,16 @@ class CachedCatalogue:
     problem: LLMError | None = None
 
     @cached_property
-    def slugs(self) -> frozenset[str]:
-        """Return the slugs in this list."""
+    def _slugs(self) -> frozenset[str]:
         return frozenset(model.slug for model in self.models)
+
+    def has(self, slug: str) -> bool:
+        """True if the backend has listed exactly this slug."""
+        return self.source != "built-in" and slug in self._slugs
+
+    def lacks(self, slug: str) -> bool:
+        """True if the backend has sent a list, and this slug was not in it."""
+        return self.source != "built-in" and slug not in self._slugs
 
     @cached_property
     def known(self) -> Mapping[str, Model]:

@@ -132,8 +132,7 @@ class Catalogue:
 
     def knows(self, slug: str) -> bool:
         """True if the backend's list for this account contains exactly this slug."""
-        catalogue = self._cached(self._cache_path())
-        return catalogue.source != "built-in" and slug in catalogue.slugs
+        return self._cached(self._cache_path()).has(slug)
 
     @property
     def is_live(self) -> bool:
@@ -145,8 +144,7 @@ class Catalogue:
 
     def lacks(self, slug: str) -> bool:
         """True if the backend's last list does not contain this slug; False if there is no such list."""
-        catalogue = self._cached(self._cache_path())
-        return catalogue.source != "built-in" and slug not in catalogue.slugs
+        return self._cached(self._cache_path()).lacks(slug)
 
     def expected_model(self, wanted: str) -> str:
         """Return the model id that calls for ``wanted`` will probably use, without the network."""
@@ -161,12 +159,12 @@ class Catalogue:
 
         ``gone`` are models that the backend has refused, even if the list contains them.
         """
-        if wanted == LATEST:
-            return self.known()[0].slug
-        slug, fast = (wanted, False) if self.knows(wanted) else split_fast(wanted)
-        if slug not in gone and not self.lacks(slug):
-            return wanted
         catalogue = self._cached(self._cache_path())
+        if wanted == LATEST:
+            return listed(catalogue.models)[0].slug
+        slug, fast = (wanted, False) if catalogue.has(wanted) else split_fast(wanted)
+        if slug not in gone and not catalogue.lacks(slug):
+            return wanted
         found = successor(slug, {model.slug: model for model in catalogue.models}, gone=gone)
         if found is None:
             return wanted
