@@ -66,13 +66,14 @@ async def _prepare_call(
         model = await default_model(context, gone)
     elif model == LATEST:
         model = await context.catalogue.latest()
+    known = context.catalogue.cached()
     call = build_call(
         request,
         kwargs,
         context.settings,
         model=model,
-        find=context.catalogue.find,
-        knows=context.catalogue.knows,
+        find=known.find,
+        knows=known.has,
         account_id=context.account_id(),
         session_id=_session_id(context.coordinator),
         warned=context.warned,

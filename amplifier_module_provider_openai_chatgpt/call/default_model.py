@@ -12,7 +12,7 @@ from ..models.model import LATEST, split_fast
 from ..models.retirement import is_retired
 
 if TYPE_CHECKING:
-    from ..models.catalogue import Catalogue
+    from ..models.cache import CachedCatalogue
     from .context import CallContext
 
 logger = logging.getLogger(__name__)
@@ -26,19 +26,21 @@ async def default_model(context: CallContext, gone: str = "") -> str:
     wanted, catalogue = context.default_model, context.catalogue
     if wanted == LATEST:
         return await catalogue.latest()
-    if _needs_current_list(wanted, catalogue):
+    known = catalogue.cached()
+    if _is_missing(wanted, known) and not catalogue.is_live:
         with suppress(LLMError):
             await catalogue.list()
-    used = catalogue.resolve(wanted, gone=[*context.shapes.gone(context.account_id()), gone])
+        known = catalogue.cached()
+    used = known.resolve(wanted, gone=[*context.shapes.gone(context.account_id()), gone])
     if used != wanted:
         _report(wanted, used, context)
     return used
 
 
-def _needs_current_list(wanted: str, catalogue: Catalogue) -> bool:
-    """True if only an outdated list lacks the model and OpenAI has not named a successor for it."""
+def _is_missing(wanted: str, known: CachedCatalogue) -> bool:
+    """True if the backend's list lacks the model and OpenAI has not named a successor for it."""
     slug, _ = split_fast(wanted)
-    return catalogue.lacks(slug) and not is_retired(slug) and not catalogue.is_live
+    return known.lacks(slug) and not is_retired(slug)
 
 
 def _report(wanted: str, used: str, context: CallContext) -> None:

@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Literal
 from pydantic_core import from_json, to_json
 
 from .. import files
-from .model import BUILT_IN, Model, parse_models, to_entry
+from .model import (
+    BUILT_IN,
+    FAST_SUFFIX,
+    LATEST,
+    Model,
+    listed,
+    look_up,
+    parse_models,
+    split_fast,
+    to_entry,
+)
+from .retirement import successor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from amplifier_core.llm_errors import LLMError
@@ -58,6 +69,25 @@ class CachedCatalogue:
     def known(self) -> Mapping[str, Model]:
         """Return the models by slug, including the built-in ones that are missing in this list."""
         return {model.slug: model for model in (*BUILT_IN, *self.models)}
+
+    def find(self, slug: str) -> Model:
+        """Return what is known about a slug; a generic entry if nothing is known."""
+        return look_up(self.known, slug)
+
+    def resolve(self, wanted: str, *, gone: Sequence[str] = ()) -> str:
+        """Return the model id to use for ``wanted``: the same, or its successor if it is unavailable.
+
+        ``gone`` are models that the backend has refused, even if the list contains them.
+        """
+        if wanted == LATEST:
+            return listed(self.models)[0].slug
+        slug, fast = (wanted, False) if self.has(wanted) else split_fast(wanted)
+        if slug not in gone and not self.lacks(slug):
+            return wanted
+        found = successor(slug, {model.slug: model for model in self.models}, gone=gone)
+        if found is None:
+            return wanted
+        return found.slug + (FAST_SUFFIX if fast and found.has_fast else "")
 
     def is_recent_at(self, now: float) -> bool:
         """True if the list is from the backend and recent enough to be used when it cannot be fetched."""

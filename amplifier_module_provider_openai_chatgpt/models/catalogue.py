@@ -17,8 +17,8 @@ from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, L
 from ..services import CHATGPT_CODEX, ModelList
 from ..settings import PROVIDER
 from .cache import BUILT_IN_CATALOGUE, CachedCatalogue, cache_file, load, remove, store
-from .model import FAST_SUFFIX, LATEST, Model, listed, look_up, parse_models, split_fast
-from .retirement import is_retired, successor
+from .model import Model, listed, parse_models, split_fast
+from .retirement import is_retired
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -124,15 +124,19 @@ class Catalogue:
 
     def known(self) -> Sequence[Model]:
         """Return the models to choose from, without the network."""
-        return listed(self._cached(self._cache_path()).models)
+        return listed(self.cached().models)
 
     def find(self, slug: str) -> Model:
         """Return what is known about a slug, without the network; a generic entry if nothing is known."""
-        return look_up(self._cached(self._cache_path()).known, slug)
+        return self.cached().find(slug)
 
     def knows(self, slug: str) -> bool:
         """True if the backend's list for this account contains exactly this slug."""
-        return self._cached(self._cache_path()).has(slug)
+        return self.cached().has(slug)
+
+    def cached(self) -> CachedCatalogue:
+        """Return the list of the signed-in account as it is known now, without the network."""
+        return self._cached(self._cache_path())
 
     @property
     def is_live(self) -> bool:
@@ -142,33 +146,13 @@ class Catalogue:
             return False
         return 0 <= self._clock() - entry.checked_at < self._ttl
 
-    def lacks(self, slug: str) -> bool:
-        """True if the backend's last list does not contain this slug; False if there is no such list."""
-        return self._cached(self._cache_path()).lacks(slug)
-
     def expected_model(self, wanted: str) -> str:
         """Return the model id that calls for ``wanted`` will probably use, without the network."""
         slug, _ = split_fast(wanted)
-        catalogue = self._cached(self._cache_path())
-        return self.resolve(
+        catalogue = self.cached()
+        return catalogue.resolve(
             wanted, gone=[slug] if catalogue.source == "built-in" and is_retired(slug) else ()
         )
-
-    def resolve(self, wanted: str, *, gone: Sequence[str] = ()) -> str:
-        """Return the model id to use for ``wanted``: the same, or its successor if it is unavailable.
-
-        ``gone`` are models that the backend has refused, even if the list contains them.
-        """
-        catalogue = self._cached(self._cache_path())
-        if wanted == LATEST:
-            return listed(catalogue.models)[0].slug
-        slug, fast = (wanted, False) if catalogue.has(wanted) else split_fast(wanted)
-        if slug not in gone and not catalogue.lacks(slug):
-            return wanted
-        found = successor(slug, {model.slug: model for model in catalogue.models}, gone=gone)
-        if found is None:
-            return wanted
-        return found.slug + (FAST_SUFFIX if fast and found.has_fast else "")
 
     def notice_etag(self, etag: str | None) -> None:
         """Compare the list's ETag in another answer: if it is the same, the list is confirmed, else expired.
