@@ -31,8 +31,8 @@ def test_the_demo_answers_any_prompt():
 
 
 @pytest.mark.long
-def test_the_demo_exits_cleanly_thirty_times_in_a_row():
+def test_the_demo_exits_cleanly_twelve_times_in_a_row():
     """Two at a time, which is harder than one."""
     with ThreadPoolExecutor(2) as rows:
-        ended = list(rows.map(run, ["What time is it in Tokyo?"] * 30))
-    assert [done.returncode for done in ended] == [0] * 30
+        ended = list(rows.map(run, ["What time is it in Tokyo?"] * 12))
+    assert [done.returncode for done in ended] == [0] * 12
