@@ -217,7 +217,7 @@ class State:
         for event, loop in waiting:
             loop.call_soon_threadsafe(event.set)
 
-    def wait_until(self, predicate: Callable[[], object], timeout: float = 5.0) -> bool:
+    def wait_until(self, predicate: Callable[[], object], timeout: float = 30.0) -> bool:
         """Wait until ``predicate`` is true, checked at every change; raises TimeoutError."""
         with self.changed:
             if not self.changed.wait_for(lambda: bool(predicate()), timeout):
