@@ -228,7 +228,10 @@ def open_files():
 
 async def stop_at_any_moment(sim, config, token_file, kind, way, moment):
     """Stop one call of a kind and check the result; return how long its connection stayed open."""
+    # Of its own, because a renewal may end a moment later than the call it was for.
+    token_file = token_file.with_name(f"tokens-{moment}-{way}.json")
     write_tokens(token_file, sim.sign_in(expires_in=-60 if kind.token == "expired" else 86_400))
+    config = {**config, "token_file_path": str(token_file)}
     stage = Stage(sim, config, kind, way, Random(f"{moment}"))
     outcome, seconds = await stage.perform()
     assert type(outcome) is WAYS[way]
