@@ -86,8 +86,8 @@ class Block:
             text = text[:-1]
         return clean_text(text)
 
-    def replay_item(self) -> dict[str, Any] | None:
-        """Return the item to send back, without id and status; None if there is nothing to send."""
+    def output_item(self) -> dict[str, Any] | None:
+        """Return the output item that a continuation starts from; None if there is nothing to send back."""
         if self.item is None:
             if self.kind != "text" or not self.text:
                 return None
@@ -95,7 +95,7 @@ class Block:
             return {"type": "message", "role": "assistant", "content": [part]}
         if self.kind == "thinking" and not isinstance(self.item.get("encrypted_content"), str):
             return None
-        return {key: value for key, value in self.item.items() if key not in {"id", "status"}}
+        return dict(self.item)
 
 
 def item_text(item: Mapping[str, Any], kind: Kind) -> str:

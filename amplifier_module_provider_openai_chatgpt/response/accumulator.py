@@ -174,7 +174,7 @@ class ResponseAccumulator:
         return [block for block in self._blocks[self._blocks_kept :] if block.ended]
 
     def _attempt_items(self) -> tuple[dict[str, Any], ...]:
-        items = (block.replay_item() for block in self._blocks[self._blocks_kept :])
+        items = (block.output_item() for block in self._blocks[self._blocks_kept :])
         return tuple(item for item in items if item is not None)
 
     def _text_delta(self, event: Event, kind: Kind = "text") -> None:
