@@ -144,9 +144,10 @@ def places(tmp_path_factory):
         "socks": b"\x05\xff",
     }
     proxies = {name: BadProxy(answer) for name, answer in answers.items()}
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # without listening: every connection is refused
         dead = taken.getsockname()[1]
-    yield {"folder": folder, "dead": dead, **{name: proxy.port for name, proxy in proxies.items()}}
+        yield {"folder": folder, "dead": dead, **{name: proxy.port for name, proxy in proxies.items()}}
     for proxy in proxies.values():
         proxy.close()
 
