@@ -124,7 +124,7 @@ def _smaller(size: _Size, context: int, *, by_text: bool) -> RequestBudget | Non
 
 def _size(context: CallContext, call: Call, parts: CallEstimate) -> _Size:
     total = context.tokens.estimate(call, parts)
-    return _Size(total, min(parts.fixed, total), call.model.input_limit)
+    return _Size(total, min(parts.fixed.tokens, total), call.model.input_limit)
 
 
 def _count(value: object) -> int:

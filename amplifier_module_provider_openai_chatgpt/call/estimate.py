@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 from ..protocol import items
 from ..protocol.text import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
 
     from ..protocol.call import Call
     from ..protocol.items import Item
@@ -28,12 +29,12 @@ _BEYOND: Final = 0.15
 # What a byte of these classes costs more than a lower-case letter.
 _ASCII_CLASSES: Final = {
     ord("A"): 0.32,  # upper case: a token often ends where the case changes
-    ord("0"): 0.52,  # digits: up to three share a token, fewer in dates, ids and hexadecimal text
-    ord("."): 0.55,  # punctuation, control characters
+    ord("0"): 0.62,  # digits: up to three share a token, fewer in dates, ids and hexadecimal text
+    ord("."): 0.46,  # punctuation, control characters
     ord("\n"): 0.42,
 }
 _OTHER_CLASSES: Final = {
-    ord("1"): 0.62,  # first of two bytes, letters with accents, which divide words
+    ord("1"): 0.35,  # first of two bytes, letters with accents, which divide words
     ord("2"): 0.25,  # first of two bytes: Greek, Cyrillic, Hebrew, Arabic
     ord("3"): 0.77,  # first of three bytes: Chinese, Japanese, Korean
     ord("4"): 2.27,  # first of four bytes: emoji
@@ -51,46 +52,60 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a call: its tokens, and a hash that identifies its content within this process."""
+
+    tokens: int
+    content: int
+    is_models: bool = False
+    is_reasoning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CallEstimate:
     """The tokens of a call, part by part.
 
-    ``items`` are those of each input item, ``model_items`` their indices that the model wrote, ``reasoning``
-    those with hidden reasoning. ``instructions`` come from messages, ``fixed`` (tools, output format) does
-    not. ``longest_text`` is in characters.
+    ``instructions`` come from messages like the ``items``, ``fixed`` (tools, output format) does not.
+    ``longest_text`` is in characters.
     """
 
-    items: tuple[int, ...]
-    instructions: int
-    fixed: int
+    items: tuple[Part, ...]
+    instructions: Part
+    fixed: Part
     longest_text: int
-    model_items: frozenset[int]
-    reasoning: frozenset[int]
 
     @property
     def total(self) -> int:
         """All tokens."""
-        return self.instructions + self.fixed + sum(self.items)
+        return self.instructions.tokens + self.fixed.tokens + tokens_of(self.items)
+
+
+def tokens_of(parts: Iterable[Part]) -> int:
+    """Return the tokens of some parts."""
+    return sum(part.tokens for part in parts)
 
 
 def estimate_call(call: Call) -> CallEstimate:
     """Estimate a call."""
-    kinds = [item["type"] for item in call.items]
+    texts = [_item_texts(item) for item in call.items]
     return CallEstimate(
-        items=tuple(map(item_tokens, call.items)),
-        instructions=_ITEM + text_tokens(call.instructions),
-        fixed=_fixed_tokens(call),
-        longest_text=max(map(len, _texts(call)), default=0),
-        model_items=frozenset(place for place, item in enumerate(call.items) if _is_models(item)),
-        reasoning=frozenset(place for place, kind in enumerate(kinds) if kind == "reasoning"),
+        items=tuple(map(_item, call.items, texts)),
+        instructions=Part(_ITEM + text_tokens(call.instructions), hash(call.instructions)),
+        fixed=_fixed(call),
+        longest_text=max(map(len, (call.instructions, *chain.from_iterable(texts)))),
     )
 
 
-def item_tokens(item: Item) -> int:
-    """Estimate one input item."""
-    if item["type"] == "reasoning":
-        return _ITEM + len(item["encrypted_content"]) // _CHARACTERS_OF_REASONING
-    images = sum(image_tokens(part["image_url"]) for part in items.image_parts(item))
-    return _ITEM + images + sum(map(text_tokens, _item_texts(item)))
+def _item(item: Item, texts: Sequence[str]) -> Part:
+    kind = item["type"]
+    if kind == "reasoning":
+        ciphertext = item["encrypted_content"]
+        tokens = _ITEM + len(ciphertext) // _CHARACTERS_OF_REASONING
+        return Part(tokens, hash(ciphertext), is_models=True, is_reasoning=True)
+    images = [part["image_url"] for part in items.image_parts(item)]
+    tokens = _ITEM + sum(map(image_tokens, images)) + sum(map(text_tokens, texts))
+    is_models = kind == "function_call" or item.get("role") == "assistant"
+    return Part(tokens, hash((kind, *texts, *images)), is_models=is_models)
 
 
 def text_tokens(text: str) -> int:
@@ -114,27 +129,13 @@ def image_tokens(url: str) -> int:
     return min(_LARGEST_IMAGE, max(_SMALLEST_IMAGE, pixels // _PIXELS))
 
 
-def _fixed_tokens(call: Call) -> int:
-    tools = sum(_TOOL + _json_tokens(tool) for tool in call.tools)
-    more = [value for value in (call.text_format, call.extra) if value]
-    return _ITEM + tools + sum(map(_json_tokens, more))
+def _fixed(call: Call) -> Part:
+    values = (*call.tools, *(value for value in (call.text_format, call.extra) if value))
+    texts = [encode(value).decode() for value in values]
+    return Part(_ITEM + sum(_TOOL + text_tokens(text) for text in texts), hash(tuple(texts)))
 
 
-def _json_tokens(value: Any) -> int:
-    return text_tokens(encode(value).decode())
-
-
-def _is_models(item: Item) -> bool:
-    return item["type"] in {"reasoning", "function_call"} or item.get("role") == "assistant"
-
-
-def _texts(call: Call) -> Iterator[str]:
-    yield call.instructions
-    for item in call.items:
-        yield from _item_texts(item)
-
-
-def _item_texts(item: Item) -> Iterable[str]:
+def _item_texts(item: Item) -> list[str]:
     """Return the texts of a message, a call or a result."""
     match item["type"]:
         case "message":

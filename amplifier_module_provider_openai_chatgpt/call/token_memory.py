@@ -1,6 +1,6 @@
 """What the backend counted for the last requests of each conversation, from which an estimate starts.
 
-Only counts are kept, no text.
+Only counts and hashes are kept, no text.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 import threading
 from array import array
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from .estimate import estimate_call
+from .estimate import estimate_call, tokens_of
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from ..protocol.call import Call
     from ..response.response import AttemptUsage
-    from .estimate import CallEstimate
+    from .estimate import CallEstimate, Part
 
 MOST_CONVERSATIONS = 64
 # A session's utility calls (titles, summaries) share its conversation with other messages.
@@ -26,12 +29,18 @@ _ITEM = 6
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A request that was answered: its usage, and the estimates of its parts, which identify them."""
+    """A request that was answered: its usage, and hashes that identify its parts."""
 
     usage: AttemptUsage
     items: array[int]
     instructions: int
     fixed: int
+
+    @classmethod
+    def of(cls, estimate: CallEstimate, usage: AttemptUsage) -> Self:
+        """Note the parts of an answered request."""
+        items = array("q", [part.content for part in estimate.items])
+        return cls(usage, items, estimate.instructions.content, estimate.fixed.content)
 
     def bound(self, estimate: CallEstimate) -> int:
         """Return the most tokens that a call should have, if what it shares with this request is counted.
@@ -39,34 +48,30 @@ class Counted:
         What the two do not share is estimated; what was removed since still counts.
         """
         shared = self.shared_items(estimate)
-        answered = 0
-        tokens = self.usage.input_tokens
-        if shared == len(self.items):
-            answered = self._answered(estimate, shared)
-            tokens += self._answer_tokens(estimate, shared, answered)
-        tokens += sum(estimate.items[shared + answered :])
-        tokens += estimate.instructions if estimate.instructions != self.instructions else 0
-        return tokens + (estimate.fixed if estimate.fixed != self.fixed else 0)
+        answer = self._answer(estimate, shared) if shared == len(self.items) else ()
+        tokens = self.usage.input_tokens + self._answer_tokens(answer)
+        tokens += tokens_of(estimate.items[shared + len(answer) :])
+        if estimate.instructions.content != self.instructions:
+            tokens += estimate.instructions.tokens
+        return tokens + (estimate.fixed.tokens if estimate.fixed.content != self.fixed else 0)
 
     def shared_items(self, estimate: CallEstimate) -> int:
         """Return the number of items at the start that are the same."""
         pairs = zip(self.items, estimate.items, strict=False)
-        differing = (place for place, (one, other) in enumerate(pairs) if one != other)
+        differing = (place for place, (one, other) in enumerate(pairs) if one != other.content)
         return next(differing, min(len(self.items), len(estimate.items)))
 
-    def _answered(self, estimate: CallEstimate, start: int) -> int:
-        """Return how many items after ``start`` are the answer's."""
-        end = start
-        while end - start < self.usage.blocks and end in estimate.model_items:
-            end += 1
-        return end - start
+    def _answer(self, estimate: CallEstimate, start: int) -> tuple[Part, ...]:
+        """Return the items after ``start`` that are the answer's."""
+        behind = estimate.items[start : start + self.usage.blocks]
+        return tuple(takewhile(lambda part: part.is_models, behind))
 
-    def _answer_tokens(self, estimate: CallEstimate, start: int, count: int) -> int:
-        if not count:
+    def _answer_tokens(self, answer: tuple[Part, ...]) -> int:
+        if not answer:
             return 0
-        is_replayed = not estimate.reasoning.isdisjoint(range(start, start + count))
+        is_replayed = any(part.is_reasoning for part in answer)
         hidden = 0 if is_replayed else min(self.usage.reasoning_tokens, self.usage.output_tokens)
-        return self.usage.output_tokens - hidden + _ITEM * count
+        return self.usage.output_tokens - hidden + _ITEM * len(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class TokenMemory:
         if known is None or usage.input_tokens <= 0:
             return
         parts = estimate_call(call)
-        new = Counted(usage, array("q", parts.items), parts.instructions, parts.fixed)
+        new = Counted.of(parts, usage)
         older = [one for one in known.counted if one.shared_items(parts) < len(one.items)]
         self._put(call, _Remembered((*older, new)[-MOST_COUNTS:]))
 

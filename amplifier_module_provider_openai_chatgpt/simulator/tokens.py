@@ -9,16 +9,20 @@ from __future__ import annotations
 import base64
 import re
 import struct
+from functools import lru_cache
 
 from .rules import SEAL, SEALED_FROM
 
 # Longer texts are counted by their beginning: the simulator counts every request.
 _COUNTED = 60_000
-_WORDS = re.compile(r"[A-Z]*[a-z]+|[A-Z]+")
+# Schemas repeat their keys and types.
+_SHORT = 32
+_WORDS = re.compile(r"[A-Z\u00c0-\u00de]*[a-z\u00df-\u024f]+|[A-Z\u00c0-\u00de]+")
 _NUMBERS = re.compile(r"[0-9]{1,3}")
-_MARKS = re.compile(r"[!-/:-@\[-`{-~]+")
+# The last mark before a word is part of it.
+_MARKS = re.compile(r"([!-/:-@\[-`{-~\u0080-\u00bf]+)([A-Za-z]?)")
 _BREAKS = re.compile(r"\n\s*|\s{2,}|[\x00-\x08\x0e-\x1f]")
-_FOREIGN = re.compile(r"[\u0080-\u1fff]+")
+_FOREIGN = re.compile(r"[\u0250-\u1fff]+")
 _WIDE = re.compile(r"[\u2000-\uffff]")
 _ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
 
@@ -31,11 +35,22 @@ _GIF_SIZE = re.compile(rb"GIF8[79]a(.{4})", re.DOTALL)
 
 def text_tokens(text: str) -> int:
     """Return the tokens of a text."""
+    if len(text) < _SHORT:
+        return _short_tokens(text)
     if len(text) > _COUNTED:
-        return text_tokens(text[:_COUNTED]) * len(text) // _COUNTED
+        return _counted(text[:_COUNTED]) * len(text) // _COUNTED
+    return _counted(text)
+
+
+@lru_cache(maxsize=4096)
+def _short_tokens(text: str) -> int:
+    return _counted(text)
+
+
+def _counted(text: str) -> int:
     tokens = sum(1 + (len(word) - 1) // 8 for word in _WORDS.findall(text))
     tokens += len(_NUMBERS.findall(text)) + len(_BREAKS.findall(text))
-    tokens += sum((len(marks) + 1) // 2 for marks in _MARKS.findall(text))
+    tokens += sum((len(marks) + 1 - len(letter)) // 2 for marks, letter in _MARKS.findall(text))
     if text.isascii():
         return tokens
     tokens += sum(-(-len(word) // 3) for word in _FOREIGN.findall(text))

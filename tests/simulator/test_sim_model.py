@@ -235,8 +235,8 @@ def test_the_answers_tokens_are_those_it_adds_to_the_next_prompt():
 
 def test_only_a_repeated_session_finds_its_common_prefix_cached():
     cache = PrefixCache()
-    first = body("word " * 1000)
-    longer = body("word " * 1000, *respond(first, RULES))
+    first = body("word " * 1200)
+    longer = body("word " * 1200, *respond(first, RULES))
     assert cache.cached_tokens("one", first) == 0
     cached = cache.cached_tokens("one", longer)
     assert cached > 1000
