@@ -90,7 +90,7 @@ class BudgetLoop:
             budget = await self._ask("request_budget", messages) if self.asks_first else None
             if budget is None and last is None:
                 return messages
-            if not is_valid(budget):
+            if budget is None or not is_valid(budget):
                 raise ContextLengthError("invalid budget decision, or none after a concrete one")
             if budget["estimated_input_tokens"] <= budget["input_limit_tokens"]:
                 return messages
@@ -102,7 +102,9 @@ class BudgetLoop:
 
     async def _recovered(self, messages, error):
         budget = await self._ask("recover_context_overflow", messages, error)
-        if not is_valid(budget) or budget["estimated_input_tokens"] <= budget["input_limit_tokens"]:
+        if budget is None or not is_valid(budget):
+            raise error
+        if budget["estimated_input_tokens"] <= budget["input_limit_tokens"]:
             raise error
         if not 0 < budget["context_token_budget"] < size(messages):
             raise error
