@@ -8,8 +8,10 @@ from amplifier_core.message_models import ChatRequest, Message
 
 from amplifier_module_provider_openai_chatgpt.call.budget import LONGEST_TEXT
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from amplifier_module_provider_openai_chatgpt.simulator.usage import prompt_tokens
 from tests.budget_loop import BudgetLoop, ShorteningContext, WithoutBudgets, is_valid
 from tests.event_recorder import RESPONSES
+from tests.hosts import assistant_turn
 
 WINDOW = 12_000
 SYSTEM = {"role": "system", "content": "You are a careful assistant. " * 20}
@@ -135,6 +137,21 @@ async def test_after_an_answer_the_estimate_starts_from_the_backends_count(sim, 
     counted = response.usage.input_tokens
     again = provider.request_budget(request, context_estimate=1000)["estimated_input_tokens"]
     assert again == counted < before
+
+
+async def test_after_a_continued_answer_the_count_of_its_last_request_is_used(sim, provider):
+    """The usage of the response is the sum of two requests."""
+    messages = [{"role": "user", "content": page(1)}]
+    provider.request_budget(ask(*messages), context_estimate=1000)
+    sim.max_output_cut = 1
+    response = await provider.complete(ask(*messages))
+    answered = ask(*messages, assistant_turn(response))
+    budget = provider.request_budget(answered, context_estimate=1000)
+    await provider.complete(answered)
+    bodies = [request.json for request in sim.requests_to(RESPONSES)]
+    assert len(bodies) == 3
+    assert budget["estimated_input_tokens"] == pytest.approx(prompt_tokens(bodies[2]), abs=20)
+    assert response.usage.input_tokens > 1.5 * budget["estimated_input_tokens"]
 
 
 async def test_nothing_is_remembered_for_hosts_that_never_ask(provider):
