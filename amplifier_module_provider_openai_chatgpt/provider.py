@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from .auth.credentials import Status
     from .auth.device import DeviceCode
     from .call.budget import RequestBudget
     from .call.context import CallContext
@@ -272,7 +273,7 @@ class ChatGPTProvider:
         """Return the tool calls of a response, as a new list."""
         return list(response.tool_calls or [])
 
-    def auth_status(self) -> str:
+    def auth_status(self) -> Status:
         """Return ``authenticated``, ``expired`` (the user must sign in) or ``unauthenticated``; offline."""
         return self.credentials.status()
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_type
+from typing import TYPE_CHECKING, Literal, assert_type
 
 from amplifier_core.message_models import ChatRequest, Message
 
@@ -34,7 +34,8 @@ async def use(config: Mapping[str, object]) -> list[str]:
         lines.append(f"{response.text} {smaller}")
         lines.extend(call.name for call in provider.parse_tool_calls(response))
         lines.extend(info.id for info in await provider.list_models())
-        lines.append(assert_type(provider.auth_status(), str))
+        status = provider.auth_status()
+        lines.append(assert_type(status, Literal["authenticated", "expired", "unauthenticated"]))
         quota = await provider.usage()
         lines.extend(window.name for window in quota.windows)
     return [*lines, assert_type(package.__version__, str), repr(provider)]

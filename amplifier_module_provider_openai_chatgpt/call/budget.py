@@ -1,11 +1,10 @@
 """How much of a conversation fits: what a loop asks before a call, and after one that was too long.
 
-Docs/requests.md, Budget, describes the numbers. Nothing here uses the network.
+The numbers are described in docs/requests.md, Budget. Nothing here uses the network.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
 
@@ -27,10 +26,12 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 1_048_576
 # Loops count four characters as a token.
 _CHARACTERS_PER_TOKEN = 4
-# A shortened view may be denser than the whole was.
-_MARGIN = 0.9
-# How much of a refused conversation is kept at most.
-_KEPT = 0.8
+# Percent of what fits, because a shortened view may be denser than the whole was.
+_MARGIN = 90
+# Percent of a refused conversation that is kept at most.
+_KEPT = 80
+# A loop's count is not larger than this.
+_MOST = 2**53
 
 
 class RequestBudget(TypedDict):
@@ -56,11 +57,11 @@ class _Size:
         """Return the budget of a loop whose own count of the messages is ``context``."""
         movable, room = max(1, self.total - self.fixed), max(0, self.limit - self.fixed)
         fits = self.total <= self.limit
-        share = context * room / movable * (1 if fits else _MARGIN)
+        share = context * room * (100 if fits else _MARGIN) // (movable * 100)
         return {
             "estimated_input_tokens": self.total,
             "input_limit_tokens": self.limit,
-            "context_token_budget": int(share) if fits else max(0, min(int(share), context - 1)),
+            "context_token_budget": share if fits else max(0, min(share, context - 1)),
         }
 
 
@@ -115,10 +116,10 @@ def _without_call(context: CallContext, context_estimate: object) -> RequestBudg
 
 def _smaller(size: _Size, context: int, *, by_text: bool) -> RequestBudget | None:
     budget = size.budget(context)
-    most = min(budget["context_token_budget"], int(context * _KEPT))
+    most = min(budget["context_token_budget"], context * _KEPT // 100)
     if by_text:
         # A view with fewer characters than one text may have has no text that is too long.
-        most = min(most, int(LONGEST_TEXT / _CHARACTERS_PER_TOKEN * _MARGIN))
+        most = min(most, LONGEST_TEXT // _CHARACTERS_PER_TOKEN * _MARGIN // 100)
     return {**budget, "context_token_budget": most} if most >= 1 else None
 
 
@@ -129,6 +130,6 @@ def _size(context: CallContext, call: Call, parts: CallEstimate) -> _Size:
 
 def _count(value: object) -> int:
     """Read a loop's count of tokens; 0 for what is not one."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
-    return max(0, int(value))
+    return int(value) if 0 < value <= _MOST else 0
