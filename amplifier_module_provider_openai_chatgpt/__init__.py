@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from .provider import ChatGPTProvider
 
+    __version__: str
+
 __all__ = ["ChatGPTProvider", "mount"]
 __amplifier_module_type__ = "provider"
 
@@ -34,4 +36,12 @@ def __getattr__(name: str) -> Any:
         from .provider import ChatGPTProvider
 
         return ChatGPTProvider
+    if name == "__version__":
+        from .http import release
+
+        return release()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__amplifier_module_type__", "__doc__", "__file__", "__name__", "__version__"})

@@ -24,11 +24,17 @@ from .settings import EFFORTS, LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from types import TracebackType
+    from typing import Self
 
+    from .auth.credentials import Status
     from .auth.device import DeviceCode
+    from .call.budget import RequestBudget
     from .call.context import CallContext
     from .call.shapes import LearntShapes
+    from .call.token_memory import TokenMemory
     from .quota import Quota
+    from .response.response import ChatGPTResponse
     from .services import Service
     from .transport.base import Transport
 
@@ -81,6 +87,30 @@ class ChatGPTProvider:
         self._throttled: set[tuple[str, str, float | None]] = set()
         self._warned: set[str] = set()
 
+    def __repr__(self) -> str:
+        settings = self.settings
+        shown = {
+            "default_model": self.default_model,
+            "reasoning_effort": settings.reasoning_effort,
+            "base_url": settings.base_url,
+            "token_file_path": str(settings.token_file_path),
+        }
+        given = ", ".join(f"{name}={value!r}" for name, value in shown.items() if value is not None)
+        return f"{type(self).__name__}({given})"
+
+    async def __aenter__(self) -> Self:
+        """Return the provider, which is closed at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
     def _build_credentials(self, tokens: Mapping[str, object] | None) -> Credentials:
         path = self.settings.token_file_path
         service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
@@ -95,6 +125,12 @@ class ChatGPTProvider:
         from .transport.http_sse import HttpSseTransport
 
         return self._given_transport or HttpSseTransport(self.settings, self.credentials)
+
+    @cached_property
+    def _tokens(self) -> TokenMemory:
+        from .call.token_memory import TokenMemory
+
+        return TokenMemory()
 
     @property
     def _call_context(self) -> CallContext:
@@ -113,6 +149,7 @@ class ChatGPTProvider:
             shapes=_shapes.setdefault(self.settings.base_url, LearntShapes()),
             throttled=self._throttled,
             warned=self._warned,
+            tokens=self._tokens,
         )
 
     async def _fetch_models(self, client_version: str | None) -> tuple[object, str | None]:
@@ -172,7 +209,7 @@ class ChatGPTProvider:
         self.check()
         return model_infos(await self.catalogue.list())
 
-    async def complete(self, request: ChatRequest, **kwargs: Any) -> ChatResponse:
+    async def complete(self, request: ChatRequest, **kwargs: Any) -> ChatGPTResponse:
         """Answer a request and stream the answer to hooks. Raises only kernel errors (LLMError).
 
         ``kwargs`` that hosts pass (model, reasoning_effort, extended_thinking, tool_choice,
@@ -183,6 +220,43 @@ class ChatGPTProvider:
 
             context = self._call_context
         return await complete(context, request, kwargs)
+
+    def request_budget(
+        self,
+        request: ChatRequest,
+        *,
+        context_estimate: int,
+        request_options: Mapping[str, object] | None = None,
+    ) -> RequestBudget | None:
+        """Estimate the tokens of a request, and how many of the messages fit. Offline.
+
+        ``context_estimate`` is the caller's own count of the messages in tokens, the unit of the returned
+        ``context_token_budget``; ``request_options`` are the keyword arguments of ``complete``. Returns
+        None for a request that ``complete`` will refuse.
+        """
+        with _import_errors_as_kernel_errors():
+            from .call.budget import request_budget
+
+            context = self._call_context
+        return request_budget(context, request, context_estimate, request_options or {})
+
+    def recover_context_overflow(
+        self,
+        request: ChatRequest,
+        error: BaseException,
+        *,
+        context_estimate: int,
+        request_options: Mapping[str, object] | None = None,
+    ) -> RequestBudget | None:
+        """Return a smaller budget for a request that ``complete`` refused with ContextLengthError. Offline.
+
+        Returns None for any other error, and where no shorter conversation would help.
+        """
+        with _import_errors_as_kernel_errors():
+            from .call.budget import overflow_budget
+
+            context = self._call_context
+        return overflow_budget(context, request, error, context_estimate, request_options or {})
 
     async def usage(self) -> Quota:
         """Fetch the limits of this account. Raises kernel errors."""
@@ -199,7 +273,7 @@ class ChatGPTProvider:
         """Return the tool calls of a response, as a new list."""
         return list(response.tool_calls or [])
 
-    def auth_status(self) -> str:
+    def auth_status(self) -> Status:
         """Return ``authenticated``, ``expired`` (the user must sign in) or ``unauthenticated``; offline."""
         return self.credentials.status()
 

@@ -136,7 +136,7 @@ def _url(value: Any) -> str:
         host, _ = parts.hostname or "", parts.port
     except (AttributeError, TypeError, ValueError):
         raise ValueError(wanted) from None
-    if parts.username or parts.query or parts.fragment or not host:
+    if "@" in parts.netloc or parts.query or parts.fragment or not host:
         raise ValueError(wanted)
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return str(value.strip().rstrip("/"))

@@ -16,9 +16,9 @@ BASE = {"services", "settings", "redaction", "tasks", "http", "quota", "files"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"mounting", "provider", "call", "request", "errors", "models", "auth", "simulator", *BASE},
-    "__init__": {"mounting", "provider"},
+    "__init__": {"mounting", "provider", "http"},
     "mounting": {"provider", "call", *BASE},
-    "provider": {"call", "transport", "models", "auth", *BASE},
+    "provider": {"call", "response", "transport", "models", "auth", *BASE},
     "call": {"request", "response", "transport", "errors", "models", "auth", "protocol", *BASE},
     "request": {"models", "protocol", *BASE},
     "response": {"protocol", *BASE},

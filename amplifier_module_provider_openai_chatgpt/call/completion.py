@@ -66,6 +66,21 @@ async def _prepare_call(
         model = await default_model(context, gone)
     elif model == LATEST:
         model = await context.catalogue.latest()
+    return _build_call(context, request, kwargs, model)
+
+
+def build_expected_call(context: CallContext, request: ChatRequest, kwargs: Mapping[str, object]) -> Call:
+    """Build the call that ``complete`` will probably send, without the network. Raises kernel errors."""
+    if context.problem is not None:
+        raise context.problem
+    model = requested_model(request, kwargs, context.default_model)
+    if model == LATEST or not is_model_named(request, kwargs):
+        expected = context.catalogue.expected_model(model)
+        model = context.catalogue.cached().resolve(expected, gone=context.shapes.gone(context.account_id()))
+    return _build_call(context, request, kwargs, model)
+
+
+def _build_call(context: CallContext, request: ChatRequest, kwargs: Mapping[str, object], model: str) -> Call:
     known = context.catalogue.cached()
     call = build_call(
         request,

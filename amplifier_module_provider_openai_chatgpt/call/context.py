@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from ..transport.base import Transport
     from .shapes import LearntShapes
+    from .token_memory import TokenMemory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
     """The parts of a provider, shared by all its calls.
 
-    ``problem`` is raised before anything is sent. Calls change three of them: ``shapes`` (what was learnt
-    about models), ``throttled`` (which windows were reported) and ``warned`` (which warnings were logged).
+    ``problem`` is raised before anything is sent. Calls change four of them: ``shapes`` (what was learnt
+    about models), ``throttled`` (which windows were reported), ``warned`` (which warnings were logged)
+    and ``tokens`` (what conversations were counted to have).
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class CallContext:
     shapes: LearntShapes
     throttled: set[tuple[str, str, float | None]]
     warned: MutableSet[str]
+    tokens: TokenMemory
 
     @property
     def is_model_configured(self) -> bool:

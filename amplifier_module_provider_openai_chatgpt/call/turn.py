@@ -111,6 +111,7 @@ class Turn:
                         break
                 case _:
                     assert_never(self._ending)
+        self._context.tokens.learn(self._call, self._accumulator.attempt_usage)
         yield Answered(self._accumulator.response(self._call))
 
     async def _attempt(self) -> AsyncGenerator[TurnStep]:

@@ -31,15 +31,20 @@ MAX_ANSWER = 64 * 1024
 
 
 @lru_cache(maxsize=1)
-def user_agent() -> str:
-    """Return the name and version of this program; Cloudflare challenges the default of a library."""
+def release() -> str:
+    """Return the version of the installed package, "0" if it is only a folder of files."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        release = version(DISTRIBUTION)
+        return version(DISTRIBUTION)
     except PackageNotFoundError:
-        release = "0"
-    return f"{DISTRIBUTION}/{release} (Python {platform.python_version()}; {platform.system()})"
+        return "0"
+
+
+@lru_cache(maxsize=1)
+def user_agent() -> str:
+    """Return the name and version of this program; Cloudflare challenges the default of a library."""
+    return f"{DISTRIBUTION}/{release()} (Python {platform.python_version()}; {platform.system()})"
 
 
 @lru_cache(maxsize=1)

@@ -33,7 +33,7 @@ class Model:
 
     The defaults are for an unknown model: `Model(slug)` is a reasonable guess. Empty `efforts`,
     `service_tiers` and `plans` mean "not known". `context_window` is the one of the subscription,
-    which may be smaller than the model's own.
+    which may be smaller than the model's own; ``effective_percent`` is how much of it input may fill.
     """
 
     slug: str
@@ -42,6 +42,7 @@ class Model:
     visibility: str = "list"
     priority: int = 1000
     context_window: int = 272_000
+    effective_percent: int = 95
     max_output_tokens: int = 128_000
     efforts: tuple[str, ...] = ()
     default_effort: str | None = None
@@ -76,6 +77,11 @@ class Model:
     def accepts_images(self) -> bool:
         """True if images may be sent."""
         return "image" in self.input_modalities
+
+    @property
+    def input_limit(self) -> int:
+        """The tokens that input may have (docs/backend.md, Models)."""
+        return self.context_window * self.effective_percent // 100
 
     @property
     def thinks(self) -> bool:
@@ -257,6 +263,11 @@ def _read_count(value: object) -> int | None:
     return number if number and number > 0 else None
 
 
+def _read_percent(value: object) -> int | None:
+    number = _read_count(value)
+    return number if number and number <= 100 else None
+
+
 def _read_version(value: object) -> str | None:
     """Read `"0.144.0"` or `[0, 144, 0]`; anything else could not be sent as a header."""
     text = ".".join(map(str, value)) if isinstance(value, list | tuple) else value
@@ -270,6 +281,7 @@ _FIELDS: dict[str, tuple[str, Callable[[object], Any]]] = {
     "visibility": ("visibility", _read_slug),
     "priority": ("priority", _read_integer),
     "context_window": ("context_window", _read_count),
+    "effective_percent": ("effective_context_window_percent", _read_percent),
     "max_output_tokens": ("max_output_tokens", _read_count),
     "efforts": ("supported_reasoning_levels", _read_names),
     "default_effort": ("default_reasoning_level", _read_slug),

@@ -17,7 +17,7 @@ from ..protocol.citations import without_marks
 from ..protocol.text import clean_text, clean_value
 from .block_index import BlockIndex, complete_item, is_other, is_same, with_arguments
 from .outcome import BrokenOff, Failed, Finished, Incomplete, Resumable
-from .response import ChatGPTResponse, Totals, build_response
+from .response import AttemptUsage, ChatGPTResponse, Totals, build_response
 from .stop import StopFilter
 
 if TYPE_CHECKING:
@@ -149,6 +149,17 @@ class ResponseAccumulator:
                 steps.append(BlockDelta(block.index, block.kind, block.text))
             steps.append(BlockEnd(block.index, block.kind))
         return steps
+
+    @property
+    def attempt_usage(self) -> AttemptUsage:
+        """The usage of the present attempt alone."""
+        whole, kept = self._totals, self._totals_kept
+        return AttemptUsage(
+            whole.input_tokens - kept.input_tokens,
+            whole.output_tokens - kept.output_tokens,
+            whole.reasoning_tokens - kept.reasoning_tokens,
+            len(self._blocks) - self._blocks_kept,
+        )
 
     @property
     def response_id(self) -> str:

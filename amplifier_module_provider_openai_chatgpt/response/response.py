@@ -32,8 +32,8 @@ class ChatGPTResponse(ChatResponse):
     ``content_blocks`` has the length and order of ``content``; ``text`` is the visible answer.
     """
 
-    content_blocks: list[Any] | None = None
-    text: str | None = None
+    content_blocks: list[Any]
+    text: str
 
 
 class ChatGPTToolCall(ToolCall):
@@ -83,6 +83,16 @@ class Totals:
             cache_read_tokens=self.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens or None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptUsage:
+    """The tokens of one request, 0 if the backend reported none; ``blocks`` is the length of its answer."""
+
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    blocks: int
 
 
 def build_response(

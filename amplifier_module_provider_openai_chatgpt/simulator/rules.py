@@ -21,8 +21,8 @@ Voice = Literal["upgrade", "not_supported", "not_found"]
 
 LITE_HEADER = "x-openai-internal-codex-responses-lite"
 
-_SEAL = "gAAAAAB"
-_MAC_LENGTH = 32
+SEAL = "gAAAAAB"
+SEALED_FROM = 32
 
 
 def _no_turn(state: str) -> str | None:
@@ -169,18 +169,18 @@ def family(model: str) -> str:
 def seal(text: str, policy: Policy, model: str) -> str:
     """Return `text` as ciphertext that is valid only for this account, family of models and key."""
     content = text.encode("utf-8", "replace")
-    return _SEAL + base64.urlsafe_b64encode(_mac(content, policy, model) + content).decode()
+    return SEAL + base64.urlsafe_b64encode(_mac(content, policy, model) + content).decode()
 
 
 def opens(blob: object, policy: Policy, model: str) -> bool:
     """Return True if `blob` was sealed for this account, family of models and key."""
-    if not isinstance(blob, str) or not re.fullmatch(_SEAL + r"[A-Za-z0-9_=-]+", blob):
+    if not isinstance(blob, str) or not re.fullmatch(SEAL + r"[A-Za-z0-9_=-]+", blob):
         return False
     try:
-        raw = base64.urlsafe_b64decode(blob[len(_SEAL) :])
+        raw = base64.urlsafe_b64decode(blob[len(SEAL) :])
     except ValueError:
         return False
-    return hmac.compare_digest(raw[:_MAC_LENGTH], _mac(raw[_MAC_LENGTH:], policy, model))
+    return hmac.compare_digest(raw[:SEALED_FROM], _mac(raw[SEALED_FROM:], policy, model))
 
 
 def _mac(content: bytes, policy: Policy, model: str) -> bytes:

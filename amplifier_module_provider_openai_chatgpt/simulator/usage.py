@@ -1,4 +1,4 @@
-"""Token estimates, the usage object of an answer and the prompt cache."""
+"""The tokens of a prompt, the usage object of an answer and the prompt cache."""
 
 from __future__ import annotations
 
@@ -6,32 +6,55 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
+from .rules import as_list
+from .tokens import image_tokens, sealed_tokens, text_tokens
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Json = dict[str, Any]
 
-_CHARACTERS_PER_TOKEN = 4
 _CACHE_BLOCK = 128
 _SHORTEST_CACHED = 1_024
-_TOKENS_OF_AN_IMAGE = 765
-_DATA_URL = "data:image/"
-
-
-def estimate(value: object) -> int:
-    """Return a rough token count: a quarter of the characters, a flat count per image."""
-    if isinstance(value, str):
-        return _of_text(value)
-    if isinstance(value, dict):
-        return sum(_of_text(str(key)) + estimate(entry) for key, entry in value.items())
-    if isinstance(value, list | tuple):
-        return sum(map(estimate, value))
-    return 0 if value is None else 1
+# What surrounds an item and a tool, such as its role and the marks of its beginning and end.
+_ITEM = 4
+_TOOL = 6
+# Fields of an item that a model does not read as text.
+_LABELS = frozenset({"type", "role", "id", "status", "call_id", "phase"})
 
 
 def prompt_tokens(body: Mapping[str, Any]) -> int:
     """Return the tokens of all fields of `body` that a model reads."""
-    return sum(estimate(body.get(field)) for field in ("instructions", "tools", "input"))
+    tools, items = as_list(body.get("tools")), as_list(body.get("input"))
+    return _tokens(body.get("instructions")) + sum(map(_tool, tools)) + sum(map(item_tokens, items))
+
+
+def item_tokens(item: object) -> int:
+    """Return the tokens of an item; a summary of reasoning is for people and costs nothing."""
+    if not isinstance(item, dict):
+        return _tokens(item)
+    if item.get("type") == "reasoning":
+        return _ITEM + sealed_tokens(item.get("encrypted_content"))
+    return _ITEM + sum(_tokens(entry) for key, entry in item.items() if key not in _LABELS)
+
+
+def _tool(tool: object) -> int:
+    return _TOOL + _tokens(tool)
+
+
+def _tokens(value: object) -> int:
+    """Return the tokens of a JSON value, in which a part of a message is its text or picture."""
+    match value:
+        case {"image_url": str(url)}:
+            return image_tokens(url)
+        case {"type": "input_text" | "output_text", "text": str(text)} | str(text):
+            return text_tokens(text)
+        case dict():
+            return sum(text_tokens(str(key)) + _tokens(entry) for key, entry in value.items())
+        case list() | tuple():
+            return sum(map(_tokens, value))
+        case _:
+            return 0 if value is None else 1
 
 
 def usage(body: Mapping[str, Any], items: Sequence[Json], cached: int) -> Json:
@@ -40,8 +63,8 @@ def usage(body: Mapping[str, Any], items: Sequence[Json], cached: int) -> Json:
     Cached tokens are part of the input, reasoning tokens part of the output.
     """
     asked = max(1, prompt_tokens(body))
-    thought = sum(estimate(item) for item in items if item.get("type") == "reasoning")
-    written = thought + sum(estimate(item) for item in items if item.get("type") != "reasoning")
+    thought = sum(item_tokens(item) for item in items if item.get("type") == "reasoning")
+    written = thought + sum(item_tokens(item) for item in items if item.get("type") != "reasoning")
     return {
         "input_tokens": asked,
         "input_tokens_details": {"cached_tokens": min(cached, asked), "cache_write_tokens": 0},
@@ -72,14 +95,7 @@ class PrefixCache:
         asked = prompt_tokens(body)
         if asked < _SHORTEST_CACHED:
             return 0
-        tokens = min(shared // _CHARACTERS_PER_TOKEN, asked)
-        return tokens // _CACHE_BLOCK * _CACHE_BLOCK
-
-
-def _of_text(text: str) -> int:
-    if text.startswith(_DATA_URL):
-        return _TOKENS_OF_AN_IMAGE
-    return -(-len(text) // _CHARACTERS_PER_TOKEN)
+        return asked * shared // len(prompt) // _CACHE_BLOCK * _CACHE_BLOCK
 
 
 def _prompt(body: Mapping[str, Any]) -> bytes:

@@ -174,7 +174,7 @@ def test_scripted_reasoning_can_be_replayed_until_the_key_changes(sim, http):
 
 def test_only_the_hyphenated_session_header_warms_the_prompt_cache(http):
     """Rule cache.session."""
-    asked = question("long " * 1_000)
+    asked = question("long " * 1_200)
 
     def cached(name):
         answers = [http.post(RESPONSES, json=asked, headers={name: SESSION}) for _ in range(2)]

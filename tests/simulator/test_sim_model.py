@@ -8,7 +8,7 @@ import pytest
 from amplifier_module_provider_openai_chatgpt.simulator.model import respond
 from amplifier_module_provider_openai_chatgpt.simulator.rules import Policy, opens
 from amplifier_module_provider_openai_chatgpt.simulator.schema_samples import salient, sample
-from amplifier_module_provider_openai_chatgpt.simulator.usage import PrefixCache, estimate, usage
+from amplifier_module_provider_openai_chatgpt.simulator.usage import PrefixCache, prompt_tokens, usage
 from amplifier_module_provider_openai_chatgpt.simulator.validation.request import refuse
 from amplifier_module_provider_openai_chatgpt.simulator.worlds import NOVEMBER_2026
 
@@ -226,14 +226,17 @@ def test_usage_adds_up_and_no_part_exceeds_its_whole():
     assert 0 < counted["output_tokens_details"]["reasoning_tokens"] < counted["output_tokens"]
 
 
-def test_an_inline_image_costs_a_flat_number_of_tokens():
-    assert estimate("data:image/png;base64," + "A" * 100_000) < 1000 < estimate("A" * 100_000)
+def test_the_answers_tokens_are_those_it_adds_to_the_next_prompt():
+    asked = body("Hello", reasoning={"effort": "low"}, include=["reasoning.encrypted_content"])
+    answer = respond(asked, RULES)
+    longer = {**asked, "input": [*asked["input"], *answer]}
+    assert prompt_tokens(longer) - prompt_tokens(asked) == usage(asked, answer, 0)["output_tokens"]
 
 
 def test_only_a_repeated_session_finds_its_common_prefix_cached():
     cache = PrefixCache()
-    first = body("word " * 1000)
-    longer = body("word " * 1000, *respond(first, RULES))
+    first = body("word " * 1200)
+    longer = body("word " * 1200, *respond(first, RULES))
     assert cache.cached_tokens("one", first) == 0
     cached = cache.cached_tokens("one", longer)
     assert cached > 1000
