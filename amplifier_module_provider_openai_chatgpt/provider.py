@@ -5,6 +5,7 @@ What only calls need is imported by the first call, because most mounted provide
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
     from .services import Service
     from .transport.base import Transport
 
+logger = logging.getLogger(__name__)
+
 DISPLAY_NAME = "OpenAI ChatGPT"
 CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
 
 # Shared by all sessions of a process, because every sub-agent mounts its own provider.
 _shapes: dict[str, LearntShapes] = {}
+_reported: set[tuple[str, str]] = set()
 
 
 class ChatGPTProvider:
@@ -203,11 +207,30 @@ class ChatGPTProvider:
     async def list_models(self) -> list[ModelInfo]:
         """List the models of this subscription, each with its ``-fast`` variant if it has one.
 
-        If the backend cannot be reached, returns the last good list or a built-in one. Raises
-        AuthenticationError when signed out.
+        A program that built the provider without mounting it tests the sign-in with this: it raises
+        AuthenticationError when signed out, and the kernel error of any other failure. In a session, roles
+        must resolve before the user signs in and while the backend fails: the list that is known then,
+        the last good one or a built-in one, is returned instead. Raises ConfigurationError for a bad
+        environment variable.
         """
         self.check()
-        return model_infos(await self.catalogue.list())
+        try:
+            models = await self.catalogue.list()
+        except LLMError as error:
+            if self.coordinator is None:
+                raise
+            self._report_known_models(error)
+            return model_infos(self.catalogue.known())
+        if self.coordinator is None and self.catalogue.problem is not None:
+            raise self.catalogue.problem
+        return model_infos(models)
+
+    def _report_known_models(self, error: LLMError) -> None:
+        """Log, once for each sign-in and kind of failure, that the list is not that of this account."""
+        news = (self.credentials.location, type(error).__name__)
+        if news not in _reported:
+            _reported.add(news)
+            logger.warning("The models listed are those last known. %s", error)
 
     async def complete(self, request: ChatRequest, **kwargs: Any) -> ChatGPTResponse:
         """Answer a request and stream the answer to hooks. Raises only kernel errors (LLMError).

@@ -157,7 +157,7 @@ def test_the_list_is_fetched_in_several_event_loops_in_turn(state):
         else:
             with pytest.raises(AuthenticationError) as caught:
                 asyncio.run(ask_and_close(provider))
-            assert "amplifier-openai-chatgpt login" in str(caught.value)[:60]
+            assert "amplifier-openai-chatgpt login" in f"AuthenticationError: {caught.value}"[:57]
 
 
 # Signing in

@@ -171,6 +171,6 @@ async def test_a_token_that_does_not_fit_a_header_counts_as_signed_out_and_is_no
     tokens = recorded(sim, {**sim.sign_in(), "access_token": token, "refresh_token": token})
     write_tokens(config["token_file_path"], tokens)
     shown = await failure(ChatGPTProvider(config).complete(HELLO))
-    assert shown.startswith("No valid OAuth tokens: run amplifier-openai-chatgpt login")
+    assert shown.startswith("Run amplifier-openai-chatgpt login: you are not signed in")
     assert token not in shown
     assert not sim.requests

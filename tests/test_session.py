@@ -88,7 +88,7 @@ async def test_a_signed_out_session_fails_with_one_readable_line(config, tmp_pat
     await session.initialize()
     assert list(session.coordinator.get("providers")) == ["openai-chatgpt"]
     with pytest.raises(
-        RuntimeError, match="AuthenticationError: No valid OAuth tokens: run amplifier-openai-chatgpt login"
+        RuntimeError, match="AuthenticationError: Run amplifier-openai-chatgpt login: you are not signed in"
     ):
         await session.execute("hi")
     names = [event for event, _ in log]

@@ -55,8 +55,8 @@ DOWN = refuse(503, LATER, message="upstream connect error")
 TOO_LONG = refuse(400, code="context_length_exceeded", message="Your input exceeds the context window.")
 UNSAFE = refuse(400, code="cyber_policy", message="This request was flagged.")
 FAILURES = {
-    sign_out: "AuthenticationError: No valid OAuth tokens: run amplifier-openai-chatgpt login.",
-    end_the_sign_in: "AuthenticationError: No valid OAuth tokens: run amplifier-openai-chatgpt login. "
+    sign_out: "AuthenticationError: Run amplifier-openai-chatgpt login: you are not signed in.",
+    end_the_sign_in: "AuthenticationError: Run amplifier-openai-chatgpt login: you are not signed in. "
     "The stored sign-in cannot be renewed: it was revoked.",
     use_up_the_limit: "QuotaExceededError: ChatGPT usage limit reached on the Plus plan (5-hour window): "
     "resets CLOCK, in 2 h 13 min. See https://chatgpt.com/codex/settings/usage REQUEST",
@@ -124,8 +124,7 @@ def test_the_command_line_shows_the_same_sentence_and_fails(
     done = CliRunner().invoke(cli, ["ask", "Say hello.", "--json", "--model", MODEL])
     assert done.exit_code == 1
     assert done.stdout == ""
-    shown = sentence.replace("No valid OAuth tokens:", "Not signed in:")
-    assert re.fullmatch(f"Error: {pattern(shown)}\n", done.stderr)
+    assert re.fullmatch(f"Error: {pattern(sentence)}\n", done.stderr)
     assert "Traceback" not in done.output
 
 

@@ -265,6 +265,8 @@ class Credentials:
             return SignInError(Reason.SIGNED_OUT, because=because and f" {because}")
         if problem.foreign:
             return StoreError(problem.text)
+        if problem.is_ours:
+            return SignInError(Reason.SIGNED_OUT, because=f" {problem.what} is not used: {problem.why}.")
         return SignInError(Reason.NOT_USED, why=problem.text)
 
     async def _shared_refresh(self, *refused: Tokens) -> Tokens:

@@ -133,7 +133,10 @@ RULES: dict[Reason, Rule] = {
         "The ports {ports} of this machine are all in use, and a sign-in in the browser needs one of them: "
         f"close the other program, or run `{LOGIN_COMMAND}` for a device code.",
     ),
-    Reason.SIGNED_OUT: Rule(AuthenticationError, f"No valid OAuth tokens: run {LOGIN_COMMAND}.{{because}}"),
+    # Hosts cut errors after 57 characters, class name included: the command comes first.
+    Reason.SIGNED_OUT: Rule(
+        AuthenticationError, f"Run {LOGIN_COMMAND}: you are not signed in.{{because}}"
+    ),
     Reason.NOT_USED: Rule(AuthenticationError, "Not signed in. {why}"),
     Reason.RENEWAL_FAILED: Rule(ProviderUnavailableError, _NOT_RENEWED, retryable=True, quote=False),
     Reason.RENEWAL_BUSY: Rule(RateLimitError, _NOT_RENEWED, retryable=True, quote=False),

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _UNWRAPPED = 10_000
-_SIGNED_OUT, _SIGNED_OUT_ON_SCREEN = "No valid OAuth tokens: run ", "Not signed in: run "
 
 
 class Screen(Console):
@@ -39,9 +38,8 @@ def printable(text: str) -> str:
 
 
 def error_text(error: Exception) -> str:
-    """Return the sentence of an error for a terminal; hosts rely on the prefix that it replaces."""
-    text = printable(str(error))
-    return text.replace(_SIGNED_OUT, _SIGNED_OUT_ON_SCREEN, 1) if text.startswith(_SIGNED_OUT) else text
+    """Return the sentence of an error for a terminal."""
+    return printable(str(error))
 
 
 @contextmanager

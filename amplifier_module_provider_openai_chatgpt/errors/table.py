@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from .refusal import Refusal
 
 
-_SIGN_IN = f"run `{LOGIN_COMMAND}` to sign in again."
-
 # ``kernel`` builds the whole sentence.
 USAGE_LIMIT = Rule(QuotaExceededError, "ChatGPT usage limit reached", quote=False)
 _CREDITS = Rule(
@@ -83,7 +81,10 @@ _POLICY = Rule(
 _PROMPT = Rule(
     InvalidRequestError, "The backend rejects this prompt: rephrase it, or start a new conversation."
 )
-_SIGNED_OUT = Rule(AuthenticationError, f"The ChatGPT sign-in is no longer accepted: {_SIGN_IN}", quote=False)
+# Hosts cut errors after 57 characters, class name included: the command comes first.
+_SIGNED_OUT = Rule(
+    AuthenticationError, f"Run {LOGIN_COMMAND}: the ChatGPT sign-in is no longer accepted.", quote=False
+)
 _ACCOUNT = Rule(
     AuthenticationError,
     "This ChatGPT account or workspace is no longer active: sign in with another one.",

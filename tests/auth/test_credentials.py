@@ -170,7 +170,7 @@ async def test_a_refused_refresh_token_is_not_sent_again_until_the_file_changes(
     signed_in(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=401, body={"error": {"code": "refresh_token_expired"}}))
     for _ in range(3):
-        with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login\. .*has expired"):
+        with pytest.raises(AuthenticationError, match=r"Run amplifier-openai-chatgpt login: .*has expired"):
             await credentials.current()
     assert refreshes(sim) == 1
     assert credentials.status() == "expired"
@@ -189,7 +189,7 @@ async def test_after_a_refused_refresh_the_token_is_used_until_it_expires(
     for _ in range(3):
         assert await credentials.current() == old
     assert refreshes(sim) == 1
-    assert caplog.text.count("run amplifier-openai-chatgpt login") == 1
+    assert caplog.text.count("Run amplifier-openai-chatgpt login") == 1
 
 
 @pytest.mark.parametrize("after_a_401", [False, True])
@@ -240,7 +240,7 @@ async def test_being_signed_out_is_an_error_with_the_command(sim, tmp_path, cred
     assert credentials.peek() is None
     assert credentials.status() == "unauthenticated"
     with pytest.raises(
-        AuthenticationError, match="No valid OAuth tokens: run amplifier-openai-chatgpt login"
+        AuthenticationError, match="Run amplifier-openai-chatgpt login: you are not signed in"
     ):
         await credentials.current()
     assert not sim.requests
@@ -277,7 +277,7 @@ async def test_an_adopted_token_that_is_refused_too_is_refreshed(sim, credential
 async def test_a_token_that_was_renewed_for_this_call_is_not_renewed_again(sim, credentials, signed_in):
     refused = signed_in(FRESH)
     renewed = await credentials.renew(refused)
-    with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login\. .*just now"):
+    with pytest.raises(AuthenticationError, match=r"Run amplifier-openai-chatgpt login: .*just now"):
         await credentials.renew(refused, renewed)
     assert await credentials.current() == renewed
     for attempt in (credentials.renew(renewed), credentials.renew(refused, renewed)):

@@ -95,7 +95,7 @@ def test_the_answer_is_named(reason, refusal, error, text):
 
 def test_being_signed_out_counts_as_a_401():
     error = kernel_error(SignInError(Reason.SIGNED_OUT))
-    assert str(error) == "No valid OAuth tokens: run amplifier-openai-chatgpt login."
+    assert str(error) == "Run amplifier-openai-chatgpt login: you are not signed in."
     assert error.status_code == 401
 
 

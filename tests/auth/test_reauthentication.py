@@ -40,7 +40,7 @@ async def test_a_token_revoked_early_costs_one_401_one_refresh_and_one_more_requ
 
 async def test_two_401s_are_an_error_with_the_command_to_run(sim, ask):
     sim.misbehave(MODELS, Fault(status=401, body={"detail": "Unauthorized"}), times=None)
-    with pytest.raises(AuthenticationError, match="run amplifier-openai-chatgpt login") as raised:
+    with pytest.raises(AuthenticationError, match="Run amplifier-openai-chatgpt login") as raised:
         await ask()
     assert not raised.value.retryable
     assert counts(sim) == (2, 1)
@@ -63,7 +63,7 @@ async def test_a_401_without_a_possible_refresh_is_an_error_with_the_reason(sim,
     tokens = json.loads(token_file.read_text())
     sim.revoke_access(tokens["access_token"])
     sim.accounts.revoke(tokens["refresh_token"])
-    with pytest.raises(AuthenticationError, match=r"run amplifier-openai-chatgpt login.*revoked"):
+    with pytest.raises(AuthenticationError, match=r"Run amplifier-openai-chatgpt login.*revoked"):
         await ask()
     assert counts(sim) == (1, 1)
 
@@ -103,7 +103,7 @@ async def test_a_calls_token_that_was_revoked_early_is_renewed_and_the_same_call
 
 async def test_a_call_that_is_refused_twice_is_an_error_with_the_command_to_run(sim, in_use, config):
     sim.misbehave(RESPONSES, Fault(status=401, body={"detail": "Unauthorized"}), times=None)
-    with pytest.raises(AuthenticationError, match="run amplifier-openai-chatgpt login"):
+    with pytest.raises(AuthenticationError, match="Run amplifier-openai-chatgpt login"):
         await in_use(config).complete(HELLO)
     assert len(sim.requests_to(RESPONSES)) == 2
     assert len(sim.requests_to(TOKEN)) == 1

@@ -109,7 +109,7 @@ async def test_a_sign_in_is_stored_used_renewed_and_revoked(sim, store, credenti
     assert store.stamp() is None
     assert credentials.status() == "unauthenticated"
     assert sim.requests_to("/oauth/revoke")[0].json["token"] == renewed.refresh_token
-    with pytest.raises(AuthenticationError, match="run amplifier-openai-chatgpt login"):
+    with pytest.raises(AuthenticationError, match="Run amplifier-openai-chatgpt login"):
         await credentials.current()
 
 

@@ -162,7 +162,7 @@ def test_signed_out_is_one_line_with_the_command_to_run(service, monkeypatch, co
     done = in_pipe(*command)
     assert done.exit_code == 1
     assert done.stdout == ""
-    assert done.stderr == "Error: Not signed in: run amplifier-openai-chatgpt login.\n"
+    assert done.stderr == "Error: Run amplifier-openai-chatgpt login: you are not signed in.\n"
 
 
 def test_a_bad_environment_variable_is_wrong_use(monkeypatch):

@@ -156,7 +156,7 @@ def test_a_revoked_sign_in_is_found_when_it_is_renewed(sim, examine, token_file)
     code, report = examine()
     assert code == 1
     assert marks(report) == failing("token", skipped=("model list", "test request"))
-    assert "Not signed in: run amplifier-openai-chatgpt login." in report
+    assert "Run amplifier-openai-chatgpt login: you are not signed in." in report
     assert "→" not in report
 
 

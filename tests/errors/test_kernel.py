@@ -316,10 +316,7 @@ def test_a_usage_limit_has_the_wait_in_seconds():
             401,
             {"detail": "Unauthorized"},
             {},
-            (
-                "The ChatGPT sign-in is no longer accepted: "
-                "run `amplifier-openai-chatgpt login` to sign in again."
-            ),
+            "Run amplifier-openai-chatgpt login: the ChatGPT sign-in is no longer accepted.",
         ),
         (
             429,

@@ -32,7 +32,7 @@ SAID = f" The server says: {WORDS}"
 REPORT = "start a new conversation, or report this"
 UPDATE = "update this provider, or report this"
 SIGN_IN = (
-    "No valid OAuth tokens: run amplifier-openai-chatgpt login. "
+    "Run amplifier-openai-chatgpt login: you are not signed in. "
     "The backend refuses even the token that was renewed just now."
 )
 FAILED = "The ChatGPT backend failed (HTTP {status}): try again in a few minutes."

@@ -27,7 +27,7 @@ from tests.conftest import MODEL
 
 from .harness import ANSWER, TEXT, Row, rows, run_retried, run_to_its_error, streamed
 
-SIGN_IN = "The ChatGPT sign-in is no longer accepted: run `amplifier-openai-chatgpt login` to sign in again."
+SIGN_IN = "Run amplifier-openai-chatgpt login: the ChatGPT sign-in is no longer accepted."
 OTHERS = "choose another, such as gpt-6.2-astra, gpt-6.2-sol, gpt-6.1-sol, gpt-6-astra"
 WORDS = "It rained in."
 SAID = f" The server says: {WORDS}"

@@ -7,8 +7,9 @@ import time
 
 import pytest
 from amplifier_core.capabilities import ALL_WELL_KNOWN_CAPABILITIES
-from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, NotFoundError
+from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, LLMError, NotFoundError
 from amplifier_core.message_models import ChatRequest, Message
+from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
@@ -25,11 +26,11 @@ HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 
 @pytest.fixture
 async def build(config):
-    """Make providers for the simulator and close them after the test."""
+    """Make providers for the simulator, in a session or not, and close them after the test."""
     providers = []
 
-    def make(**more):
-        providers.append(ChatGPTProvider({**config, **more}))
+    def make(*, in_session=False, **more):
+        providers.append(ChatGPTProvider({**config, **more}, MockCoordinator() if in_session else None))
         return providers[-1]
 
     yield make
@@ -90,11 +91,16 @@ async def test_five_providers_share_one_fetch_within_the_ttl(sim, build):
     ],
     ids=repr,
 )
-async def test_an_older_list_is_used_while_the_backend_fails(sim, build, fault):
-    """First the built-in list; after a successful fetch the fetched one, also from disk."""
+async def test_a_session_uses_an_older_list_while_the_backend_fails(sim, build, fault):
+    """First the built-in list; after a successful fetch the fetched one, also from disk.
+
+    A program that only tests the provider gets the error.
+    """
     sim.misbehave("/codex/models", fault, times=None)
-    provider = build(models_cache_ttl=0)
+    provider = build(in_session=True, models_cache_ttl=0)
     assert await slugs(provider) == BUILT_IN
+    with pytest.raises(LLMError):
+        await slugs(build(models_cache_ttl=0))
     sim.behave("/codex/models")
     assert await slugs(provider) == LISTED
     sim.misbehave("/codex/models", fault, times=None)
@@ -107,11 +113,22 @@ async def test_bad_entries_do_not_affect_the_others(sim, build):
     assert set(await slugs(build())) == {*LISTED, "gpt-odd"}
 
 
-async def test_when_signed_out_the_first_60_characters_contain_the_login_command(sim, build, tmp_path):
+async def test_signed_out_the_error_names_the_command_where_hosts_cut_it_off(sim, build, tmp_path):
     provider = build(token_file_path=str(tmp_path / "none.json"))
     with pytest.raises(AuthenticationError) as caught:
         await provider.list_models()
-    assert "amplifier-openai-chatgpt login" in str(caught.value)[:60]
+    assert "amplifier-openai-chatgpt login" in f"AuthenticationError: {caught.value}"[:57]
+    assert fetch_count(sim) == 0
+
+
+async def test_signed_out_a_session_gets_the_built_in_list_and_one_warning(sim, build, tmp_path, caplog):
+    path = str(tmp_path / "none.json")
+    for provider in (build(in_session=True, token_file_path=path) for _ in range(3)):
+        assert await slugs(provider) == BUILT_IN
+    [warning] = caplog.messages
+    assert warning == (
+        "The models listed are those last known. Run amplifier-openai-chatgpt login: you are not signed in."
+    )
     assert fetch_count(sim) == 0
 
 
@@ -122,9 +139,12 @@ async def test_a_refused_account_loses_its_list(sim, build, token_file, status, 
     await provider.list_models()
     assert list(token_file.parent.glob("openai-chatgpt-models-*.json"))
     sim.misbehave("/codex/models", Fault(status=status, body={"detail": "no"}), times=None)
-    with pytest.raises(kind):
+    with pytest.raises(kind) as refused:
         await provider.list_models()
     assert not list(token_file.parent.glob("openai-chatgpt-models-*.json"))
+    assert await slugs(build(in_session=True, models_cache_ttl=0)) == BUILT_IN
+    if status == 401:
+        assert "amplifier-openai-chatgpt login" in f"AuthenticationError: {refused.value}"[:57]
     provider.default_model = "gpt-secret"
     assert provider.get_model_info().context_window == 272_000
 
@@ -188,7 +208,7 @@ async def test_a_silent_backend_delays_a_session_by_ten_seconds_at_most(sim, bui
     """Hosts have no timeout of their own at the start of a session."""
     sim.misbehave("/codex/models", Fault(stall_before_headers=True), times=None)
     began = time.monotonic()
-    assert await slugs(build()) == BUILT_IN
+    assert await slugs(build(in_session=True)) == BUILT_IN
     assert 9 < time.monotonic() - began < 15
 
 
