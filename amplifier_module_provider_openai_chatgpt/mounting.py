@@ -29,6 +29,7 @@ async def mount_provider(
     register = getattr(coordinator, "register_contributor", None)
     if callable(register):
         register("observability.events", f"provider-{PROVIDER}", _event_names)
+        register("session.cost", f"provider-{PROVIDER}", _cost)
     if _should_sign_in(provider, coordinator):
         await _try_sign_in(provider)
 
@@ -39,9 +40,14 @@ async def mount_provider(
 
 
 def _event_names() -> list[str]:
-    from .call.events import EVENTS
+    from .call.events import ANNOUNCED
 
-    return list(EVENTS)
+    return list(ANNOUNCED)
+
+
+def _cost() -> dict[str, str]:
+    """Return what the session has cost so far: a subscription has no price per token."""
+    return {"cost_usd": "0"}
 
 
 def _should_sign_in(provider: ChatGPTProvider, coordinator: object) -> bool:

@@ -193,28 +193,34 @@ def read_usage(payload: object, now: float) -> Quota:
 
 
 def throttles(quota: Quota, already: set[tuple[str, str, float | None]]) -> list[dict[str, Any]]:
-    """Return a ``provider:throttle`` payload for each window that is nearly used up.
+    """Return a ``provider:throttle`` payload for each window that `newly_near` returns."""
+    return [_throttle(window) for window in newly_near(quota, already)]
 
-    ``already`` contains what was reported, by name and reset time: each window is reported once.
+
+def newly_near(quota: Quota, already: set[tuple[str, str, float | None]]) -> list[Window]:
+    """Return each window that is nearly used up, once.
+
+    ``already`` contains those returned before, by name and reset time; they are added to it.
     """
     news = []
     for window in quota.windows:
-        if window.used_percent < NEAR_THE_LIMIT or _is_known(window, already):
-            continue
-        already.add((window.limit, window.name, window.resets_at))
-        remaining = max(0.0, 100.0 - window.used_percent)
-        news.append(
-            {
-                "reason": "usage_limit_near" if remaining else "usage_limit_reached",
-                "dimension": f"{window.limit} {window.name}".strip(),
-                "remaining": remaining,
-                "limit": 100.0,
-                "ratio": remaining / 100.0,
-                "reset_timestamp": _iso(window.resets_at),
-                "delay": 0.0,
-            }
-        )
+        if window.used_percent >= NEAR_THE_LIMIT and not _is_known(window, already):
+            already.add((window.limit, window.name, window.resets_at))
+            news.append(window)
     return news
+
+
+def _throttle(window: Window) -> dict[str, Any]:
+    remaining = max(0.0, 100.0 - window.used_percent)
+    return {
+        "reason": "usage_limit_near" if remaining else "usage_limit_reached",
+        "dimension": f"{window.limit} {window.name}".strip(),
+        "remaining": remaining,
+        "limit": 100.0,
+        "ratio": remaining / 100.0,
+        "reset_timestamp": _iso(window.resets_at),
+        "delay": 0.0,
+    }
 
 
 def plan_name(plan: str | None) -> str:

@@ -151,6 +151,7 @@ def documented_keys():
     return {
         section.split("`")[1]: set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
         for section in sections
+        if section.startswith("`")
     }
 
 

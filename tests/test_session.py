@@ -64,7 +64,7 @@ async def test_a_session_thinks_calls_the_tool_and_answers(sim, config, way):
     assert all(data["usage"]["input_tokens"] > 0 and data["usage"]["output_tokens"] > 0 for data in responses)
     started = [data["block_type"] for event, data in log if event == "llm:stream_block_start"]
     assert {"thinking", "tool_use", "text"} <= set(started)
-    assert set(EVENTS) <= {name for names in announced for name in names}
+    assert set(EVENTS) <= {name for names in announced for name in names} | set(ALL_EVENTS)
     bodies = [request.json for request in sim.requests_to("/codex/responses")]
     assert [item["type"] for item in bodies[1]["input"]][-2:] == ["function_call", "function_call_output"]
 

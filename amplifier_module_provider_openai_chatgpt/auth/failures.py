@@ -134,9 +134,7 @@ RULES: dict[Reason, Rule] = {
         f"close the other program, or run `{LOGIN_COMMAND}` for a device code.",
     ),
     # Hosts cut errors after 57 characters, class name included: the command comes first.
-    Reason.SIGNED_OUT: Rule(
-        AuthenticationError, f"Run {LOGIN_COMMAND}: you are not signed in.{{because}}"
-    ),
+    Reason.SIGNED_OUT: Rule(AuthenticationError, f"Run {LOGIN_COMMAND}: you are not signed in.{{because}}"),
     Reason.NOT_USED: Rule(AuthenticationError, "Not signed in. {why}"),
     Reason.RENEWAL_FAILED: Rule(ProviderUnavailableError, _NOT_RENEWED, retryable=True, quote=False),
     Reason.RENEWAL_BUSY: Rule(RateLimitError, _NOT_RENEWED, retryable=True, quote=False),

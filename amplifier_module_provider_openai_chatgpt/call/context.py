@@ -11,6 +11,7 @@ from amplifier_core.llm_errors import LLMError
 
 from ..errors.kernel import ErrorContext, kernel_error
 from ..errors.table import rule_for
+from .notices import Notices
 
 if TYPE_CHECKING:
     from collections.abc import MutableSet
@@ -53,6 +54,11 @@ class CallContext:
         """True if the user chose ``default_model``."""
         settings = self.settings
         return "default_model" in settings.given or self.default_model != settings.default_model
+
+    @property
+    def notices(self) -> Notices:
+        """The screen of the person who uses the session, if its host has one."""
+        return Notices(self.coordinator)
 
     def account_id(self) -> str:
         """Return the id of the signed-in account, empty when signed out; offline."""

@@ -33,7 +33,7 @@ async def default_model(context: CallContext, gone: str = "") -> str:
         known = catalogue.cached()
     used = known.resolve(wanted, gone=[*context.shapes.gone(context.account_id()), gone])
     if used != wanted:
-        _report(wanted, used, context)
+        await _report(wanted, used, context)
     return used
 
 
@@ -43,9 +43,11 @@ def _is_missing(wanted: str, known: CachedCatalogue) -> bool:
     return known.lacks(slug) and not is_retired(slug)
 
 
-def _report(wanted: str, used: str, context: CallContext) -> None:
-    """Log once per process that a model was replaced: a warning only if the user chose the model."""
+async def _report(wanted: str, used: str, context: CallContext) -> None:
+    """Show and log once that a model was replaced; users are warned only about a model they chose."""
     message = f"The model {wanted} is no longer available; using {used}."
+    if context.is_model_configured:
+        await context.notices.replaced(message)
     if not context.shapes.is_first_report(message):
         return
     if context.is_model_configured:

@@ -13,12 +13,20 @@ import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, assert_never
 
-from amplifier_core.events import LLM_REQUEST, LLM_RESPONSE, PROVIDER_RETRY, PROVIDER_THROTTLE
+from amplifier_core.events import (
+    ALL_EVENTS,
+    LLM_REQUEST,
+    LLM_RESPONSE,
+    PROVIDER_RETRY,
+    PROVIDER_THROTTLE,
+)
 from amplifier_core.llm_errors import AbortError, LLMError
 
 from ..protocol.blocks import BlockDelta, BlockEnd, BlockStart
 from ..redaction import for_events, redact
 from ..settings import PROVIDER, REPLACED
+from .notices import Notices
+from .raw_events import RawEvents
 from .steps import Answered, Continuing, Discarded, QuotaRead, Received, Retrying
 
 if TYPE_CHECKING:
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
     from amplifier_core.message_models import Usage
 
     from ..protocol.call import Call
-    from ..protocol.events import Event
     from ..response.response import ChatGPTResponse
     from .steps import TurnStep
 
@@ -51,6 +58,9 @@ EVENTS = (
     CONTINUATION,
 )
 
+# Log hooks record what the kernel knows without being asked, and some record twice what is announced as well.
+ANNOUNCED = tuple(event for event in EVENTS if event not in ALL_EVENTS)
+
 # How long a cancelled call waits for its listeners, in seconds.
 LISTENER_GRACE = 0.1
 
@@ -58,10 +68,11 @@ logger = logging.getLogger(__name__)
 
 
 class Emitter:
-    """Emits to the hooks of one coordinator, which may have none."""
+    """Emits to the hooks of one coordinator, which may have none; ``notices`` are for its screen."""
 
     def __init__(self, coordinator: Any) -> None:
         self._hooks: Any = getattr(coordinator, "hooks", None)
+        self.notices = Notices(coordinator)
 
     def has_listener(self, event: str) -> bool:
         """True if the event has a listener, or if that is unknown. Far cheaper than emitting."""
@@ -120,8 +131,9 @@ class Exchange:
         self._message_count = message_count
         self._raw = raw
         self._streaming = streaming
-        self._raw_events: list[Event] = []
+        self._raw_events: RawEvents | None = None
         self._requested = False
+        self._in_background = False
         self._shown = False
         self._sequences: dict[int, int] = {}
         self._open: dict[int, BlockStart] = {}
@@ -136,6 +148,7 @@ class Exchange:
         if call is not None:
             self.model = call.slug
             self._streaming = self._streaming and call.streaming
+            self._in_background = not call.streaming
             payload |= {
                 "has_instructions": call.has_instructions,
                 "reasoning_enabled": call.reasoning_enabled,
@@ -144,7 +157,9 @@ class Exchange:
                 "streaming": self._streaming,
             }
             if self._raw:
-                payload["raw"] = redact(call.payload())
+                sent = call.payload()
+                self._raw_events = RawEvents(sent)
+                payload["raw"] = redact(sent)
         await self._emit(LLM_REQUEST, payload)
 
     async def repaired(self, call: Call) -> None:
@@ -160,14 +175,17 @@ class Exchange:
             case BlockStart() | BlockDelta() | BlockEnd():
                 await self._emit_block(step)
             case Received(events):
-                self._raw_events.extend(events if self._raw else ())
+                if self._raw_events is not None:
+                    self._raw_events.add(events)
             case QuotaRead():
                 await self._emit_quota(step)
             case Discarded(error):
+                self._end_raw_attempt()
                 await self._abort(error)
             case Retrying():
                 await self._emit_retry(step)
             case Continuing():
+                self._end_raw_attempt()
                 await self._emit_continuation(step)
             case Answered(response):
                 self._response = response
@@ -217,6 +235,7 @@ class Exchange:
         self._rate_limits = step.quota.to_dict()
         for warning in step.warnings:
             await self._emit(PROVIDER_THROTTLE, warning)
+        await self._emitter.notices.limits(step.quota)
 
     async def _emit_retry(self, step: Retrying) -> None:
         payload: dict[str, object] = {
@@ -229,6 +248,8 @@ class Exchange:
         if step.error.retry_after is not None:
             payload["retry_after"] = step.error.retry_after
         await self._emit(PROVIDER_RETRY, payload)
+        if not self._in_background:
+            await self._emitter.notices.waiting(step)
 
     async def _emit_continuation(self, step: Continuing) -> None:
         payload = {
@@ -247,9 +268,7 @@ class Exchange:
             payload["usage"] = _usage_fields(usage)
         if self._response is not None:
             payload["finish_reason"] = self._response.finish_reason
-        if self._raw:
-            payload["raw"] = {"events": redact(self._raw_events)}
-        await self._respond(payload)
+        await self._respond(payload | self._raw_fields())
 
     async def fail(self, error: BaseException) -> None:
         """Discard what was shown, then emit ``llm:response`` for an error or a cancellation.
@@ -264,14 +283,20 @@ class Exchange:
 
     def _failure_fields(self, error: BaseException) -> dict[str, object]:
         cancelled = isinstance(error, AbortError | asyncio.CancelledError)
-        payload: dict[str, object] = {
+        return {
             "status": "cancelled" if cancelled else "error",
             "error": str(error) or "The call was cancelled.",
             "error_type": type(error).__name__,
+            **self._raw_fields(),
         }
-        if self._raw and self._raw_events:
-            payload["raw"] = {"events": redact(self._raw_events)}
-        return payload
+
+    def _end_raw_attempt(self) -> None:
+        if self._raw_events is not None:
+            self._raw_events.end_attempt()
+
+    def _raw_fields(self) -> dict[str, object]:
+        events = self._raw_events.to_list() if self._raw_events is not None else []
+        return {"raw": {"events": redact(events)}} if events else {}
 
     async def _respond(self, payload: dict[str, object]) -> None:
         payload["duration_ms"] = (time.perf_counter() - self._started_at) * 1000
