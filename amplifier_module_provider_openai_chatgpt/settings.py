@@ -32,10 +32,15 @@ LOGIN_COMMAND = "amplifier-openai-chatgpt login"
 # Modules imported by the first call may have been removed since the provider was mounted.
 REPLACED = "The provider was updated or removed while this session was running: restart the session."
 
+# The first variable that is set takes precedence.
 _ENVIRONMENT = {
-    "base_url": "OPENAI_CHATGPT_BASE_URL",
-    "auth_url": "OPENAI_CHATGPT_AUTH_URL",
-    "token_file_path": "OPENAI_CHATGPT_TOKEN_FILE",
+    "base_url": ("OPENAI_CHATGPT_BASE_URL",),
+    "auth_url": ("OPENAI_CHATGPT_AUTH_URL",),
+    "token_file_path": ("OPENAI_CHATGPT_TOKEN_FILE",),
+}
+# Some hosts look for the file of this service where their own variable points.
+_OF_HOSTS = {
+    CHATGPT_CODEX.name: {"token_file_path": ("AMPLIFIER_OPENAI_CHATGPT_OAUTH_PATH_OVERRIDE",)},
 }
 _ALIASES = {"effort": "reasoning_effort"}
 # Hosts add these to every provider's config; they are ignored without a warning.
@@ -184,6 +189,7 @@ class Settings:
     base_url: str = _setting(CHATGPT_CODEX.base_url, _url)
     auth_url: str = _setting(CHATGPT_CODEX.issuer.url, _url)
     extra_request_params: dict[str, Any] = _setting({}, _mapping, secret=True)
+    models_client_version: str = _setting("0.0.0", _header_text)
     service: Service = field(default=CHATGPT_CODEX, repr=False)
     given: frozenset[str] = frozenset()
 
@@ -212,14 +218,20 @@ def read_settings(
         "token_file_path": Path(service.token_file),
     }
     for key, read in readers.items():
-        variable = _ENVIRONMENT.get(key, "")
+        variable = _variable(key, environ, service)
         if key in given:
             values[key] = _read_value(read, given[key], f"setting {key!r}", ConfigurationError)
-        elif environ.get(variable):
+        elif variable:
             values[key] = _read_value(
                 read, environ[variable], f"environment variable {variable}", EnvironmentRefusedError
             )
     return Settings(**values)
+
+
+def _variable(key: str, environ: Mapping[str, str], service: Service) -> str:
+    """Return the environment variable that sets ``key``; empty if none does."""
+    names = (*_ENVIRONMENT.get(key, ()), *_OF_HOSTS.get(service.name, {}).get(key, ()))
+    return next((name for name in names if environ.get(name)), "")
 
 
 def _canonical(config: Mapping[str, object]) -> dict[str, object]:

@@ -2,12 +2,13 @@
 
 import logging
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from amplifier_core.llm_errors import ConfigurationError
 
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.settings import EnvironmentRefusedError, Settings, read_settings
 
 README = Path(__file__).parents[1] / "README.md"
@@ -79,6 +80,8 @@ def test_values_may_be_text(key, value, read):
         ("default_model", ""),
         ("default_model", 5),
         ("originator", "a\nb"),
+        ("models_client_version", ""),
+        ("models_client_version", 1.0),
         ("originator", "é"),
         ("token_file_path", ""),
         ("token_file_path", "a\0b"),
@@ -107,6 +110,18 @@ def test_a_bad_value_is_refused_naming_key_value_and_what_is_allowed(key, value)
 def test_a_bad_environment_variable_is_named():
     with pytest.raises(EnvironmentRefusedError, match="environment variable OPENAI_CHATGPT_BASE_URL"):
         read_settings({}, {"OPENAI_CHATGPT_BASE_URL": "http://example.com"})
+
+
+def test_the_variable_of_hosts_names_the_token_file_unless_ours_does():
+    of_hosts = {"AMPLIFIER_OPENAI_CHATGPT_OAUTH_PATH_OVERRIDE": "/host.json"}
+    ours = {**of_hosts, "OPENAI_CHATGPT_TOKEN_FILE": "/ours.json"}
+    another = replace(CHATGPT_CODEX, name="another", token_file="/another.json")
+    assert read_settings({}, of_hosts).token_file_path == Path("/host.json")
+    assert read_settings({}, ours).token_file_path == Path("/ours.json")
+    assert read_settings({"token_file_path": "/set.json"}, ours).token_file_path == Path("/set.json")
+    assert read_settings({}, of_hosts, another).token_file_path == Path("/another.json")
+    with pytest.raises(EnvironmentRefusedError, match="AMPLIFIER_OPENAI_CHATGPT_OAUTH_PATH_OVERRIDE"):
+        read_settings({}, {"AMPLIFIER_OPENAI_CHATGPT_OAUTH_PATH_OVERRIDE": "a\0b"})
 
 
 def test_a_password_in_an_address_is_not_repeated():

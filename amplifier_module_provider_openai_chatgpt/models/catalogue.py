@@ -265,7 +265,7 @@ def _bare(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 
-_shared_caches: dict[tuple[Path, str], SharedCache] = {}
+_shared_caches: dict[tuple[Path, str, str], SharedCache] = {}
 
 
 def shared_catalogue(settings: Settings, fetch: Fetch, account: Callable[[], str]) -> Catalogue:
@@ -280,11 +280,16 @@ def shared_catalogue(settings: Settings, fetch: Fetch, account: Callable[[], str
         account_id = account()
         return cache_file(settings.token_file_path, account_id, settings.base_url) if account_id else None
 
-    cache = _shared_caches.setdefault((settings.token_file_path, settings.base_url), SharedCache())
+    version = settings.models_client_version
+    key = (settings.token_file_path, settings.base_url, version)
+    shape = settings.service.models
+    if shape.client_versions:
+        shape = replace(shape, client_versions=tuple(dict.fromkeys((version, *shape.client_versions[1:]))))
+    cache = _shared_caches.setdefault(key, SharedCache())
     return Catalogue(
         fetch,
         ttl=settings.models_cache_ttl,
         cache_path=cache_path,
-        shape=settings.service.models,
+        shape=shape,
         cache=cache,
     )

@@ -28,10 +28,10 @@ def choose_effort(
     """Return the effort to send, or None: the model's own default.
 
     ``asked``, from the call, takes precedence over ``configured``; both may be a word or
-    ``{"effort": word}``. ``thinking`` False turns reasoning off and takes precedence over both. An
-    effort the model does not list is lowered to the nearest one it does, else raised to its lowest.
-    Raises InvalidRequestError (ConfigurationError for ``configured``) for an unknown word, and for an
-    effort that gpt-5.5-pro does not accept.
+    ``{"effort": word}``. ``configured`` "none" means that no effort is configured. ``thinking`` False turns
+    reasoning off and takes precedence over both. An effort the model does not list is lowered to the
+    nearest one it does, else raised to its lowest. Raises InvalidRequestError (ConfigurationError for
+    ``configured``) for an unknown word, and for an effort that gpt-5.5-pro does not accept.
     """
     if thinking is False:
         return "none" if "none" in model.efforts else None
@@ -39,6 +39,8 @@ def choose_effort(
     refusal: type[InvalidRequestError | ConfigurationError] = InvalidRequestError
     if word is None:
         word, refusal = _word(configured), ConfigurationError
+        # In settings it means that no effort is configured, as in the plugin that this one replaces.
+        word = None if word == "none" else word
     if word is None:
         return None
     if word not in SCALE and word not in model.efforts:

@@ -67,6 +67,17 @@ async def test_the_list_is_the_one_of_the_subscription(sim, build):
     assert sim.requests_to("/codex/models")[0].query == {"client_version": "0.0.0"}
 
 
+async def test_the_list_is_requested_with_the_configured_version(sim, build):
+    """The lists of two versions are not mixed up."""
+    await slugs(build())
+    await slugs(build(models_client_version="0.201.0"))
+    versions = [request.query["client_version"] for request in sim.requests_to("/codex/models")]
+    assert versions == ["0.0.0", "0.201.0"]
+    sim.misbehave("/codex/models", Fault(status=200, body={"models": []}))
+    assert await slugs(build(models_client_version="0.202.0")) == LISTED
+    assert sim.requests_to("/codex/models")[-1].query == {"client_version": "99.99.99"}
+
+
 async def test_five_providers_share_one_fetch_within_the_ttl(sim, build):
     found = await asyncio.gather(*(slugs(build()) for _ in range(5)))
     assert found == [LISTED] * 5

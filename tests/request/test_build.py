@@ -275,6 +275,11 @@ def test_effort_precedence_is_kwargs_then_request_then_settings():
             {"effort": "low", "summary": "auto"},
         ),
         ({"effort": "none", "model": "unheard-of"}, {"effort": "none"}),
+        ({"settings": Settings(reasoning_effort="none")}, None),
+        (
+            {"settings": Settings(reasoning_effort="none"), "effort": "low", "model": "terse"},
+            {"effort": "low"},
+        ),
     ],
 )
 def test_reasoning_is_requested_only_if_the_caller_or_the_settings_request_it(options, reasoning):
