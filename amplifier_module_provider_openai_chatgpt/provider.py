@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 DISPLAY_NAME = "OpenAI ChatGPT"
 CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
 
+# The routing hook asks for the list when a session starts, a user later: seconds until a notice is repeated.
+LIST_NOTICE = 10.0
+
 # Shared by all sessions of a process, because every sub-agent mounts its own provider.
 _shapes: dict[str, LearntShapes] = {}
 _reported: set[tuple[str, str]] = set()
@@ -215,22 +218,27 @@ class ChatGPTProvider:
         """
         self.check()
         try:
-            models = await self.catalogue.list()
+            models, problem = await self.catalogue.list(), self.catalogue.problem
         except LLMError as error:
+            models, problem = list(self.catalogue.known()), error
+            self._log_once(error)
+        if problem is not None:
             if self.coordinator is None:
-                raise
-            self._report_known_models(error)
-            return model_infos(self.catalogue.known())
-        if self.coordinator is None and self.catalogue.problem is not None:
-            raise self.catalogue.problem
+                raise problem
+            await self._show_on_screen(_last_known(problem))
         return model_infos(models)
 
-    def _report_known_models(self, error: LLMError) -> None:
-        """Log, once for each sign-in and kind of failure, that the list is not that of this account."""
-        news = (self.credentials.location, type(error).__name__)
-        if news not in _reported:
+    async def _show_on_screen(self, message: str) -> None:
+        from .call.notices import Notices
+
+        await Notices(self.coordinator).once(message, again_after=LIST_NOTICE)
+
+    def _log_once(self, problem: LLMError) -> None:
+        """Log why the list is not that of this account, once for each sign-in and kind of failure."""
+        news = (self.credentials.location, type(problem).__name__)
+        if self.coordinator is not None and news not in _reported:
             _reported.add(news)
-            logger.warning("The models listed are those last known. %s", error)
+            logger.warning("%s", _last_known(problem))
 
     async def complete(self, request: ChatRequest, **kwargs: Any) -> ChatGPTResponse:
         """Answer a request and stream the answer to hooks. Raises only kernel errors (LLMError).
@@ -322,6 +330,10 @@ class ChatGPTProvider:
         """Close the connections of the running loop; the provider can be used again afterwards."""
         if "transport" in vars(self):
             await self.transport.close()
+
+
+def _last_known(problem: LLMError) -> str:
+    return f"The models listed are those last known. {problem}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Each test makes the calls of one host, with a provider that is signed out, signe
 """
 
 import asyncio
+import fnmatch
 import importlib
 import inspect
 import json
@@ -20,8 +21,9 @@ from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, mount
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
-from amplifier_module_provider_openai_chatgpt.simulator import Reply
-from tests.conftest import MODEL
+from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
+from tests.conftest import MODEL, write_tokens
+from tests.test_routing import MATRIX, version_key
 
 MODULE = "provider-openai-chatgpt"
 # Used instead of the default model gpt-5.5 while there is no list.
@@ -160,6 +162,128 @@ def test_the_list_is_fetched_in_several_event_loops_in_turn(state):
             assert "amplifier-openai-chatgpt login" in f"AuthenticationError: {caught.value}"[:57]
 
 
+class Display:
+    """The display system of a host."""
+
+    def __init__(self):
+        self.shown = []
+
+    def show_message(self, message, level, source="hook"):
+        self.shown.append(message)
+
+
+async def connectivity(provider):
+    """Return a row of the command line's table: a mark, and a text that is cut off."""
+    try:
+        models = await provider.list_models()
+    except Exception as error:  # noqa: BLE001 - as the host does
+        text = f"{type(error).__name__}: {error}"
+        return "✗", text if len(text) <= 60 else text[:57] + "..."
+    return "✓", f"{len(models)} model(s) available"
+
+
+KNOWN = "The models listed are those last known. "
+SIGN_IN = "Run amplifier-openai-chatgpt login"
+LIMIT = {"error": {"type": "usage_limit_reached", "message": "Limit.", "plan_type": "plus"}}
+REFUSED_CONNECTION = "The server refuses connections: check base_url and any proxy."
+# What happened, the row of a program that only tests the provider, and the notice in a session.
+TESTS = {
+    "signed in": ("✓", "18 model(s) available", None),
+    "signed out": ("✗", f"AuthenticationError: {SIGN_IN}: ...", f"{KNOWN}{SIGN_IN}: you are not signed in."),
+    "ended": ("✗", f"AuthenticationError: {SIGN_IN}: ...", f"{KNOWN}{SIGN_IN}: you are not signed in."),
+    "offline": ("✗", f"NetworkError: {REFUSED_CONNECTION[:43]}...", KNOWN + REFUSED_CONNECTION),
+    "limited": ("✗", "QuotaExceededError: ChatGPT usage limit reached on the Pl...", f"{KNOWN}ChatGPT usage"),
+}
+
+
+@pytest.fixture(params=TESTS)
+def condition(request, sim, config, token_file):
+    """The settings of a provider in one of five states."""
+    match request.param:
+        case "signed out":
+            token_file.unlink()
+        case "ended":
+            token_file.write_text(json.dumps({**sim.sign_in(expires_in=-60), "refresh_token": ""}))
+        case "offline":
+            sim.close()
+        case "limited":
+            sim.misbehave("/codex/models", Fault(status=429, body=LIMIT), times=None)
+    return request.param, config
+
+
+async def test_a_provider_test_without_a_session_shows_what_is_wrong(condition):
+    state, config = condition
+    provider = ChatGPTProvider(config)
+    assert await connectivity(provider) == TESTS[state][:2]
+    await provider.close()
+
+
+async def test_a_provider_test_in_a_session_lists_models_and_a_notice_says_what_is_wrong(condition):
+    """The list must not fail there, because roles could not be resolved; so a notice says what is wrong."""
+    state, config = condition
+    session, display = new_session({"module": MODULE, "config": config}), Display()
+    session.coordinator.display_system = display
+    async with session:
+        (provider,) = session.coordinator.get("providers").values()
+        mark, text = await asyncio.wait_for(connectivity(provider), 15)
+        assert (mark, text.partition(" ")[2]) == ("✓", "model(s) available")
+        await connectivity(provider)
+    expected = TESTS[state][2]
+    assert len(display.shown) == (0 if expected is None else 1)
+    assert expected is None or display.shown[0].startswith(expected)
+
+
+# Roles
+
+
+async def resolve_roles(coordinator):
+    """Resolve every role as the routing hook does: it asks for the list again until it has one."""
+    providers = coordinator.get("providers")
+    lists: dict[str, list[str]] = {}
+    roles = {}
+    for role, entry in MATRIX["roles"].items():
+        for candidate in entry["candidates"]:
+            provider = providers[candidate["provider"]]
+            if not lists.get(candidate["provider"]):
+                found = await provider.list_models()
+                lists[candidate["provider"]] = [info.id for info in found]
+            matches = fnmatch.filter(lists[candidate["provider"]], candidate["model"])
+            if matches:
+                roles[role] = (max(matches, key=version_key), candidate.get("config", {}))
+                break
+    return roles
+
+
+async def test_all_roles_resolve_before_the_user_signs_in_and_work_afterwards(
+    sim, config, token_file, caplog
+):
+    """No traceback, and the same session goes on after a sign-in in another terminal."""
+    tokens = token_file.read_text()
+    token_file.unlink()
+    session = new_session({"module": MODULE, "config": config})
+    async with session:
+        roles = await resolve_roles(session.coordinator)
+        assert set(roles) == set(MATRIX["roles"])
+        assert len(roles) == 13
+        assert [record.exc_info for record in caplog.records] == [None]
+        (provider,) = session.coordinator.get("providers").values()
+        with pytest.raises(AuthenticationError, match=SIGN_IN):
+            await provider.complete(HELLO)
+
+        write_tokens(token_file, json.loads(tokens))
+        assert (await provider.complete(HELLO)).text
+        for model, settings in roles.values():
+            # The session of an agent with this role.
+            agent = new_session({"module": MODULE, "config": {**config, "default_model": model, **settings}})
+            async with agent:
+                assert await agent.execute("Say hello.")
+        assert {info.id for info in await provider.list_models()} >= {slug["slug"] for slug in listed(sim)}
+
+
+def listed(sim):
+    return [model for model in sim.models if model.get("visibility") == "list"]
+
+
 # Signing in
 
 
@@ -175,6 +299,7 @@ def test_a_host_signs_in_and_lists_models_with_the_same_instance(state, sim, tok
     assert provider.auth_status() == "authenticated"
     assert json.loads(token_file.read_text())["access_token"]
     assert not any(bracket in line for line in lines for bracket in "[]"), "rich would treat it as markup"
+    assert all(line.isprintable() for line in lines), "no codes for colours or the cursor"
     assert any(code in line for line in lines for code in sim.user_codes)
     assert asyncio.run(ask_and_close(provider))
 

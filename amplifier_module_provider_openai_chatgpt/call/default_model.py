@@ -47,7 +47,7 @@ async def _report(wanted: str, used: str, context: CallContext) -> None:
     """Show and log once that a model was replaced; users are warned only about a model they chose."""
     message = f"The model {wanted} is no longer available; using {used}."
     if context.is_model_configured:
-        await context.notices.replaced(message)
+        await context.notices.once(message)
     if not context.shapes.is_first_report(message):
         return
     if context.is_model_configured:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 import weakref
 from inspect import isawaitable
@@ -32,7 +33,8 @@ class _Shown:
     """What one display has shown. Sub-agents share the display of their session."""
 
     def __init__(self) -> None:
-        self.texts: set[str] = set()
+        # When each was shown last, monotonic.
+        self.texts: dict[str, float] = {}
         self.windows: Windows = set()
 
 
@@ -60,12 +62,14 @@ class Notices:
         if step.delay > 0:
             await self._show(wait_notice(step), "info")
 
-    async def replaced(self, message: str) -> None:
-        """Show that a configured model was replaced; the same message is shown once."""
-        if self._display is None or message in self._memory.texts:
+    async def once(self, message: str, *, again_after: float = math.inf) -> None:
+        """Show a warning, unless the same one was shown less than ``again_after`` seconds ago."""
+        if self._display is None:
             return
-        self._memory.texts.add(message)
-        await self._show(message, "warning")
+        now, shown = time.monotonic(), self._memory.texts
+        if message not in shown or now - shown[message] >= again_after:
+            shown[message] = now
+            await self._show(message, "warning")
 
     @property
     def _memory(self) -> _Shown:

@@ -155,12 +155,12 @@ async def test_a_display_that_hangs_delays_a_call_by_a_bounded_time():
     assert notices.DISPLAY_LIMIT <= 1
     hanging = SimpleNamespace(display_system=_Hanging())
     async with asyncio.timeout(10):
-        await Notices(hanging, patience=0.01).replaced("Replaced.")
+        await Notices(hanging, patience=0.01).once("Replaced.")
 
 
 async def test_a_display_that_is_gone_is_forgotten():
     display = Display()
-    await Notices(SimpleNamespace(display_system=display)).replaced("Replaced.")
+    await Notices(SimpleNamespace(display_system=display)).once("Replaced.")
     key = id(display)
     assert key in notices._shown
     del display
