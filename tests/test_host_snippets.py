@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "amplifier_module_provider_openai_chatgpt"
 CHILD = Path(__file__).with_name("snippet_child.py")
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-# What a reader replaces with the path of a clone or the address of the repository.
-PLACEHOLDER = re.compile(r"(?:git\+)?(?:/absolute/path/amplifier-module-provider-openai-chatgpt|ADDRESS)")
+# The path of a clone, or the address of the repository; the tests use a clone of their own.
+SOURCE = re.compile(r"/\S+|git\+\S+")
 
 
 def snippets():
@@ -55,7 +55,7 @@ def test_there_are_snippets_of_both_kinds():
 @pytest.mark.parametrize("name", LOADED)
 def test_each_snippet_names_a_source_and_a_bundle_what_it_builds_on(name):
     first, *_ = provider_entries(LOADED[name])
-    assert PLACEHOLDER.fullmatch(first["source"])
+    assert SOURCE.fullmatch(first["source"])
     if "config" not in LOADED[name] and "bundle" in LOADED[name]:
         assert LOADED[name]["includes"], "the loop and the context come from another bundle"
 
@@ -68,7 +68,7 @@ async def test_each_snippet_alone_mounts_the_provider_of_its_source_and_answers(
     entries = provider_entries(LOADED[name])
     for entry in entries:
         if "source" in entry:
-            entry["source"] = PLACEHOLDER.sub(str(clone), entry["source"])
+            entry["source"] = str(clone)
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, str(CHILD), json.dumps(entries)),
         cwd=clone.parent,

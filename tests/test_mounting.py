@@ -100,7 +100,6 @@ async def test_when_signed_out_it_mounts_without_network_and_output(mounted, sim
         await provider.complete(HELLO)
     assert await provider.list_models()
     assert not sim.requests
-    assert not sim.requests
 
 
 async def test_at_a_terminal_a_signed_out_user_is_prompted_and_signed_in(
@@ -262,7 +261,7 @@ async def test_several_named_instances_work_in_one_session(sim, config):
     await session.cleanup()
 
 
-async def test_the_names_of_all_events_are_announced(mounted, config):
+async def test_only_events_that_the_kernel_does_not_know_are_announced(mounted, config):
     where = coordinator()
     await mounted(config, where)
     [announced] = await where.collect_contributions("observability.events")
@@ -271,6 +270,12 @@ async def test_the_names_of_all_events_are_announced(mounted, config):
         "provider:incomplete_continuation",
     ]
     assert set(announced) == set(EVENTS) - set(ALL_EVENTS)
+
+
+async def test_a_session_costs_nothing_instead_of_an_unknown_amount(mounted, config):
+    where = coordinator()
+    await mounted(config, where)
+    assert await where.collect_contributions("session.cost") == [{"cost_usd": "0"}]
 
 
 async def test_a_bad_setting_is_refused_with_key_value_and_what_is_allowed(config):

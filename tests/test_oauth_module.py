@@ -99,6 +99,20 @@ async def test_without_a_file_the_renewed_sign_in_is_stored(sim, path, tmp_path)
     assert oauth.load_tokens(new) == renewed
 
 
+async def test_without_a_file_a_token_is_sent_once_by_all_who_ask(sim, path, tmp_path):
+    token = load(path)["refresh_token"]
+    new = str(tmp_path / "new.json")
+    first, second = await asyncio.gather(oauth.refresh_tokens(token, new), oauth.refresh_tokens(token, new))
+    assert first == second == load(new)
+    assert len(sim.requests_to(REFRESH)) == 1
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+async def test_without_a_refresh_token_there_is_no_renewal(sim, path, tmp_path, nothing):
+    assert await oauth.refresh_tokens(nothing, str(tmp_path / "new.json")) is None
+    assert sim.requests_to(REFRESH) == []
+
+
 async def test_what_cannot_be_renewed_is_none_with_a_warning(sim, path, caplog):
     tokens = expire(path)
     sim.accounts.revoke(tokens["refresh_token"])
