@@ -189,7 +189,7 @@ class Settings:
     base_url: str = _setting(CHATGPT_CODEX.base_url, _url)
     auth_url: str = _setting(CHATGPT_CODEX.issuer.url, _url)
     extra_request_params: dict[str, Any] = _setting({}, _mapping, secret=True)
-    models_client_version: str = _setting("0.0.0", _header_text)
+    models_client_version: str = _setting(CHATGPT_CODEX.models.client_versions[0], _header_text)
     service: Service = field(default=CHATGPT_CODEX, repr=False)
     given: frozenset[str] = frozenset()
 

@@ -107,7 +107,7 @@ def test_the_installed_matrix_is_the_one_that_counts(service, home, monkeypatch)
     assert found["matrix"] == str(path)
     got = {role["role"]: (role["model"], role["effort"], role["listed"]) for role in found["roles"]}
     assert got == {
-        "general": ("gpt-6-sol-fast", "low", True),
+        "general": ("gpt-6-sol-fast", "medium", True),
         "fast": ("gpt-6-luna", "max", True),
         "pinned": ("gpt-5.5", None, False),
         "newest": ("gpt-6.2-astra", "low", True),

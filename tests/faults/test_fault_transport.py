@@ -18,6 +18,7 @@ from amplifier_core.llm_errors import (
     StreamError,
 )
 from amplifier_core.message_models import ChatRequest, Message
+from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
@@ -236,8 +237,8 @@ async def test_an_address_that_cannot_be_looked_up_is_retried_and_reported(servi
 
 
 @pytest.mark.usefixtures("names")
-async def test_the_built_in_models_are_listed_while_the_address_cannot_be_looked_up(settings):
-    provider = ChatGPTProvider(signed_in_at(CHATGPT, settings))
+async def test_a_session_lists_the_built_in_models_while_the_address_cannot_be_looked_up(settings):
+    provider = ChatGPTProvider(signed_in_at(CHATGPT, settings), MockCoordinator())
     assert "gpt-6-sol" in {model.id for model in await provider.list_models()}
 
 

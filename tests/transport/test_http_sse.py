@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from amplifier_core.llm_errors import ProviderUnavailableError
+from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import write_tokens
@@ -56,11 +57,11 @@ async def test_a_redirected_call_fails_and_the_other_server_gets_nothing(
 
 
 @pytest.mark.parametrize("status", [302, 307])
-async def test_a_redirected_model_list_is_replaced_by_the_built_in_one(
+async def test_in_a_session_a_redirected_model_list_is_replaced_by_the_built_in_one(
     config, in_use, elsewhere, redirect, status
 ):
     redirect(MODELS, status)
-    assert "gpt-6-sol" in {model.id for model in await in_use(config).list_models()}
+    assert "gpt-6-sol" in {model.id for model in await in_use(config, MockCoordinator()).list_models()}
     assert elsewhere[1] == []
 
 
