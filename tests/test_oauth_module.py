@@ -67,11 +67,11 @@ async def test_a_host_reads_checks_and_renews_as_it_did_with_the_original(sim, p
 async def test_a_renewal_by_a_host_and_by_calls_is_one_renewal(sim, path, config):
     tokens = expire(path)
     provider = ChatGPTProvider({**config, "token_file_path": path})
-    calls = [provider.complete(ask()) for _ in range(3)]
-    renewals = [oauth.refresh_tokens(tokens["refresh_token"], path=path) for _ in range(3)]
-    *answers, first, second, third = await asyncio.gather(*calls, *renewals)
+    calls = asyncio.gather(*(provider.complete(ask()) for _ in range(3)))
+    renewals = (oauth.refresh_tokens(tokens["refresh_token"], path=path) for _ in range(3))
+    first, second, third = await asyncio.gather(*renewals)
+    assert all(answer.text for answer in await calls)
     await provider.close()
-    assert all(answer.text for answer in answers)
     assert first == second == third == oauth.load_tokens(path)
     assert len(sim.requests_to(REFRESH)) == 1
 
