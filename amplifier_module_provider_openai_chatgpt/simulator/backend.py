@@ -10,20 +10,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from . import stream
-from .model import cut_short, respond
-from .rules import Incoming, Refused, as_list, seal
-from .usage import usage
+from .answers import Frames, answer, refusal
+from .rules import Incoming, Refused, as_list
 from .validation.request import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from starlette.requests import Request
-    from starlette.types import Receive, Scope, Send
 
     from .accounts import SignIn
-    from .reply import Reply
-    from .rules import Policy
     from .state import State
 
 Json = dict[str, Any]
@@ -36,24 +32,6 @@ _NEWEST = (99, 0, 0)
 _REASONING_COUNTS = {"x-reasoning-included": "true"}
 _EXPIRED = "Provided authentication token is expired. Please try signing in again."
 _INVALIDATED = "Your authentication token has been invalidated. Please try signing in again."
-
-
-class Frames(Response):
-    """A stream of server-sent events, one ASGI message each."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, frames: Sequence[bytes], headers: Mapping[str, str]) -> None:
-        super().__init__(headers=headers)
-        del self.headers["content-length"]
-        self._frames = frames
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the frames."""
-        del scope, receive
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for frame in self._frames:
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
 
 
 class Backend:
@@ -98,10 +76,11 @@ class Backend:
             return self._over_limit(sign_in, headers)
         body = judge(await request.body(), request.headers, policy)
         if isinstance(body, Refused):
-            return self._refused(body, {**headers, **state.quota.headers(sign_in.plan)})
+            return refusal(body, {**headers, **state.quota.headers(sign_in.plan)})
         state.quota.spend()
         reply = state.next_reply()
-        frames = self._frames(body, request.headers, policy, reply)
+        cached = state.cache.cached_tokens(request.headers.get("session-id"), body)
+        frames = answer(state, body, policy, reply, cached)
         if state.rate_limits_first:
             frames = [stream.encode(state.quota.event(sign_in.plan)), *frames]
         turn = Incoming(body, request.headers, policy).turn
@@ -109,15 +88,6 @@ class Backend:
         headers |= _REASONING_COUNTS if _has_reasoning(body) else {}
         headers |= {**state.quota.headers(sign_in.plan), **reply.headers}
         return Frames(frames, headers)
-
-    def _refused(self, refused: Refused, headers: Mapping[str, str]) -> Response:
-        """Return a refusal, as `response.failed` in a stream where its status is 200."""
-        if refused.status != 200:
-            return JSONResponse(refused.body, refused.status, headers)
-        failed = stream.events(
-            [], response_id=f"resp_{uuid.uuid4().hex}", model="", usage=None, end="failed", **refused.body
-        )
-        return Frames([stream.encode(event) for event in failed], headers)
 
     def _over_limit(self, sign_in: SignIn, headers: Mapping[str, str]) -> Response:
         """Rule quota.exhausted: calls over the limit or at the spend cap are refused."""
@@ -127,34 +97,6 @@ class Backend:
             return JSONResponse(refusal, quota.refused_as, headers)
         event = {"type": "error", **refusal, "status_code": 429, "headers": headers}
         return Frames([stream.encode(event)], headers)
-
-    def _frames(
-        self, body: Json, headers: Mapping[str, str], policy: Policy, reply: Reply
-    ) -> Sequence[bytes]:
-        """Return the answer to an accepted request, one frame per event."""
-        cached = self._state.cache.cached_tokens(headers.get("session-id"), body)
-        if reply.raw is not None:
-            return [reply.raw]
-        if reply.events is not None:
-            return [stream.encode(event) for event in reply.events]
-        if reply.items is not None:
-            items = _seal_missing(reply.items, body, policy)
-        else:
-            items = cut_short(respond(body, policy)) if reply.end == "incomplete" else respond(body, policy)
-        self._state.remember_encrypted(items)
-        events = stream.events(
-            items,
-            response_id=f"resp_{uuid.uuid4().hex}",
-            model=body["model"],
-            usage=reply.usage or usage(body, items, cached),
-            end=reply.end,
-            reason=reply.reason,
-            error=reply.error,
-            then_failed=reply.then_failed,
-            end_turn=reply.end_turn,
-            instructions=str(body.get("instructions", "")),
-        )
-        return [stream.encode(event) for event in events]
 
     def _authenticate(self, request: Request) -> SignIn | Response:
         """Return the sign-in a request belongs to, or its 401.
@@ -178,17 +120,6 @@ class Backend:
 def _has_reasoning(body: Json) -> bool:
     """Rule response.reasoning-included: a header says that past reasoning counts."""
     return any(item.get("type") == "reasoning" for item in as_list(body.get("input")))
-
-
-def _seal_missing(items: Sequence[Json], body: Json, policy: Policy) -> list[Json]:
-    """Encrypt scripted reasoning that has no ciphertext, where the request asks for it."""
-    if "reasoning.encrypted_content" not in as_list(body.get("include")):
-        return list(items)
-    missing = [item.get("type") == "reasoning" and "encrypted_content" not in item for item in items]
-    return [
-        {**item, "encrypted_content": seal(f"thought {place}", policy, body["model"])} if is_missing else item
-        for place, (item, is_missing) in enumerate(zip(items, missing, strict=True))
-    ]
 
 
 def _names_account(headers: Mapping[str, str], sign_in: SignIn) -> bool:
