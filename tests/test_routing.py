@@ -18,7 +18,7 @@ from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.cli.roles import highest
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model, model_infos
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS, PROVIDER
-from amplifier_module_provider_openai_chatgpt.simulator import WORLDS, Simulator
+from amplifier_module_provider_openai_chatgpt.simulator import CODEX_WORLDS, Simulator
 
 ROOT = Path(__file__).parents[1]
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
@@ -197,7 +197,7 @@ def test_names_of_other_times_find_their_role(role, slugs, winner):
     assert chosen(role, with_twins(*slugs)) == winner
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=CODEX_WORLDS)
 def sim(request):
     """A simulator of each world."""
     with Simulator(world=request.param) as simulator:

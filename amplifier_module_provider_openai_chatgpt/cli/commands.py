@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 # The names in simulator.WORLDS; importing them would slow --help down.
-SIMULATED_WORLDS = ("august-2026", "november-2026")
+SIMULATED_WORLDS = ("august-2026", "november-2026", "plan")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
@@ -240,8 +240,8 @@ def demo(prompt: str) -> None:
 @click.option(
     "--world",
     type=click.Choice(SIMULATED_WORLDS),
-    metavar="MONTH",
-    help=f"The ChatGPT of which month: {' or '.join(SIMULATED_WORLDS)} (default).",
+    metavar="WORLD",
+    help="Which service to play: november-2026 (default), august-2026, or plan (Sign in with ChatGPT).",
 )
 def simulate(port: int, world: str | None) -> None:
     """Serve a simulated ChatGPT.

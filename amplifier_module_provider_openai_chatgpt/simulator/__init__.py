@@ -9,9 +9,10 @@ from .framings import HARMLESS
 from .recorded import Recorded
 from .reply import Reply
 from .simulator import Simulator, serve
-from .worlds import DEFAULT_WORLD, WORLDS, World
+from .worlds import CODEX_WORLDS, DEFAULT_WORLD, WORLDS, World
 
 __all__ = [
+    "CODEX_WORLDS",
     "DEFAULT_WORLD",
     "HARMLESS",
     "WORLDS",

@@ -44,11 +44,16 @@ def announce_secret(secret: str) -> None:
 
 @dataclass(slots=True, eq=False)
 class SignIn:
-    """One sign-in: its account, and which of its refresh tokens were used."""
+    """One sign-in: its account, and which of its refresh tokens were used.
+
+    At the plan service the account is a person, who gave ``scopes`` to an app.
+    """
 
     account_id: str
     plan: str
     fedramp: bool = False
+    scopes: frozenset[str] = frozenset()
+    client_id: str = field(default="", repr=False)
     used: set[str] = field(default_factory=set, repr=False)
     revoked: bool = False
 
@@ -98,9 +103,7 @@ class Accounts:
         expires = time.time() + lifetime
         access, identity = self._jwt(sign_in, expires), self._jwt(sign_in, time.time() + _ID_TOKEN_LIFETIME)
         refresh = self.secret("rt_", 48)
-        with self._lock:
-            self._access[access] = Access(sign_in, expires)
-            self._refresh[refresh] = sign_in
+        self._keep(sign_in, access, refresh, expires)
         return {
             "id_token": identity,
             "access_token": access,
@@ -109,6 +112,17 @@ class Accounts:
             "expires_in": int(lifetime),
             "scope": "openid profile email offline_access",
         }
+
+    def issue_opaque(self, sign_in: SignIn, lifetime: float) -> tuple[str, str]:
+        """Issue an access token without claims, valid for ``lifetime`` seconds, and a refresh token."""
+        access, refresh = self.secret("at_", 48), self.secret("rt_", 48)
+        self._keep(sign_in, access, refresh, time.time() + lifetime)
+        return access, refresh
+
+    def _keep(self, sign_in: SignIn, access: str, refresh: str, expires: float) -> None:
+        with self._lock:
+            self._access[access] = Access(sign_in, expires)
+            self._refresh[refresh] = sign_in
 
     def token_file(self, sign_in: SignIn, lifetime: float) -> Json:
         """Issue tokens, in the shape of the provider's token file."""
@@ -136,11 +150,22 @@ class Accounts:
                 return None
             return "identity" if secret.startswith("eyJ") else "issuer"
 
+    def expire(self, token: str, expires_in: float) -> None:
+        """Let an access token expire in so many seconds; a negative number makes it expired."""
+        with self._lock:
+            known = self._access[token]
+            self._access[token] = Access(known.sign_in, time.time() + expires_in, known.refused)
+
     def refuse(self, token: str, code: str) -> None:
         """Refuse an access token from now on, with this error code."""
         with self._lock:
             known = self._access[token]
             self._access[token] = Access(known.sign_in, known.expires, code)
+
+    def owner(self, token: str) -> SignIn | None:
+        """Return the sign-in of a refresh token, used or not."""
+        with self._lock:
+            return self._refresh.get(token)
 
     def spend(self, token: str) -> tuple[RefreshState, SignIn | None]:
         """Use a refresh token; it works once."""

@@ -9,7 +9,7 @@ import struct
 import time
 from contextlib import nullcontext
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
@@ -17,24 +17,42 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from .backend import RESPONSES, Backend
+from .backend import Backend
 from .edge import challenge
 from .faults import Fault
 from .issuer import Issuer
+from .plan.api import PlanApi
+from .plan.issuer import PlanIssuer
 from .recorded import Recorded
 from .strays import strays
 from .validation.json_body import UnreadableError, decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from starlette.routing import Route
     from starlette.types import Message, Receive, Scope, Send
 
     from .edge import Service
     from .state import State
 
+
+class _Routed(Protocol):
+    """What serves the paths of one host."""
+
+    def routes(self) -> list[Route]:
+        """Return the paths."""
+        ...
+
+
 logger = logging.getLogger(__name__)
 
+_SERVICES: dict[tuple[str, Service], Callable[[State], _Routed]] = {
+    ("codex", "backend"): Backend,
+    ("codex", "issuer"): Issuer,
+    ("plan", "backend"): PlanApi,
+    ("plan", "issuer"): PlanIssuer,
+}
 _NO_FAULT = Fault()
 _NO_LINGER = struct.pack("ii", 1, 0)
 _FORM = "application/x-www-form-urlencoded"
@@ -45,7 +63,7 @@ class App:
 
     def __init__(self, state: State, service: Service) -> None:
         self._state, self._service = state, service
-        self._routes = Starlette(routes=(Backend if service == "backend" else Issuer)(state).routes())
+        self._routes = Starlette(routes=_SERVICES[state.world.kind, service](state).routes())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request until it is answered or the client disconnects."""
@@ -55,7 +73,8 @@ class App:
         for sentence in strays(self._service, request, self._state.accounts):
             self._state.add_stray(sentence)
         fault = self._state.next_fault(scope["path"]) or _NO_FAULT
-        with self._state.stream_open() if scope["path"] == RESPONSES else nullcontext():
+        is_call = self._service == "backend" and scope["path"].endswith("/responses")
+        with self._state.stream_open() if is_call else nullcontext():
             answer = asyncio.create_task(self._answer(scope, body, send, fault))
             disconnect = asyncio.create_task(_disconnected(receive))
             try:

@@ -25,7 +25,12 @@ _PAGE = (
 
 
 def challenge(service: Service, path: str, headers: Mapping[str, str]) -> Response | None:
-    """Return the challenge page, or None for a client that may pass (docs/backend.md, Failures)."""
+    """Return the challenge page, or None for a client that may pass (docs/backend.md, Failures).
+
+    The public API has no such page (docs/backend-plan.md, Answers).
+    """
+    if service == "backend" and not path.startswith("/backend-api"):
+        return None
     refused = _edge_user_agent(service, headers) or (service == "backend" and _edge_originator(path, headers))
     if not refused:
         return None

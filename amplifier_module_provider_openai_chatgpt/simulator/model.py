@@ -30,7 +30,7 @@ def respond(body: Json, policy: Policy) -> list[Json]:
     forces it, once per message. A tool with side effects is called only if ``policy.scripted_tools`` names
     it. Blocks of hooks (`<system-reminder>`) are not part of the message. Equal requests get equal answers.
     """
-    talk = _read(body)
+    talk = _read(body, policy)
     called = _called(talk, policy)
     items = [*_thoughts(talk, policy, [tool["name"] for tool in called])]
     if called:
@@ -83,7 +83,7 @@ def _is_result(item: Json) -> bool:
     return str(item.get("type")).endswith("_call_output")
 
 
-def _read(body: Json) -> _Conversation:
+def _read(body: Json, policy: Policy) -> _Conversation:
     items = [item for item in as_list(body.get("input")) if isinstance(item, dict) and not _is_reminder(item)]
     asked = [place for place, item in enumerate(items) if item.get("role") == "user"]
     last = asked[-1] if asked else -1
@@ -94,7 +94,7 @@ def _read(body: Json) -> _Conversation:
         turns=len(asked),
         images=sum(part.get("type") == "input_image" for item in items for part in _parts(item)),
         since=items[last + 1 :],
-        tools=[*_callable(body, items)],
+        tools=[*_callable(body, items, policy)],
     )
 
 
@@ -105,14 +105,16 @@ def _is_reminder(item: Json) -> bool:
     return item.get("role") == "user" and only_text and not without_reminders(" ".join(texts))
 
 
-def _callable(body: Json, items: list[Json]) -> Iterator[Json]:
+def _callable(body: Json, items: list[Json], policy: Policy) -> Iterator[Json]:
     """Yield the function and custom tools; those in a namespace get its name."""
+    is_named = policy.plan is not None and policy.plan.namespaced_calls
     carried = [tool for item in items if item.get("type") == "additional_tools" for tool in item["tools"]]
     for tool in [*as_list(body.get("tools")), *carried]:
         if tool["type"] in ("function", "custom"):
             yield tool
         if tool["type"] == "namespace":
-            space = {} if tool["name"] == "functions" else {"namespace": tool["name"]}
+            is_plain = tool["name"] == "functions" and not is_named
+            space = {} if is_plain else {"namespace": tool["name"]}
             yield from ({**inner, **space} for inner in tool["tools"])
 
 

@@ -31,13 +31,32 @@ def _no_turn(state: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanTerms:
+    """What is open about the requests of the plan service [unsure] (docs/backend-plan.md, Requests).
+
+    `refused_fields` are refused besides those that are documented; `flat_tools`: functions may be outside a
+    namespace; `named_choice`: one function may be forced; `empty_descriptions`: of namespaces;
+    `session_header`: `session-id` is accepted; `image_links`: images may be https links;
+    `namespaced_calls`: calls name the namespace "functions" too.
+    """
+
+    refused_fields: frozenset[str] = frozenset()
+    flat_tools: bool = False
+    named_choice: bool = True
+    empty_descriptions: bool = False
+    session_header: bool = False
+    image_links: bool = True
+    namespaced_calls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The account of a request, what it may use, and the switches in force.
 
     `models` has the catalogue entries by slug. With the gate "strict" a model flagged for Lite needs a
     `version` header; slugs in `require_lite` need the Lite shape; `gate_voice` chooses the words of both.
     `scripted_tools` names the tools with side effects that the simulated model may call. `turn_of`
-    returns the turn that an `x-codex-turn-state` was sent in.
+    returns the turn that an `x-codex-turn-state` was sent in. `plan` is None at the Codex service.
     """
 
     account_id: str
@@ -49,6 +68,7 @@ class Policy:
     tier_refused: bool = False
     scripted_tools: frozenset[str] = frozenset()
     turn_of: Callable[[str], str | None] = _no_turn
+    plan: PlanTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +122,20 @@ class Incoming:
         return f"{self.headers.get('session-id', '')}/{hashlib.sha256(content).hexdigest()}"
 
     @property
+    def declarations(self) -> list[tuple[str, object]]:
+        """The lists of tools with their place: `tools`, in Lite the first item, in the plan service both."""
+        first = self.items[0] if self.items else {}
+        carried = ("input[0].tools", first.get("tools"))
+        if self.lite:
+            return [carried]
+        in_body = ("tools", self.body.get("tools"))
+        both = self.policy.plan is not None and first.get("type") == "additional_tools"
+        return [in_body, carried] if both else [in_body]
+
+    @property
     def tools(self) -> list[Json]:
-        """The declared tools: the field `tools`, or in Lite the item `additional_tools`."""
-        if not self.lite:
-            return [tool for tool in as_list(self.body.get("tools")) if isinstance(tool, dict)]
-        carriers = (item for item in self.items if item.get("type") == "additional_tools")
-        return [t for item in carriers for t in as_list(item.get("tools")) if isinstance(t, dict)]
+        """The declared tools of all lists."""
+        return [t for _, tools in self.declarations for t in as_list(tools) if isinstance(t, dict)]
 
 
 def detail(text: str, status: int = 400) -> Refused:

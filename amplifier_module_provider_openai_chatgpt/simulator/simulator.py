@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 
 from .accounts import announce_stray
 from .app import App
+from .backend import BASE as CODEX
+from .plan.api import BASE as PLAN
+from .plan.tokens import stored
 from .server import Server
-from .state import State
+from .state import Json, State
 from .worlds import DEFAULT_WORLD, WORLDS, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
+
+
+_BASES = {"codex": CODEX, "plan": PLAN}
 
 
 class Simulator(State):
@@ -45,8 +51,8 @@ class Simulator(State):
 
     @property
     def base_url(self) -> str:
-        """The address that replaces https://chatgpt.com/backend-api."""
-        return f"http://127.0.0.1:{self._running().port('backend')}/backend-api"
+        """The address that replaces https://chatgpt.com/backend-api, or https://api.openai.com/v1."""
+        return f"http://127.0.0.1:{self._running().port('backend')}{_BASES[self.world.kind]}"
 
     def start(self) -> Self:
         """Start serving; returns once requests are answered."""
@@ -61,6 +67,14 @@ class Simulator(State):
         if self._server is None:
             raise RuntimeError("The simulator has no address until it runs; call start() first.")
         return self._server
+
+    def connect(
+        self, expires_in: float = 3_600.0, *, uses_plan: bool = True, plan: str | None = None
+    ) -> Json:
+        """Return the content of the credential file of a new sign-in at the plan service."""
+        backend = self.base_url.removesuffix(PLAN)
+        plan = plan or self.plan
+        return stored(self, self.auth_url, backend, expires_in, uses_plan=uses_plan, plan=plan)
 
     def close(self) -> None:
         """Close every connection and stop; recorded requests stay."""
@@ -91,18 +105,26 @@ def serve(port: int, say: Callable[[str], object], world: str | None = None) -> 
             say("The simulator has stopped.")
 
 
+_FIRST_COMMANDS = (
+    "  amplifier-openai-chatgpt login     # approved automatically",
+    '  amplifier-openai-chatgpt ask "What time is it in Tokyo?"',
+)
+
+
 def _instructions(simulator: Simulator, token_file: Path) -> tuple[str, ...]:
+    is_plan = simulator.world.kind == "plan"
+    month = f"{simulator.world.today:%B %Y}"
+    played = f"Plan use by Sign in with ChatGPT in {month}" if is_plan else f"It plays the service of {month}"
     return (
         "A simulated ChatGPT is running on this machine; it needs no account and no network.",
-        f"It plays the service of {simulator.world.today:%B %Y}; --world chooses another date.",
+        f"{played}; --world chooses another {'service' if is_plan else 'date'}.",
         f"  backend  {simulator.base_url}",
         f"  sign-in  {simulator.auth_url}",
         "In another terminal:",
         f"  export OPENAI_CHATGPT_BASE_URL={simulator.base_url}",
         f"  export OPENAI_CHATGPT_AUTH_URL={simulator.auth_url}",
         f"  export OPENAI_CHATGPT_TOKEN_FILE={token_file}",
-        "  amplifier-openai-chatgpt login     # approved automatically",
-        '  amplifier-openai-chatgpt ask "What time is it in Tokyo?"',
+        *(() if is_plan else _FIRST_COMMANDS),
         "Its model calls a tool only when you ask for it by name, or by verb and object (“read the file”),",
         "and never a tool that writes, deletes, executes, installs or sends.",
         "Ctrl-C stops it and removes that token file.",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .accounts import ACCOUNT, LIFETIME, Accounts, SignIn, announce_secret, announce_stray
 from .catalogue import served_models
 from .device import Device
+from .plan.sharing import Sharing
 from .quota import Quota, Window
 from .reply import Reply
 from .rules import Policy, Voice
@@ -42,6 +43,7 @@ class State:
     * ``rate_limits_first``: each stream begins with `codex.rate_limits`
     * ``max_output_cut``: the number of coming answers that are cut at the output limit
     * ``scripted_tools``: tools with side effects that the simulated model may call when asked
+    * ``sharing``: the switches of the plan service
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class State:
         self.changed = threading.Condition(threading.RLock())
         self.accounts = Accounts()
         self.device = Device()
+        self.sharing = Sharing()
         self.quota = Quota()
         self.cache = PrefixCache()
         self.turns = Turns()
@@ -281,6 +284,7 @@ class State:
             tier_refused=self.tier_refused,
             scripted_tools=frozenset(self.scripted_tools),
             turn_of=self.turns.turn,
+            plan=self.sharing.terms if self.world.kind == "plan" else None,
         )
 
     @contextmanager

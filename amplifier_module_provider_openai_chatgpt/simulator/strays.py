@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from .edge import Service
     from .recorded import Recorded
 
-_CANDIDATE = re.compile(rb"(?:eyJ|rt_|ac_|deviceauth_)[\w.-]{10,}|(?<![\w-])[\w-]{86}(?![\w-])", re.ASCII)
+_CANDIDATE = re.compile(
+    rb"(?:eyJ|rt_|at_|ac_|oaiapp_|deviceauth_)[\w.-]{10,}|(?<![\w-])[\w-]{86}(?![\w-])", re.ASCII
+)
 _REVOKE = "/oauth/revoke"
+_HINT_AT = "/api/accounts/authorize"
 
 
 def strays(service: Service, request: Recorded, accounts: Accounts) -> list[str]:
@@ -29,12 +32,14 @@ def _belongs(service: Service, place: str, kind: str, path: str) -> bool:
     """Return True for a secret at its place.
 
     Rule strays.backend: only an access token, only in the authorization header. Rule strays.issuer: never
-    an access or id token, except an access token to be revoked.
+    an access or id token, except an access token to be revoked and an id token as the hint of a sign-in.
     """
     if service == "backend":
         return (place, kind) == ("authorization header", "access")
     if place == "authorization header":
         return False
+    if (place, kind) == ("query", "identity"):
+        return path == _HINT_AT
     return kind == "issuer" or (kind == "access" and path.endswith(_REVOKE))
 
 

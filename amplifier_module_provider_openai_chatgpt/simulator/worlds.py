@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from .catalogue import PAYING, SPARSE, TO_MAX, TO_ULTRA, TO_XHIGH, ModelRow, Upgrade, entry
 
@@ -14,13 +14,17 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One dated service; ``retired`` models are refused, and named only by a stale list."""
+    """One dated service; ``retired`` models are refused, and named only by a stale list.
+
+    ``kind`` is the service: the Codex backend, or plan use by "Sign in with ChatGPT".
+    """
 
     name: str
     today: datetime
     models: tuple[ModelRow, ...]
     retired: tuple[ModelRow, ...] = ()
     sparse: tuple[Json, ...] = ()
+    kind: Literal["codex", "plan"] = "codex"
 
     def catalogue(self) -> list[Json]:
         """Return new entries of the whole account catalogue, with hidden, gated and sparse ones."""
@@ -147,5 +151,24 @@ NOVEMBER_2026 = World(
     sparse=(SPARSE,),
 )
 
-WORLDS = {world.name: world for world in (AUGUST_2026, NOVEMBER_2026)}
+_november = {row.slug: row for row in NOVEMBER_2026.models}
+# What one client found on a plan's list, in the server's order [seen]; the details are those of the Codex
+# service [unsure] (docs/backend-plan.md, Models).
+PLAN = World(
+    name="plan",
+    today=NOVEMBER_2026.today,
+    models=(
+        *(
+            _november[slug]
+            for slug in ("gpt-6.1-sol", "gpt-6-astra", "gpt-6-sol", "gpt-6-luna", "gpt-reserve")
+        ),
+        *(_november[slug] for slug in ("gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna")),
+        _DAYBREAK,
+        _REVIEW,
+    ),
+    kind="plan",
+)
+
+CODEX_WORLDS = {world.name: world for world in (AUGUST_2026, NOVEMBER_2026)}
+WORLDS = {**CODEX_WORLDS, PLAN.name: PLAN}
 DEFAULT_WORLD = NOVEMBER_2026

@@ -8,7 +8,7 @@ import pytest
 
 from amplifier_module_provider_openai_chatgpt.cli.commands import SIMULATED_WORLDS
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, parse_models
-from amplifier_module_provider_openai_chatgpt.simulator import DEFAULT_WORLD, WORLDS, Simulator
+from amplifier_module_provider_openai_chatgpt.simulator import CODEX_WORLDS, DEFAULT_WORLD, WORLDS, Simulator
 from amplifier_module_provider_openai_chatgpt.simulator.catalogue import served_models
 from amplifier_module_provider_openai_chatgpt.simulator.worlds import AUGUST_2026, NOVEMBER_2026
 
@@ -22,7 +22,7 @@ def offered(models):
     return [model.slug for model in models if model.visibility == "list"]
 
 
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=CODEX_WORLDS)
 def world(request):
     """A simulator of each world."""
     with Simulator(world=request.param) as simulator:

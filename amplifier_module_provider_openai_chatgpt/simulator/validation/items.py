@@ -175,8 +175,9 @@ def _roles(request: Incoming) -> Refused | None:
 
 def _additional_tools(request: Incoming) -> Refused | None:
     """Refuse the tools of Lite in the classic shape, and anywhere but at the beginning."""
+    has_them = request.lite or request.policy.plan is not None
     for place, item in enumerate(request.items):
-        if item["type"] == "additional_tools" and (place or not request.lite):
+        if item["type"] == "additional_tools" and (place or not has_them):
             return wrong_value(f"input[{place}].type", "additional_tools")
     return None
 

@@ -64,7 +64,7 @@ def _no_call(kind: str, call_id: str) -> Refused:
 def _namespaces(request: Incoming) -> Refused | None:
     """Refuse an undeclared namespace, and a missing one where the tool is only found there."""
     declared = set(declared_names(request.tools))
-    spaces = {space for space, _ in declared}
+    spaces = {space for space, _ in declared} | _own_spaces(request)
     plain = {name for space, name in declared if not space}
     spaced = {name for space, name in declared if space}
     for place, item in enumerate(request.items):
@@ -80,6 +80,13 @@ def _namespaces(request: Incoming) -> Refused | None:
                 "input",
             )
     return None
+
+
+def _own_spaces(request: Incoming) -> set[str]:
+    """Return the namespaces of a plan's request: calls may name each of them, "functions" too [unsure]."""
+    if request.policy.plan is None:
+        return set()
+    return {str(tool.get("name")) for tool in request.tools if tool.get("type") == "namespace"}
 
 
 RULES = (

@@ -33,21 +33,28 @@ RULES: tuple[Rule, ...] = (
 PENDING: frozenset[str] = frozenset()
 
 
-def judge(raw: bytes, headers: Mapping[str, str], policy: Policy) -> dict[str, Any] | Refused:
-    """Return the body of an accepted call, or its refusal; ``raw`` is as sent, perhaps compressed."""
+def judge(
+    raw: bytes, headers: Mapping[str, str], policy: Policy, rules: tuple[Rule, ...] = RULES
+) -> dict[str, Any] | Refused:
+    """Return the body of an accepted call, or its refusal; ``raw`` is as sent, perhaps compressed.
+
+    ``rules`` are those of the service, the Codex service's by default.
+    """
     lowered = {name.lower(): value for name, value in headers.items()}
     try:
         content = parsed(decoded(raw, lowered.get("content-encoding", "")))
     except UnreadableError as failure:
         nothing = Incoming({}, lowered, policy)
         return first_refusal((header.CONTENT_TYPE,), nothing, PENDING) or failure.refused
-    return refuse(content, lowered, policy) or content
+    return refuse(content, lowered, policy, rules) or content
 
 
-def refuse(content: dict[str, Any], headers: Mapping[str, str], policy: Policy) -> Refused | None:
+def refuse(
+    content: dict[str, Any], headers: Mapping[str, str], policy: Policy, rules: tuple[Rule, ...] = RULES
+) -> Refused | None:
     """Return why the backend refuses this call, or None where it would answer.
 
     Nothing is raised, whatever the values in ``content`` are.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
-    return first_refusal(RULES, Incoming(content, lowered, policy), PENDING)
+    return first_refusal(rules, Incoming(content, lowered, policy), PENDING)

@@ -54,6 +54,8 @@ _CLASSIC = tuple(_FIELDS)
 _IN_NAMESPACE = ("function", "custom")
 # Hosted search is accepted in Lite and does nothing there [seen].
 _IN_LITE = ("namespace", "tool_search", "web_search")
+# The plan service takes plain definitions there; that it takes more is the kinder reading [unsure].
+_IN_PLAN_INPUT = ("function", "custom", "namespace", "web_search")
 _NAMED = ("function", "custom", "namespace")
 _MODES = ("auto", "none", "required")
 _CHOSEN = ("function", "custom")
@@ -92,20 +94,12 @@ def declared_names(tools: list[Json]) -> Iterator[tuple[str, object]]:
 
 def _placed(request: Incoming) -> Iterator[tuple[str, object]]:
     """Yield the declared tools with their place, those of a namespace after it."""
-    param, tools = _declaration(request)
-    for place, tool in enumerate(as_list(tools)):
-        yield f"{param}[{place}]", tool
+    lists = ((param, as_list(tools)) for param, tools in request.declarations)
+    for param, tool in ((f"{param}[{n}]", tool) for param, tools in lists for n, tool in enumerate(tools)):
+        yield param, tool
         if isinstance(tool, dict) and tool.get("type") == "namespace":
-            yield from (
-                (f"{param}[{place}].tools[{number}]", inner)
-                for number, inner in enumerate(as_list(tool.get("tools")))
-            )
-
-
-def _declaration(request: Incoming) -> tuple[str, object]:
-    if not request.lite:
-        return "tools", request.body.get("tools")
-    return "input[0].tools", request.items[0].get("tools")
+            inner = enumerate(as_list(tool.get("tools")))
+            yield from ((f"{param}.tools[{number}]", one) for number, one in inner)
 
 
 def _each(check: Callable[[Json, str], Refused | None]) -> Callable[[Incoming], Refused | None]:
@@ -126,11 +120,10 @@ def _lite_shape(request: Incoming) -> Refused | None:
 
 
 def _kinds(request: Incoming) -> Refused | None:
-    param, tools = _declaration(request)
-    if tools is None and not request.lite:
-        return None
-    if not isinstance(tools, list):
-        return wrong_type(param, "an array of tools")
+    for param, tools in request.declarations:
+        is_absent = tools is None and param == "tools"
+        if not is_absent and not isinstance(tools, list):
+            return wrong_type(param, "an array of tools")
     for place, tool in _placed(request):
         fault = _kind_fault(tool, place, request)
         if fault:
@@ -141,15 +134,22 @@ def _kinds(request: Incoming) -> Refused | None:
 def _kind_fault(tool: object, param: str, request: Incoming) -> Refused | None:
     if not isinstance(tool, dict):
         return wrong_type(param, "an object")
-    inner = param.count(".tools[") > request.lite
-    kinds = _IN_NAMESPACE if inner else (_IN_LITE if request.lite else _CLASSIC)
-    kind = tool.get("type")
+    kinds, kind = _kinds_at(param, request), tool.get("type")
     if kind is None:
         return missing(f"{param}.type")
     if kind not in kinds:
         return wrong_value(f"{param}.type", kind, kinds)
     is_list = kind != "namespace" or isinstance(tool.get("tools"), list)
     return None if is_list else wrong_type(f"{param}.tools", "an array of tools")
+
+
+def _kinds_at(param: str, request: Incoming) -> tuple[str, ...]:
+    in_input = param.startswith("input[0].tools")
+    if param.count(".tools[") > in_input:
+        return _IN_NAMESPACE
+    if not in_input:
+        return _CLASSIC
+    return _IN_LITE if request.lite else _IN_PLAN_INPUT
 
 
 def _name(tool: Json, param: str) -> Refused | None:
@@ -210,7 +210,7 @@ def _unique_names(request: Incoming) -> Refused | None:
     twice = next((name for (_, name), count in names.items() if count > 1), None)
     if twice is None:
         return None
-    return error(f"Duplicate tool name: '{twice}'. Tool names must be unique.", _declaration(request)[0])
+    return error(f"Duplicate tool name: '{twice}'. Tool names must be unique.", request.declarations[0][0])
 
 
 def _choice(request: Incoming) -> Refused | None:
