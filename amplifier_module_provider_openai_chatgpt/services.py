@@ -239,3 +239,52 @@ CHATGPT_CODEX = Service(
         ),
     },
 )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSignIn:
+    """Where a person lets this program use their plan (docs/backend-plan.md); the other paths are discovered.
+
+    ``plan_scope`` is the part of ``scope`` without which the plan is not used; ``resource`` names the API in
+    requests to the issuer, wherever it is. ``redirect_port`` is only the first one that is tried.
+    """
+
+    mode: str
+    token_file: str
+    base_url: str
+    url: str
+    discovery_path: str
+    dynamic_client: str
+    scope: str
+    plan_scope: str
+    resource: str
+    redirect_host: str
+    redirect_path: str
+    redirect_port: int
+    usage_page: str
+
+    @property
+    def origin(self) -> Origin:
+        """Where its sign-ins belong."""
+        return Origin.of(self.url, self.base_url)
+
+    def at(self, base_url: str, auth_url: str) -> PlanSignIn:
+        """Return the same service at other addresses, such as a simulator's."""
+        return replace(self, base_url=base_url, url=auth_url)
+
+
+CHATGPT_PLAN_SIGN_IN = PlanSignIn(
+    mode="chatgpt_plan",
+    token_file="~/.amplifier/chatgpt-plan/default.json",  # noqa: S106 - a path
+    base_url="https://api.openai.com/v1",
+    url="https://auth.openai.com",
+    discovery_path="/.well-known/openid-configuration",
+    dynamic_client="dynamic_agent_client",
+    scope="openid profile email offline_access resource.invoke chatgpt.tokens.use.direct",
+    plan_scope="chatgpt.tokens.use.direct",
+    resource="https://api.openai.com/v1",
+    redirect_host="127.0.0.1",
+    redirect_path="/auth/callback",
+    redirect_port=1455,
+    usage_page="https://chatgpt.com/settings/usage",
+)

@@ -81,9 +81,20 @@ async def post(
 
     Raises SignInError, NO_ANSWER or UNREACHABLE, when there is none.
     """
+    return await _request(client, "POST", url, limit, **content)
+
+
+async def get(client: httpx.AsyncClient, url: str) -> Answer:
+    """Do what ``post`` does, for what the issuer publishes."""
+    return await _request(client, "GET", url, ANSWER_LIMIT)
+
+
+async def _request(
+    client: httpx.AsyncClient, method: str, url: str, limit: float | None, **content: Any
+) -> Answer:
     try:
         async with asyncio.timeout(limit):
-            response = await client.post(url, headers={"Accept": "application/json"}, **content)
+            response = await client.request(method, url, headers={"Accept": "application/json"}, **content)
     except TimeoutError as error:
         raise SignInError(Reason.NO_ANSWER, host=urlsplit(url).hostname or url) from error
     except transport_failures() as error:

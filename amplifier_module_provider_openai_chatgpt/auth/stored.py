@@ -20,7 +20,7 @@ from .store import Unusable
 from .tokens import OUR_MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 LARGEST = 1024 * 1024
 _TOKENS = ("access_token", "refresh_token")
@@ -94,11 +94,16 @@ def place_of(path: Path, origin: Origin) -> Path:
     return path.with_name(f"{path.stem}@{name}{path.suffix}")
 
 
-def read(path: Path, *, make_private: bool = True) -> Mapping[str, Any]:
+def read(
+    path: Path,
+    *,
+    make_private: bool = True,
+    parser: Callable[[bytes], Mapping[str, Any]] | None = None,
+) -> Mapping[str, Any]:
     """Read a sign-in through one descriptor: what was checked is what is read.
 
-    ``make_private``: correct the mode of a file that others can read. Raises OSError
-    and ValueError; ``unusable`` says what they mean.
+    ``make_private``: correct the mode of a file that others can read. ``parser`` reads another kind of
+    sign-in. Raises OSError and ValueError; ``unusable`` says what they mean.
     """
     check_home(path)
     _check(path.lstat())
@@ -108,7 +113,8 @@ def read(path: Path, *, make_private: bool = True) -> Mapping[str, Any]:
         _check(found)
         if found.st_size > LARGEST:
             raise RefusedFileError(Cause.TOO_LARGE)
-        stored = parse(file.read(LARGEST), is_default=is_default(path))
+        content = file.read(LARGEST)
+        stored = parser(content) if parser else parse(content, is_default=is_default(path))
         if make_private and os.name == "posix" and found.st_mode & 0o077:
             _make_private(descriptor, path, stat.S_IMODE(found.st_mode))
     return stored

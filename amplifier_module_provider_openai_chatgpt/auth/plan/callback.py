@@ -1,0 +1,172 @@
+"""The loopback server to which a browser brings the outcome (docs/backend-plan.md, Callback)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..failures import SignInError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from ...services import PlanSignIn
+    from .authorization import Attempt, Brought
+
+    Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+# A page without the query, so the browser's address bar and history do not keep the code.
+_LAST_PATH = "/finished"
+_REQUEST_LIMIT = 10.0
+_LAST_PAGE_LIMIT = 1.0
+_REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
+
+
+class Callback:
+    """One expected callback: ``brought`` gets what a browser or a pasted line brings, or the failure."""
+
+    def __init__(self, attempt: Attempt, service: PlanSignIn) -> None:
+        self.port = service.redirect_port
+        loop = asyncio.get_running_loop()
+        self.brought: asyncio.Future[Brought] = loop.create_future()
+        self._farewell: asyncio.Future[tuple[str, str]] = loop.create_future()
+        self._shown = asyncio.Event()
+        self._has_browser = False
+        self._attempt, self._service = attempt, service
+
+    @property
+    def authority(self) -> str:
+        """The host and port that a browser has to name."""
+        return f"{self._service.redirect_host}:{self.port}"
+
+    @property
+    def redirect_uri(self) -> str:
+        """The address that the issuer sends the browser to."""
+        return f"http://{self.authority}{self._service.redirect_path}"
+
+    def take(self, query: str) -> bool:
+        """Take what was brought; False if it does not belong to this sign-in."""
+        outcome = self._attempt.outcome(query)
+        if outcome is None:
+            return False
+        if not self.brought.done():
+            if isinstance(outcome, SignInError):
+                self.brought.set_exception(outcome)
+                self.farewell("Sign-in failed", str(outcome))
+            else:
+                self.brought.set_result(outcome)
+        return True
+
+    def farewell(self, title: str, text: str) -> None:
+        """Show the waiting browser how it ended; the first farewell counts."""
+        if not self._farewell.done():
+            self._farewell.set_result((title, text))
+
+    async def respond(self, head: bytes) -> bytes:
+        """Answer one request; the last page waits for the end of the sign-in."""
+        method, target, hosts = _read(head)
+        asked = urlsplit(target)
+        if hosts != [self.authority]:
+            return _page(400, "Not accepted", "This address is not the one of the sign-in.")
+        if method != "GET":
+            return _page(405, "Not accepted", "A sign-in ends with a GET request.")
+        if asked.path == _LAST_PATH and self.brought.done():
+            title, text = await asyncio.shield(self._farewell)
+            self._shown.set()
+            return _page(200, title, text)
+        if asked.path != self._service.redirect_path:
+            return _page(404, "Not found", "There is nothing here.")
+        if not self.take(asked.query):
+            return _page(400, "Not accepted", "This answer does not belong to the sign-in under way.")
+        self._has_browser = True
+        return _page(302, "Finishing", "One moment.", location=f"http://{self.authority}{_LAST_PATH}")
+
+    async def finish(self) -> None:
+        """Let a browser have its last page."""
+        self.farewell("Sign-in ended", "It was cancelled in the terminal.")
+        if self.brought.done() and not self.brought.cancelled():
+            self.brought.exception()
+        if self._has_browser:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_PAGE_LIMIT):
+                    await self._shown.wait()
+
+
+@contextlib.asynccontextmanager
+async def listening(attempt: Attempt, service: PlanSignIn) -> AsyncIterator[Callback]:
+    """Serve the callback on the usual port, else on any free one, until the block is left."""
+    callback = Callback(attempt, service)
+    visits: set[asyncio.Task[None]] = set()
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visit = asyncio.current_task()
+        if visit is not None:
+            visits.add(visit)
+            visit.add_done_callback(visits.discard)
+        await _answer(callback, reader, writer)
+
+    server = await _bind(visited, service)
+    callback.port = server.sockets[0].getsockname()[1]
+    try:
+        yield callback
+    finally:
+        await callback.finish()
+        server.close()
+        open_visits = list(visits)
+        if open_visits:
+            await asyncio.wait(open_visits, timeout=_LAST_PAGE_LIMIT)
+        for visit in open_visits:
+            visit.cancel()
+        await asyncio.gather(*open_visits, return_exceptions=True)
+
+
+async def _bind(visited: Visit, service: PlanSignIn) -> asyncio.Server:
+    with contextlib.suppress(OSError):
+        return await asyncio.start_server(visited, service.redirect_host, service.redirect_port)
+    return await asyncio.start_server(visited, service.redirect_host, 0)
+
+
+async def _answer(callback: Callback, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        async with asyncio.timeout(_REQUEST_LIMIT):
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(await callback.respond(head))
+        await writer.drain()
+    except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        return
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def _read(head: bytes) -> tuple[str, str, list[str]]:
+    """Return method, target and the values of all Host headers."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, target, *_ = [*first.split(" "), "", ""]
+    headers = (line.partition(":") for line in lines)
+    return method, target, [value.strip() for name, _, value in headers if name.strip().lower() == "host"]
+
+
+def _page(status: int, title: str, text: str, location: str = "") -> bytes:
+    title, text = html.escape(title), html.escape(text)
+    body = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"<title>{title}</title></head>"
+        '<body style="font:1.1em system-ui;margin:4em auto;max-width:36em">'
+        f"<h1>{title}</h1><p>{text}</p></body></html>"
+    ).encode()
+    head = [
+        f"HTTP/1.1 {status} {_REASONS[status]}",
+        "Content-Type: text/html; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Cache-Control: no-store",
+        "Referrer-Policy: no-referrer",
+        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'",
+        "Connection: close",
+        *([f"Location: {location}"] if location else []),
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + body

@@ -1,0 +1,234 @@
+"""The credential of one connected account, and the shape of its file. No I/O.
+
+The keys of the file are public: hosts and other programs read them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ...services import CHATGPT_PLAN_SIGN_IN, Origin
+
+if TYPE_CHECKING:
+    from .identity import Identity
+
+# Seconds before its expiry in which an access token is renewed.
+RENEW_BEFORE = 180.0
+_LONGEST_LIFETIME = 366 * 86_400.0
+_DEFAULT_LIFETIME = 3_600.0
+_GRAPHIC = re.compile(r"[!-~]+")
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_WORDS = {
+    "client_id": "client_id",
+    "ext_agent_host_id": "host_id",
+    "subject": "subject",
+    "email": "email",
+    "access_token": "access_token",
+    "refresh_token": "refresh_token",
+    "id_token": "id_token",
+}
+_TOKENS = ("access_token", "refresh_token", "id_token")
+_KEYS = {
+    *_WORDS,
+    *("auth_mode", "issuer", "backend", "token_type", "scopes", "expires_at", "earliest_refresh_at"),
+    *("saved_at", "pending"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the token endpoint gave: times are in Unix seconds, None if they are not known."""
+
+    access_token: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+    id_token: str = field(default="", repr=False)
+    scopes: tuple[str, ...] | None = None
+    expires_at: float | None = None
+    earliest_refresh_at: float | None = None
+
+    @classmethod
+    def from_reply(cls, reply: Mapping[str, Any], now: float) -> Grant:
+        """Read an answer of the token endpoint; every field of it may be missing."""
+        lifetime = _number(reply.get("expires_in"))
+        is_sane = lifetime is not None and 0 <= lifetime <= _LONGEST_LIFETIME
+        seconds = lifetime if lifetime is not None and is_sane else _DEFAULT_LIFETIME
+        stated = {**reply, "scopes": reply.get("scope"), "expires_at": now + seconds}
+        return cls.from_dict(stated)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Grant:
+        """Read what a file holds; what is missing or of a wrong type is empty."""
+        return cls(
+            **{name: _word(stored.get(name)) for name in _TOKENS},
+            scopes=_scopes(stored.get("scopes")),
+            expires_at=_moment(stored.get("expires_at")),
+            earliest_refresh_at=_moment(stored.get("earliest_refresh_at")),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the shape in the file."""
+        return {
+            **{name: getattr(self, name) for name in _TOKENS},
+            "scopes": None if self.scopes is None else list(self.scopes),
+            "expires_at": self.expires_at,
+            "earliest_refresh_at": self.earliest_refresh_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCredential:
+    """One connected account. After a sign-out only the registration and the person are left.
+
+    ``pending`` are renewed tokens whose id token was not verified yet: their predecessors are spent.
+    ``origin`` is where it was obtained; ``extra`` keeps keys that other programs put into the file.
+    """
+
+    client_id: str = field(default="", repr=False)
+    host_id: str = field(default="", repr=False)
+    subject: str = field(default="", repr=False)
+    email: str = field(default="", repr=False)
+    access_token: str = field(default="", repr=False)
+    refresh_token: str = field(default="", repr=False)
+    id_token: str = field(default="", repr=False)
+    scopes: tuple[str, ...] = ()
+    expires_at: float | None = None
+    earliest_refresh_at: float | None = None
+    pending: Grant | None = field(default=None, repr=False)
+    origin: Origin = CHATGPT_PLAN_SIGN_IN.origin
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> PlanCredential:
+        """Read the shape of the file; what is missing or of a wrong type is empty."""
+        words = {own: _word(stored.get(name)) for name, own in _WORDS.items()}
+        pending = stored.get("pending")
+        return cls(
+            **{**words, "client_id": words["client_id"] if is_client_id(words["client_id"]) else ""},
+            scopes=_scopes(stored.get("scopes")) or (),
+            expires_at=_moment(stored.get("expires_at")),
+            earliest_refresh_at=_moment(stored.get("earliest_refresh_at")),
+            pending=Grant.from_dict(pending) if isinstance(pending, Mapping) else None,
+            origin=_origin(stored),
+            extra={key: value for key, value in stored.items() if key not in _KEYS},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the shape of the file."""
+        known = {name: getattr(self, own) for name, own in _WORDS.items() if getattr(self, own)}
+        times = {"expires_at": self.expires_at, "earliest_refresh_at": self.earliest_refresh_at}
+        return {
+            **self.extra,
+            "auth_mode": CHATGPT_PLAN_SIGN_IN.mode,
+            **known,
+            "issuer": self.origin.issuer,
+            "backend": self.origin.backend,
+            "scopes": list(self.scopes),
+            **{name: moment for name, moment in times.items() if moment is not None},
+            **({"token_type": "Bearer", "saved_at": time.time()} if self.access_token else {}),
+            **({"pending": self.pending.to_dict()} if self.pending else {}),
+        }
+
+    @property
+    def is_connected(self) -> bool:
+        """True with tokens of a known person and a known registration."""
+        return bool(self.client_id and self.subject and (self.access_token or self.pending))
+
+    @property
+    def uses_plan(self) -> bool:
+        """True if the person allowed this app to use the plan."""
+        return CHATGPT_PLAN_SIGN_IN.plan_scope in self.scopes
+
+    def is_valid(self, now: float) -> bool:
+        """True with an access token that has not expired."""
+        return bool(self.access_token) and self.expires_at is not None and self.expires_at > now
+
+    def is_due(self, now: float) -> bool:
+        """True once the access token should be renewed; not before the issuer allows it while it is valid."""
+        if self.is_valid(now + RENEW_BEFORE):
+            return False
+        is_early = self.earliest_refresh_at is not None and self.earliest_refresh_at > now
+        return not (is_early and self.is_valid(now))
+
+    def with_pending(self, grant: Grant) -> PlanCredential:
+        """Return the same with renewed tokens that are not verified yet."""
+        return replace(self, pending=replace(grant, refresh_token=grant.refresh_token or self.refresh_token))
+
+    def settled(self, grant: Grant, identity: Identity | None = None) -> PlanCredential:
+        """Return the same with the tokens of ``grant`` in the place of its own, and nothing pending."""
+        return replace(
+            self,
+            access_token=grant.access_token,
+            refresh_token=grant.refresh_token or self.refresh_token,
+            id_token=grant.id_token or self.id_token,
+            scopes=self.scopes if grant.scopes is None else grant.scopes,
+            expires_at=grant.expires_at,
+            earliest_refresh_at=grant.earliest_refresh_at,
+            subject=identity.subject if identity else self.subject,
+            email=(identity.email if identity else "") or self.email,
+            pending=None,
+        )
+
+    def without_tokens(self) -> PlanCredential:
+        """Return what a sign-out keeps: the registration, the host and the person."""
+        return PlanCredential(
+            client_id=self.client_id,
+            host_id=self.host_id,
+            subject=self.subject,
+            email=self.email,
+            origin=self.origin,
+            extra=self.extra,
+        )
+
+
+def is_client_id(text: str) -> bool:
+    """True for the id of an issued registration."""
+    return _CLIENT_ID.fullmatch(text) is not None and text != CHATGPT_PLAN_SIGN_IN.dynamic_client
+
+
+def _origin(stored: Mapping[str, Any]) -> Origin:
+    """Read where it was obtained, the service itself by default; what cannot be read matches no service."""
+    usual = CHATGPT_PLAN_SIGN_IN.origin
+    if "issuer" not in stored and "backend" not in stored:
+        return usual
+    issuer, backend = stored.get("issuer", usual.issuer), stored.get("backend")
+    if backend is None and issuer == usual.issuer:
+        return usual
+    try:
+        return Origin.of(str(issuer), str(backend or ""))
+    except ValueError:
+        return Origin("", "")
+
+
+def _scopes(value: object) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        return tuple(value.split())
+    if isinstance(value, list):
+        return tuple(scope for scope in value if isinstance(scope, str))
+    return None
+
+
+def _moment(value: object) -> float | None:
+    """Read Unix seconds or ISO 8601; both are written."""
+    if isinstance(value, str):
+        try:
+            found = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return _number(value)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -1e12 < value < 1e12 else None
+
+
+def _word(value: object) -> str:
+    """Read text that a header or a query can carry; empty for anything else."""
+    return value if isinstance(value, str) and _GRAPHIC.fullmatch(value) else ""

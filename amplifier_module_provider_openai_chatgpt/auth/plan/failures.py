@@ -1,0 +1,100 @@
+"""What can go wrong in this sign-in only; all else is a ``SignInError`` of the package above."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from amplifier_core.llm_errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ConfigurationError,
+    ProviderUnavailableError,
+)
+
+from ...services import Rule
+from ..failures import Reason, SignInError
+
+if TYPE_CHECKING:
+    from ...errors.refusal import Refusal
+
+LOGIN = "amplifier-openai-chatgpt login --plan"
+ENABLE = f"{LOGIN} --enable-plan"
+
+
+class Problem(Enum):
+    """What went wrong; ``RULES`` says how it is reported."""
+
+    SIGNED_OUT = auto()
+    NOT_USED = auto()
+    NO_PLAN_USE = auto()
+    FOREIGN_ENDPOINT = auto()
+    KEYS_UNAVAILABLE = auto()
+    UNTRUSTED = auto()
+    OTHER_ACCOUNT = auto()
+    UNREGISTERED = auto()
+    OTHER_CLIENT = auto()
+    CHANGED_MEANWHILE = auto()
+    CODE_REFUSED = auto()
+    TIMED_OUT = auto()
+    NO_LIBRARY = auto()
+
+
+_AGAIN = "start the sign-in again"
+RULES: dict[Problem, Rule] = {
+    Problem.SIGNED_OUT: Rule(AuthenticationError, f"Not signed in: run {LOGIN}.{{because}}"),
+    Problem.NOT_USED: Rule(AuthenticationError, "Not signed in. {why}"),
+    Problem.NO_PLAN_USE: Rule(
+        AccessDeniedError,
+        f"You are signed in, but this app may not use your ChatGPT plan: to allow it, run {ENABLE}.",
+    ),
+    Problem.FOREIGN_ENDPOINT: Rule(
+        ProviderUnavailableError,
+        "The sign-in server names an address that is not its own ({name}), so nothing is sent there: "
+        "try again in a moment, from another network if you can.",
+    ),
+    Problem.KEYS_UNAVAILABLE: Rule(
+        ProviderUnavailableError,
+        "The sign-in could not be verified just now, because the sign-in server's keys are not available: "
+        "try again in a moment.",
+        retryable=True,
+    ),
+    Problem.UNTRUSTED: Rule(
+        AuthenticationError, f"The sign-in server's id token cannot be trusted: {{why}}. Please {_AGAIN}."
+    ),
+    Problem.OTHER_ACCOUNT: Rule(
+        AuthenticationError,
+        "This is another ChatGPT account than the stored one: choose that one in the browser, "
+        "or set token_file_path to another file for this one.",
+    ),
+    Problem.UNREGISTERED: Rule(
+        AuthenticationError, f"The browser brought no registration of this app: {_AGAIN}."
+    ),
+    Problem.OTHER_CLIENT: Rule(
+        AuthenticationError, f"The browser brought the registration of another app: {_AGAIN}."
+    ),
+    Problem.CHANGED_MEANWHILE: Rule(
+        AuthenticationError, f"The stored sign-in changed while you were signing in: {_AGAIN}."
+    ),
+    Problem.CODE_REFUSED: Rule(AuthenticationError, f"The authorization code was not accepted: {_AGAIN}."),
+    Problem.TIMED_OUT: Rule(AuthenticationError, f"The sign-in was not completed in time: {_AGAIN}."),
+    Problem.NO_LIBRARY: Rule(
+        ConfigurationError,
+        "Sign in with ChatGPT needs the package cryptography: install this provider with its extra `plan`.",
+    ),
+}
+_SIGNED_OUT = {Problem.SIGNED_OUT, Problem.NOT_USED}
+
+
+class PlanError(SignInError):
+    """One failure, as data; ``words`` fill the sentence of the problem."""
+
+    def __init__(self, problem: Problem, refusal: Refusal | None = None, **words: str) -> None:
+        reason = Reason.SIGNED_OUT if problem in _SIGNED_OUT else Reason.REFUSED
+        super().__init__(reason, refusal, **words)
+        self.problem = problem
+
+    @property
+    def rule(self) -> Rule:
+        """How it is reported."""
+        return RULES[self.problem]

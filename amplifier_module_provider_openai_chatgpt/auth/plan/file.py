@@ -1,0 +1,188 @@
+"""The file of one connected account: private, replaced in one step, under one lock."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from ... import files
+from ...services import CHATGPT_PLAN_SIGN_IN
+from .. import stored
+from ..failures import Reason, SignInError
+from ..store import StoreError, Unusable
+from ..stored import Cause, ForeignModeError, RefusedFileError
+from .credential import PlanCredential
+from .failures import LOGIN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ...services import Origin
+
+_DAMAGED = {Cause.EMPTY, Cause.DAMAGED}
+_REGISTRATION = ".registration"
+# Seconds; a renewal may take as long.
+LOCK_LIMIT = 30.0
+
+
+class PlanFile:
+    """The store of one path and one service. Holds no state of its own: the file is read at each call.
+
+    The registration of an app that was not signed in to yet is in a file next to it.
+    """
+
+    def __init__(self, path: Path, origin: Origin = CHATGPT_PLAN_SIGN_IN.origin) -> None:
+        self.path = path if files.is_homeless(path) else path.absolute()
+        self._origin = origin
+        self._lock = self.path.with_name(f"{self.path.name}.lock")
+        self._registration = self.path.with_name(self.path.name + _REGISTRATION)
+
+    @property
+    def default_host_file(self) -> Path:
+        """Where the host id is, if nothing else is said."""
+        return self.path.with_name("host.json")
+
+    def read(self) -> PlanCredential | Unusable | None:
+        """Return what is stored, None where nothing is, else why it is not used.
+
+        A complete new file, left by a process that was killed before it could rename it, takes precedence.
+        """
+        found = self._read(self.path)
+        if found is None or (isinstance(found, Unusable) and not found.is_ours):
+            return found
+        left = self._read(self._new) if _is_newer(self._new, self.path) else None
+        return left if isinstance(left, PlanCredential) else found
+
+    def save(self, credential: PlanCredential) -> None:
+        """Replace what is stored; whatever happens, a whole one is there. Raises StoreError."""
+        with self._reported():
+            found = self._read(self.path)
+            if isinstance(found, Unusable) and not found.is_ours:
+                raise StoreError(f"The file {self.path} cannot be written: {found.why}. {found.advice}")
+            self._put(self.path, credential.to_dict())
+
+    def registration(self) -> PlanCredential | None:
+        """Return the registration of a sign-in that did not get to its end."""
+        found = self._read(self._registration)
+        return found if isinstance(found, PlanCredential) and found.client_id else None
+
+    def save_registration(self, registration: PlanCredential) -> None:
+        """Keep an issued registration, before anything else can fail. Raises StoreError."""
+        with self._reported():
+            self._put(self._registration, registration.to_dict())
+
+    def drop_registration(self) -> None:
+        """Remove the registration file: it is part of the credential now."""
+        with contextlib.suppress(OSError):
+            self._registration.unlink(missing_ok=True)
+
+    def rehearse(self) -> None:
+        """Find out whether ``save`` would work. Raises StoreError."""
+        with self._reported():
+            found = self._read(self.path)
+            if isinstance(found, Unusable) and not found.is_ours:
+                raise StoreError(f"The file {self.path} cannot be written: {found.why}. {found.advice}")
+            trial = self.path.with_name(f".{self.path.name}.try")
+            files.stage(trial, b"", room=32 * 1024)
+            trial.unlink()
+
+    @contextlib.contextmanager
+    def lock(self, limit: float = LOCK_LIMIT) -> Iterator[None]:
+        """Keep other threads and processes out of the block.
+
+        Raises SignInError, LOCKED, if they held it for ``limit`` seconds, StoreError if there can be none.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self._lock, timeout=limit, mode=files.PRIVATE)
+        try:
+            with self._reported(unless=Timeout):
+                stored.check_home(self.path)
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock.acquire()
+        except Timeout as error:
+            raise SignInError(Reason.LOCKED, seconds=f"{limit:g}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def _new(self) -> Path:
+        return _new(self.path)
+
+    def _put(self, path: Path, content: Mapping[str, Any]) -> None:
+        new, encoded = _new(path), to_json(content, indent=2) + b"\n"
+        files.stage(new, encoded)
+        if not files.put(new, path):
+            files.overwrite(path, encoded)
+            new.unlink()
+
+    def _read(self, path: Path) -> PlanCredential | Unusable | None:
+        try:
+            credential = PlanCredential.from_dict(stored.read(path, parser=_parse))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            return _unusable(path, error)
+        return credential if credential.origin == self._origin else self._foreign(path, credential)
+
+    def _foreign(self, path: Path, credential: PlanCredential) -> Unusable:
+        return Unusable(
+            f"The sign-in in {path}",
+            f"it belongs to {credential.origin}, but base_url and auth_url name {self._origin}",
+            "Remove these settings, or set token_file_path to another file.",
+            foreign=True,
+        )
+
+    @contextlib.contextmanager
+    def _reported(self, unless: type[OSError] | tuple[()] = ()) -> Iterator[None]:
+        """Turn what the system refuses into a sentence for a person."""
+        try:
+            yield
+        except unless:
+            raise
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreError(
+                f"The file {self.path} cannot be written: {reason}. Fix that, or set token_file_path."
+            ) from error
+
+
+def _parse(content: bytes) -> Mapping[str, Any]:
+    """Read a file's content. Raises RefusedFileError or ForeignModeError for anything but this kind."""
+    if not content.strip(b" \t\r\n\0"):
+        raise RefusedFileError(Cause.EMPTY)
+    try:
+        found = from_json(content.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        is_ours = CHATGPT_PLAN_SIGN_IN.mode.encode() in content
+        raise RefusedFileError(Cause.DAMAGED if is_ours else Cause.NOT_JSON)
+    mode = found.get("auth_mode")
+    if mode != CHATGPT_PLAN_SIGN_IN.mode:
+        raise ForeignModeError(mode if isinstance(mode, str) else "")
+    return found
+
+
+def _unusable(path: Path, error: OSError | ValueError) -> Unusable:
+    if isinstance(error, RefusedFileError) and error.cause in _DAMAGED:
+        advice = f"To replace it, run {LOGIN}."
+        return Unusable(f"The token file {path}", error.cause.value.why, advice, is_ours=True)
+    return stored.unusable(path, error)
+
+
+def _new(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    try:
+        return os.lstat(path).st_mtime_ns >= os.lstat(than).st_mtime_ns
+    except OSError:
+        return False

@@ -1,0 +1,173 @@
+"""Who signed in: an id token, verified by the issuer's keys (docs/backend-plan.md, Id token). No I/O."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from .failures import PlanError, Problem
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+ALGORITHM = "RS256"
+# Seconds by which the issuer's clock may differ.
+TOLERANCE = 5
+_SMALLEST_MODULUS = 2_048
+_LARGEST_MODULUS = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The person: ``subject`` is permanent, ``email`` is for display."""
+
+    subject: str
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an id token has to say; ``nonce`` and ``subject`` are None where anything may be said.
+
+    ``may_be_expired``: for a token that was verified when it was new.
+    """
+
+    issuer: str
+    client_id: str
+    nonce: str | None = None
+    subject: str | None = None
+    may_be_expired: bool = False
+
+
+def verified(token: str, keys: Mapping[str, Any], expected: Expected, now: float) -> Identity:
+    """Return who an id token is about; ``keys`` is the published key set, ``now`` in Unix seconds.
+
+    Raises PlanError: KEYS_UNAVAILABLE if the set does not have its key, which is transient, OTHER_ACCOUNT for
+    another person, UNTRUSTED for anything that is wrong with it.
+    """
+    claims = _signed_claims(token, keys)
+    for is_right, why in _checks(claims, expected, now):
+        if not is_right:
+            raise _untrusted(why)
+    subject = claims["sub"]
+    if expected.subject is not None and subject != expected.subject:
+        raise PlanError(Problem.OTHER_ACCOUNT)
+    email = claims.get("email")
+    return Identity(subject, email if isinstance(email, str) else "")
+
+
+def _checks(claims: Mapping[str, Any], expected: Expected, now: float) -> list[tuple[bool, str]]:
+    """Return each rule about the claims: whether it is kept, and what is wrong if not."""
+    expires, issued = _number(claims.get("exp")), _number(claims.get("iat"))
+    subject = claims.get("sub")
+    return [
+        (claims.get("iss") == expected.issuer, "it was issued by another server"),
+        (_is_for(claims, expected.client_id), "it was issued for another app"),
+        (expires is not None and (expires > now - TOLERANCE or expected.may_be_expired), "it has expired"),
+        (issued is not None and issued <= now + TOLERANCE, "it was issued in the future"),
+        (isinstance(subject, str) and bool(subject), "it names no person"),
+        (expected.nonce is None or _equal(claims.get("nonce"), expected.nonce), "it is of another sign-in"),
+    ]
+
+
+def _is_for(claims: Mapping[str, Any], client_id: str) -> bool:
+    """True if the app is the audience, and the authorized party where one is needed or named."""
+    audience = claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    party = claims.get("azp")
+    needs_party = len(audiences) > 1 or party is not None
+    is_party: bool = party == client_id or not needs_party
+    return client_id in audiences and is_party
+
+
+def _signed_claims(token: str, keys: Mapping[str, Any]) -> Mapping[str, Any]:
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise _untrusted("it is not a signed token")
+    header, claims = (_object(part) for part in parts[:2])
+    if header.get("alg") != ALGORITHM or "crit" in header:
+        raise _untrusted("it is not signed as it has to be")
+    key = _key(keys, header.get("kid"))
+    if not _is_signature(key, _bytes(parts[2]), f"{parts[0]}.{parts[1]}".encode()):
+        raise _untrusted("its signature is wrong")
+    return claims
+
+
+def _key(keys: Mapping[str, Any], kid: object) -> RSAPublicKey:
+    """Find the key by its name; one that is not in the set may be published any moment."""
+    if not isinstance(kid, str) or not kid:
+        raise _untrusted("it does not name its key")
+    listed = keys.get("keys")
+    named = [key for key in listed if _is_named(key, kid)] if isinstance(listed, list) else []
+    if not named:
+        raise PlanError(Problem.KEYS_UNAVAILABLE)
+    return _public_key(named[0])
+
+
+def _is_named(key: object, kid: str) -> bool:
+    """True for the RSA key of this name that is there for signatures."""
+    if not isinstance(key, Mapping) or (key.get("kid"), key.get("kty")) != (kid, "RSA"):
+        return False
+    return (key.get("use", "sig"), key.get("alg", ALGORITHM)) == ("sig", ALGORITHM)
+
+
+def _public_key(key: Mapping[str, Any]) -> RSAPublicKey:
+    try:
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+    except ImportError as error:
+        raise PlanError(Problem.NO_LIBRARY) from error
+    modulus, exponent = (int.from_bytes(_bytes(str(key.get(name, "")))) for name in ("n", "e"))
+    if not _SMALLEST_MODULUS <= modulus.bit_length() <= _LARGEST_MODULUS:
+        raise _untrusted("its key has the wrong size")
+    try:
+        return RSAPublicNumbers(exponent, modulus).public_key()
+    except ValueError as error:
+        raise _untrusted("its key is not valid") from error
+
+
+def _is_signature(key: RSAPublicKey, signature: bytes, signed: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    try:
+        key.verify(signature, signed, PKCS1v15(), SHA256())
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _object(part: str) -> Mapping[str, Any]:
+    try:
+        found = from_json(_bytes(part))
+    except ValueError:
+        found = None
+    if not isinstance(found, Mapping):
+        raise _untrusted("it is not a signed token")
+    return found
+
+
+def _bytes(part: str) -> bytes:
+    """Decode base64url; characters outside its alphabet are refused."""
+    try:
+        return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise _untrusted("it is not a signed token") from error
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _equal(value: object, expected: str) -> bool:
+    return isinstance(value, str) and secrets.compare_digest(value.encode(), expected.encode())
+
+
+def _untrusted(why: str) -> PlanError:
+    return PlanError(Problem.UNTRUSTED, why=why)

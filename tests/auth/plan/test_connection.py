@@ -1,0 +1,351 @@
+"""When the tokens of a connected account are used, renewed, kept as pending and given up."""
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from amplifier_core.llm_errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    LLMError,
+    ProviderUnavailableError,
+    RateLimitError,
+)
+
+from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection, imported
+from amplifier_module_provider_openai_chatgpt.auth.plan.credential import PlanCredential
+from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
+from amplifier_module_provider_openai_chatgpt.auth.plan.grants import DEAD
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+
+pytestmark = pytest.mark.world("plan")
+TOKEN, KEYS, REVOKE, DISCOVERY = "/oauth/token", "/jwks.json", "/oauth/revoke", "/openid-configuration"
+DUE, EXPIRED = 60, -60
+
+
+@pytest.fixture
+def connection(file, service):
+    return PlanConnection(file, service)
+
+
+def renewals(sim):
+    return len(sim.requests_to(TOKEN))
+
+
+def is_signed_out(file):
+    """True if the tokens are gone, and registration, host and person are not."""
+    found = file.read()
+    kept = found.client_id and found.host_id and found.subject
+    return bool(kept) and not (found.access_token or found.refresh_token or found.id_token or found.pending)
+
+
+async def test_a_fresh_token_is_used_without_a_request(sim, connection, stored):
+    before = stored()
+    assert await connection.current() == before
+    assert sim.requests == []
+
+
+@pytest.mark.parametrize("expires_in", [DUE, EXPIRED])
+async def test_a_due_token_is_renewed_once_and_stored(sim, connection, file, stored, expires_in):
+    before = stored(expires_in)
+    renewed = await connection.current()
+    assert renewed == file.read() == await connection.current()
+    assert renewed.refresh_token != before.refresh_token
+    assert renewed.pending is None
+    assert renewals(sim) == 1
+    [request] = sim.requests_to(TOKEN)
+    assert set(request.form) == {"grant_type", "client_id", "refresh_token", "resource"}
+    assert sim.strays == []
+
+
+async def test_a_refused_token_is_renewed_even_before_the_issuer_allows_it(sim, connection, stored):
+    before = stored()
+    renewed = await connection.current(refused=before.access_token)
+    assert renewed.access_token != before.access_token
+    assert await connection.current(refused=before.access_token) == renewed
+    assert renewals(sim) == 1
+
+
+async def test_eight_connections_with_eight_calls_each_renew_once(sim, file, service, stored):
+    stored(EXPIRED)
+    found, barrier = [], threading.Barrier(8)
+
+    async def calls(connection):
+        return await asyncio.gather(*(connection.current() for _ in range(8)))
+
+    def run():
+        connection = PlanConnection(PlanFile(file.path, service.origin), service)
+        barrier.wait()
+        found.extend(asyncio.run(calls(connection)))
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert len(found) == 64
+    assert {credential.access_token for credential in found} == {file.read().access_token}
+    assert renewals(sim) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault(status=500), Fault(body={"keys": []}), Fault(drop_connection=True)])
+async def test_without_keys_renewed_tokens_stay_pending_and_are_not_lost(
+    sim, connection, file, stored, fault
+):
+    before = stored(EXPIRED)
+    sim.misbehave(KEYS, fault, times=None)
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailableError, match="keys are not available") as raised:
+            await connection.current()
+        assert raised.value.retryable
+    waiting = file.read()
+    assert waiting.access_token == before.access_token
+    assert waiting.pending.refresh_token != before.refresh_token
+    sim.behave(KEYS)
+    renewed = await connection.current()
+    assert renewed.access_token == waiting.pending.access_token
+    assert renewals(sim) == 1
+
+
+async def test_without_keys_a_token_that_is_still_valid_is_used(sim, connection, file, stored):
+    before = stored(DUE)
+    sim.sharing.keys.published = "none"
+    for _ in range(3):
+        assert (await connection.current()).access_token == before.access_token
+    assert renewals(sim) == len(sim.requests_to(KEYS)) == 1
+    assert file.read().pending is not None
+
+
+async def test_a_process_that_was_killed_with_pending_tokens_loses_nothing(sim, file, service, stored):
+    stored(EXPIRED)
+    sim.sharing.keys.published = "none"
+    with pytest.raises(LLMError):
+        await PlanConnection(file, service).current()
+    sim.sharing.keys.published = "all"
+    assert (await PlanConnection(file, service).current()).is_valid(time.time())
+    assert renewals(sim) == 1
+
+
+@pytest.mark.parametrize(
+    "switches", [{"claims": {"sub": "user-other"}}, {"claims": {"aud": "other"}}, {"signature": "other-key"}]
+)
+async def test_another_person_or_a_forged_token_ends_the_sign_in(sim, connection, file, stored, switches):
+    stored(EXPIRED)
+    for name, value in switches.items():
+        setattr(sim.sharing, name, value)
+    with pytest.raises(AuthenticationError):
+        await connection.current()
+    assert is_signed_out(file)
+
+
+@pytest.mark.parametrize("code", DEAD)
+async def test_a_dead_refresh_token_ends_the_sign_in_and_keeps_the_registration(
+    sim, connection, file, stored, code
+):
+    stored(EXPIRED)
+    sim.misbehave(TOKEN, Fault(status=400, body={"error": code}))
+    with pytest.raises(AuthenticationError, match=r"login --plan\..*cannot be renewed"):
+        await connection.current()
+    assert is_signed_out(file)
+    with pytest.raises(AuthenticationError, match="login --plan"):
+        await connection.current()
+    assert renewals(sim) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "error"),
+    [
+        (TOKEN, Fault(status=500), ProviderUnavailableError),
+        (TOKEN, Fault(status=400, body={"error": "invalid_request"}), ProviderUnavailableError),
+        (TOKEN, Fault(status=429), RateLimitError),
+        (TOKEN, Fault(status=200, body="<html>"), ProviderUnavailableError),
+        (TOKEN, Fault(drop_connection=True), LLMError),
+        (DISCOVERY, Fault(status=503), ProviderUnavailableError),
+        (DISCOVERY, Fault(drop_connection=True), LLMError),
+    ],
+)
+async def test_everything_else_is_transient(sim, connection, file, stored, path, fault, error):
+    before = stored(EXPIRED)
+    sim.misbehave(path, fault)
+    with pytest.raises(error) as raised:
+        await connection.current()
+    assert raised.value.retryable
+    assert file.read() == before
+    assert (await connection.current()).is_valid(time.time())
+
+
+async def test_no_token_goes_to_an_address_that_is_not_the_issuers(sim, connection, file, stored):
+    before = stored(EXPIRED)
+    sim.sharing.discovery = {"token_endpoint": "http://127.0.0.2:1/token"}
+    with pytest.raises(ProviderUnavailableError, match="not its own"):
+        await connection.current()
+    assert file.read() == before
+    assert [request.path for request in sim.requests] == ["/.well-known/openid-configuration"]
+
+
+async def test_a_renewal_that_brings_no_id_token_is_taken(sim, connection, file, stored):
+    before = stored(EXPIRED)
+    reply = {"access_token": "at_new", "refresh_token": "rt_new", "token_type": "Bearer", "expires_in": 3600}
+    sim.misbehave(TOKEN, Fault(body=reply))
+    renewed = await connection.current()
+    assert (renewed.access_token, renewed.id_token) == ("at_new", before.id_token)
+    assert file.read() == renewed
+
+
+async def test_without_permission_to_use_the_plan_nothing_is_used(sim, connection, stored):
+    stored(uses_plan=False)
+    with pytest.raises(AccessDeniedError, match="--enable-plan"):
+        await connection.current()
+    assert sim.requests == []
+
+
+async def test_a_permission_that_was_taken_back_is_noticed_at_the_renewal(sim, connection, file, stored):
+    stored(EXPIRED)
+    reply = {"access_token": "at_new", "refresh_token": "rt_new", "scope": "openid"}
+    sim.misbehave(TOKEN, Fault(body=reply))
+    with pytest.raises(AccessDeniedError):
+        await connection.current()
+    assert file.read().refresh_token == "rt_new"
+
+
+async def test_tokens_that_cannot_be_stored_are_kept_in_memory(
+    sim, connection, file, stored, caplog, tmp_path
+):
+    stored(EXPIRED)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    task = asyncio.create_task(connection.current())
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+    moved = tmp_path / "moved.json"
+    file.path.rename(moved)
+    file.path.symlink_to(moved)
+    sim.release()
+    renewed = await task
+    assert renewed.is_valid(time.time())
+    assert "kept in memory only" in caplog.text
+    file.path.unlink()
+    moved.rename(file.path)
+    assert (await connection.current()).access_token == renewed.access_token
+    assert renewals(sim) == 1
+
+
+@pytest.mark.parametrize("content", [None, '{"auth_mode": "oauth", "access_token": "a"}', "notes"])
+async def test_what_is_not_such_a_sign_in_is_never_used(sim, connection, file, content):
+    if content is not None:
+        file.path.parent.mkdir()
+        file.path.write_text(content)
+        file.path.chmod(0o600)
+    with pytest.raises(AuthenticationError, match="Not signed in"):
+        await connection.current()
+    assert sim.requests == []
+
+
+async def test_a_sign_out_leaves_what_is_not_such_a_sign_in(connection, file):
+    assert await connection.sign_out()
+    file.path.write_text("notes")
+    file.path.chmod(0o600)
+    with pytest.raises(AuthenticationError, match="Not signed in"):
+        await connection.sign_out()
+    assert file.path.read_text() == "notes"
+
+
+# Signing out
+
+
+async def test_a_sign_out_is_confirmed_and_keeps_the_registration(sim, connection, file, stored):
+    before = stored()
+    assert await connection.sign_out()
+    assert is_signed_out(file)
+    [request] = sim.requests_to(REVOKE)
+    assert request.form == {
+        "token": before.refresh_token,
+        "token_type_hint": "refresh_token",
+        "client_id": before.client_id,
+    }
+    assert await connection.sign_out()
+    assert len(sim.requests_to(REVOKE)) == 1
+
+
+async def test_a_sign_out_revokes_the_newest_token(sim, connection, file, stored):
+    stored(EXPIRED)
+    sim.sharing.keys.published = "none"
+    with pytest.raises(LLMError):
+        await connection.current()
+    newest = file.read().pending.refresh_token
+    assert await connection.sign_out()
+    assert sim.requests_to(REVOKE)[0].form["token"] == newest
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "times", "confirmed"),
+    [
+        (REVOKE, Fault(status=500), 2, True),
+        (REVOKE, Fault(drop_connection=True), 1, True),
+        (REVOKE, Fault(status=500), 3, False),
+        (REVOKE, Fault(status=400), 1, False),
+        (DISCOVERY, Fault(status=503), 1, False),
+    ],
+)
+async def test_a_sign_out_that_is_not_confirmed_says_so_and_happens_here(
+    sim, connection, file, stored, path, fault, times, confirmed
+):
+    stored()
+    sim.misbehave(path, fault, times)
+    assert await connection.sign_out() == confirmed
+    assert is_signed_out(file)
+
+
+# Importing
+
+
+@pytest.fixture
+def carried(service, stored, file, tmp_path):
+    """A file that was carried here from another machine, and where it should go."""
+    stored()
+    return file, PlanFile(tmp_path / "server" / "default.json", service.origin)
+
+
+async def test_a_carried_sign_in_is_stored_with_the_host_id_of_this_machine(sim, service, carried):
+    source, target = carried
+    sim.sharing.claims = {}
+    own = await imported(service, source, target)
+    assert target.read() == own
+    assert own.host_id != source.read().host_id
+    assert replace(own, host_id=source.read().host_id) == source.read()
+    target.save(replace(own, expires_at=time.time() - 1))
+    assert (await PlanConnection(target, service).current()).is_valid(time.time())
+
+
+async def test_an_old_id_token_is_accepted(sim, service, file, stored, tmp_path):
+    sim.sharing.claims = {"exp": int(time.time()) - 86_400}
+    stored()
+    assert (await imported(service, file, PlanFile(tmp_path / "server.json", service.origin))).uses_plan
+
+
+@pytest.mark.parametrize("switches", [{"signature": "broken"}, {"claims": {"sub": "user-other"}}])
+async def test_a_carried_sign_in_that_is_not_the_issuers_is_refused(
+    sim, service, file, stored, tmp_path, switches
+):
+    for name, value in switches.items():
+        setattr(sim.sharing, name, value)
+    stored()
+    target = PlanFile(tmp_path / "server.json", service.origin)
+    with pytest.raises(AuthenticationError):
+        await imported(service, file, target)
+    assert target.read() is None
+
+
+async def test_another_account_is_not_replaced(sim, service, carried):
+    source, target = carried
+    sim.sharing.subject = "user-other"
+    target.save(PlanCredential.from_dict(sim.connect()))
+    before = target.read()
+    with pytest.raises(AuthenticationError):
+        await imported(service, source, target)
+    assert target.read() == before
+
+
+async def test_a_file_without_a_sign_in_is_not_imported(service, file, tmp_path):
+    with pytest.raises(AuthenticationError, match="Not signed in"):
+        await imported(service, file, PlanFile(tmp_path / "server.json", service.origin))
