@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ...http import new_client
+from .. import issuer
 from ..failures import Reason, RefreshRefusedError, SignInError, translated
 from ..single_flight import SingleFlight
 from ..store import StoreError, Unusable
@@ -131,6 +132,8 @@ class PlanConnection:
                 self._paused_until = self._clock() + PAUSE
                 return found
             raise
+        if not self._may_still_be_used(found, refused):
+            raise issuer.unreadable("the renewed tokens")
         return self._connected(found)
 
     async def _spent(self, client: httpx.AsyncClient, at: Endpoints, found: PlanCredential) -> PlanCredential:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ...services import CHATGPT_PLAN_SIGN_IN, Origin
+from .identity import is_shown
 
 if TYPE_CHECKING:
     from .identity import Identity
@@ -106,9 +107,14 @@ class PlanCredential:
     def from_dict(cls, stored: Mapping[str, Any]) -> PlanCredential:
         """Read the shape of the file; what is missing or of a wrong type is empty."""
         words = {own: _word(stored.get(name)) for name, own in _WORDS.items()}
+        email = stored.get("email")
         pending = stored.get("pending")
         return cls(
-            **{**words, "client_id": words["client_id"] if is_client_id(words["client_id"]) else ""},
+            **{
+                **words,
+                "client_id": words["client_id"] if is_client_id(words["client_id"]) else "",
+                "email": str(email) if is_shown(email) else "",
+            },
             scopes=_scopes(stored.get("scopes")) or (),
             expires_at=_moment(stored.get("expires_at")),
             earliest_refresh_at=_moment(stored.get("earliest_refresh_at")),
@@ -136,7 +142,8 @@ class PlanCredential:
     @property
     def is_connected(self) -> bool:
         """True with tokens of a known person and a known registration."""
-        return bool(self.client_id and self.subject and (self.access_token or self.pending))
+        has_tokens = self.access_token or self.refresh_token or self.pending
+        return bool(self.client_id and self.subject and has_tokens)
 
     @property
     def uses_plan(self) -> bool:
@@ -162,11 +169,11 @@ class PlanCredential:
         """Return the same with the tokens of ``grant`` in the place of its own, and nothing pending."""
         return replace(
             self,
-            access_token=grant.access_token,
+            access_token=grant.access_token or self.access_token,
             refresh_token=grant.refresh_token or self.refresh_token,
             id_token=grant.id_token or self.id_token,
             scopes=self.scopes if grant.scopes is None else grant.scopes,
-            expires_at=grant.expires_at,
+            expires_at=grant.expires_at if grant.access_token else self.expires_at,
             earliest_refresh_at=grant.earliest_refresh_at,
             subject=identity.subject if identity else self.subject,
             email=(identity.email if identity else "") or self.email,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ ALGORITHM = "RS256"
 TOLERANCE = 5
 _SMALLEST_MODULUS = 2_048
 _LARGEST_MODULUS = 8_192
+_SUBJECT = re.compile(r"[!-~]{1,255}")
+_LONGEST_EMAIL = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def verified(token: str, keys: Mapping[str, Any], expected: Expected, now: float
     if expected.subject is not None and subject != expected.subject:
         raise PlanError(Problem.OTHER_ACCOUNT)
     email = claims.get("email")
-    return Identity(subject, email if isinstance(email, str) else "")
+    return Identity(subject, str(email) if is_shown(email) else "")
 
 
 def _checks(claims: Mapping[str, Any], expected: Expected, now: float) -> list[tuple[bool, str]]:
@@ -71,9 +74,19 @@ def _checks(claims: Mapping[str, Any], expected: Expected, now: float) -> list[t
         (_is_for(claims, expected.client_id), "it was issued for another app"),
         (expires is not None and (expires > now - TOLERANCE or expected.may_be_expired), "it has expired"),
         (issued is not None and issued <= now + TOLERANCE, "it was issued in the future"),
-        (isinstance(subject, str) and bool(subject), "it names no person"),
+        (_is_subject(subject), "it names no person"),
         (expected.nonce is None or _equal(claims.get("nonce"), expected.nonce), "it is of another sign-in"),
     ]
+
+
+def is_shown(email: object) -> bool:
+    """True for an address that can be shown as it is."""
+    return isinstance(email, str) and len(email) <= _LONGEST_EMAIL and email.isprintable()
+
+
+def _is_subject(subject: object) -> bool:
+    """True for up to 255 ASCII characters, as OpenID Connect has it."""
+    return isinstance(subject, str) and _SUBJECT.fullmatch(subject) is not None
 
 
 def _is_for(claims: Mapping[str, Any], client_id: str) -> bool:

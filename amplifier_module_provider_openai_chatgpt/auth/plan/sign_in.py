@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .. import issuer
 from ..failures import SignInError, translated
 from .authorization import Attempt, pasted_query
 from .callback import listening
@@ -140,6 +141,8 @@ async def _redeem(
         redirect_uri=redirect_uri,
     )
     grant = Grant.from_reply(reply, time.time())
+    if not grant.access_token:
+        raise issuer.unreadable("the tokens")
     expected = Expected(
         issuer=start.at.issuer,
         client_id=brought.client_id,

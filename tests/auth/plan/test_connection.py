@@ -194,6 +194,25 @@ async def test_a_renewal_that_brings_no_id_token_is_taken(sim, connection, file,
     assert file.read() == renewed
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"refresh_token": "rt_new"},
+        {"access_token": "a b", "refresh_token": "rt_new"},
+        {"access_token": "at_new", "refresh_token": "rt_new", "expires_in": 0},
+    ],
+)
+async def test_a_renewal_without_a_token_that_can_be_used_keeps_the_new_refresh_token(
+    sim, connection, file, stored, reply
+):
+    stored(EXPIRED)
+    sim.misbehave(TOKEN, Fault(body=reply))
+    with pytest.raises(ProviderUnavailableError) as raised:
+        await connection.current()
+    assert raised.value.retryable
+    assert (file.read().refresh_token, file.read().is_connected) == ("rt_new", True)
+
+
 async def test_without_permission_to_use_the_plan_nothing_is_used(sim, connection, stored):
     stored(uses_plan=False)
     with pytest.raises(AccessDeniedError, match="--enable-plan"):

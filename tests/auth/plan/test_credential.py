@@ -113,7 +113,12 @@ def test_a_renewal_that_says_nothing_of_its_scope_keeps_it():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"access_token": "a b"}, {"access_token": 7}, {"client_id": "dynamic_agent_client"}, {"subject": None}],
+    [
+        {"access_token": "a b", "refresh_token": 7},
+        {"access_token": None, "refresh_token": ""},
+        {"client_id": "dynamic_agent_client"},
+        {"subject": None},
+    ],
 )
 def test_a_file_without_what_is_needed_is_not_connected(changes):
     assert not PlanCredential.from_dict({**STORED, **changes}).is_connected

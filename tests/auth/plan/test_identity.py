@@ -48,7 +48,9 @@ def encoded(value):
 def test_a_right_token_names_the_person():
     identity = check(token())
     assert (identity.subject, identity.email) == ("user-1", "ada@example.com")
-    assert check(token(email=None)).email == ""
+    assert check(token(email="åda@example.com")).email == "åda@example.com"
+    for odd in (None, 7, "a\x1b[31m@example.com", "a" * 321):
+        assert check(token(email=odd)).email == ""
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,8 @@ UNTRUSTED = {
     "no nonce": token(nonce=None),
     "no person": token(sub=None),
     "an empty person": token(sub=""),
+    "a person with a line break": token(sub="user\n1"),
+    "a very long person": token(sub="u" * 256),
     "a person that is not text": token(sub=["user-1"]),
     "empty": "",
     "two parts": ".".join(token().split(".")[:2]),

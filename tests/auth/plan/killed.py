@@ -1,0 +1,68 @@
+"""A process that kills itself while it signs in or renews: ``ORDER MOMENTS NTH FILE AUTH_URL BASE_URL``.
+
+ORDER is ``login`` or ``renew``. It dies before the NTH audit event with a name in MOMENTS that is about the
+folder of FILE or a connection to the issuer, at a sign-in after the callback; with NTH 0 it never does, and
+prints how many such events there were.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection
+from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
+from amplifier_module_provider_openai_chatgpt.auth.plan.sign_in import Screen, sign_in
+from amplifier_module_provider_openai_chatgpt.http import new_client
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN_SIGN_IN
+from tests.browser import browse
+
+
+class Killer:
+    """Counts the events from ``armed`` on, and kills at one of them."""
+
+    def __init__(self, moments, nth, folder, issuer):
+        self.armed, self.count = False, 0
+        self._moments, self._nth, self._folder, self._issuer = moments, nth, folder, issuer
+
+    def __call__(self, event, details):
+        if self.armed and event in self._moments and self._concerns(event, details):
+            self.count += 1
+            if self.count == self._nth:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def _concerns(self, event, details):
+        if event == "socket.connect":
+            return details[1][1] == self._issuer
+        return str(details[0]).startswith(self._folder)
+
+
+async def login(file, service, killer):
+    def consent(url):
+        page = browse(url, follow=False)
+        killer.armed = True
+        browse(page.headers["location"])
+
+    async with new_client(connect=5, silence=5) as client:
+        await sign_in(client, service, file, Screen(show=len, open_url=consent))
+
+
+async def renew(file, service, killer):
+    killer.armed = True
+    await PlanConnection(file, service).current()
+
+
+def main(order, moments, nth, path, auth_url, base_url):
+    service = replace(CHATGPT_PLAN_SIGN_IN.at(base_url, auth_url), redirect_port=0)
+    file = PlanFile(Path(path), service.origin)
+    killer = Killer(moments.split(","), int(nth), str(file.path.parent), urlsplit(auth_url).port)
+    sys.addaudithook(killer)
+    asyncio.run({"login": login, "renew": renew}[order](file, service, killer))
+    print(killer.count)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,76 @@
+"""A process that is killed at any moment registers nothing twice and loses no sign-in."""
+
+import asyncio
+import itertools
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection
+from amplifier_module_provider_openai_chatgpt.auth.plan.credential import PlanCredential
+from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
+from amplifier_module_provider_openai_chatgpt.auth.plan.sign_in import Screen, sign_in
+from amplifier_module_provider_openai_chatgpt.http import new_client
+from tests.browser import browse
+
+from . import killed
+
+pytestmark = [pytest.mark.world("plan"), pytest.mark.long]
+
+
+def run(order, moments, nth, file, sim):
+    command = [sys.executable, "-m", killed.__name__, order, moments, str(nth), str(file.path)]
+    command += [sim.auth_url, sim.base_url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def each_kill(order, moments, sim, make):
+    """Yield the file of each process that was killed; ``make`` prepares one."""
+    done = run(order, moments, 0, make(), sim)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 3
+    for nth in range(1, int(done.stdout) + 1):
+        file = make()
+        assert run(order, moments, nth, file, sim).returncode == -signal.SIGKILL, nth
+        yield file
+
+
+async def sign_in_again(service, file):
+    async with new_client(connect=5, silence=5) as client:
+        await sign_in(client, service, file, Screen(show=len, open_url=browse))
+
+
+@pytest.fixture
+def new_file(service, tmp_path):
+    """A function that returns a file in a new folder."""
+    numbers = itertools.count()
+    return lambda: PlanFile(tmp_path / str(next(numbers)) / "default.json", service.origin)
+
+
+def test_a_sign_in_that_is_killed_after_the_callback_registers_once(sim, service, new_file):
+    """A registration that was stored is used again, wherever the process died after that."""
+    was_known = []
+    for file in each_kill("login", "os.rename,os.remove", sim, new_file):
+        known, registered = file.registration() or file.read(), len(sim.sharing.clients)
+        asyncio.run(sign_in_again(service, file))
+        assert file.read().is_connected
+        assert len(sim.sharing.clients) == registered + (known is None)
+        was_known.append(known is not None)
+    assert was_known == sorted(was_known)
+    assert any(was_known)
+
+
+def test_a_renewal_that_is_killed_loses_nothing(sim, service, new_file):
+    """Only between the answer and the complete new file could it, which no program can avoid."""
+
+    def expired():
+        file = new_file()
+        file.save(PlanCredential.from_dict(sim.connect(expires_in=-60)))
+        return file
+
+    for file in each_kill("renew", "os.rename,socket.connect", sim, expired):
+        asyncio.run(PlanConnection(file, service).current())
+        assert file.read().is_valid(time.time())
