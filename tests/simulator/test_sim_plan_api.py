@@ -166,7 +166,7 @@ def test_faults_and_scripts_work_as_at_the_other_service(sim, tokens):
     sim.misbehave("/v1/responses", Fault(status=520, body={"retry_after": 60}))
     assert call(sim, tokens).status_code == 520
     assert call(sim, tokens).status_code == 200
-    assert sim.connections_open == 0
+    assert sim.wait_until(lambda: not sim.connections_open)
 
 
 def test_a_stored_sign_in_works(sim):

@@ -29,6 +29,7 @@ DEAD = {
     "refresh_token_reused": "another program has already used it",
     "invalid_client": "the registration of this app is not known any more",
 }
+_EXCHANGES = 3
 _REVOCATIONS = 3
 
 
@@ -42,7 +43,10 @@ async def exchange(
     verifier: str,
     redirect_uri: str,
 ) -> Mapping[str, Any]:
-    """Exchange an authorization code for tokens. Raises SignInError."""
+    """Exchange an authorization code for tokens. Raises SignInError.
+
+    After a lost connection it is sent again: the person's approval is worth more than another request.
+    """
     form = {
         "grant_type": "authorization_code",
         "client_id": client_id,
@@ -51,7 +55,7 @@ async def exchange(
         "redirect_uri": redirect_uri,
         "resource": service.resource,
     }
-    answer = await issuer.post(client, at.token, data=form)
+    answer = await _post_until_answered(client, at.token, form)
     if answer.is_success and answer.word("access_token") and answer.word("id_token"):
         return answer.data or {}
     if 200 <= answer.status < 300:
@@ -59,6 +63,21 @@ async def exchange(
     if answer.refusal.code == "invalid_grant":
         raise PlanError(Problem.CODE_REFUSED, answer.refusal)
     raise issuer.failure(answer, "exchanging the code for tokens")
+
+
+async def _post_until_answered(client: httpx.AsyncClient, url: str, form: Mapping[str, str]) -> issuer.Answer:
+    """If the issuer had the first form it refuses the second; then what was lost is the failure."""
+    lost: SignInError | None = None
+    for _ in range(_EXCHANGES):
+        try:
+            answer = await issuer.post(client, url, data=form)
+        except SignInError as failure:
+            lost = lost or failure
+            continue
+        if lost is not None and not answer.is_success:
+            raise lost
+        return answer
+    raise lost or issuer.unreadable("the tokens")
 
 
 async def refresh(

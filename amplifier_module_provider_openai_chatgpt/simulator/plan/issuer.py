@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from pydantic_core import from_json
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -37,6 +37,7 @@ AUTHORIZE = "/api/accounts/authorize"
 TOKEN = "/api/accounts/oauth/token"  # noqa: S105 - a path
 REVOKE = "/api/accounts/oauth/revoke"
 CALLBACK_PATH = "/auth/callback"
+_LAST_PORT = 65_535
 
 _HOST_ID = re.compile(
     r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -46,9 +47,8 @@ _HOST_ID = re.compile(
 
 def _is_redirect(text: str) -> bool:
     """Return True for the loopback address by its number; the port may be any."""
-    target = urlsplit(text)
-    place = (target.scheme, target.hostname, target.path, target.query)
-    return place == ("http", "127.0.0.1", CALLBACK_PATH, "") and target.port is not None
+    found = re.fullmatch(rf"http://127\.0\.0\.1:([1-9]\d{{0,4}}){CALLBACK_PATH}", text, re.ASCII)
+    return found is not None and int(found[1]) <= _LAST_PORT
 
 
 def _is_random(text: str) -> bool:
@@ -162,7 +162,7 @@ class PlanIssuer:
             return {**ALWAYS, "client_id": bool, "agent_name_hint": lambda text: bool(text.strip())}, {}
         return {**ALWAYS, "client_id": self._sharing.clients.__contains__}, {
             "id_token_hint": lambda text: bool(_subject(text)) and text in self._state.secrets,
-            "login_hint": bool,
+            "login_hint": lambda text: "@" in text,
             "prompt": lambda text: text == "consent",
         }
 

@@ -159,7 +159,7 @@ async def test_keys_that_are_not_available_fail_it_and_the_next_one_registers_no
     ("path", "fault"),
     [
         (TOKEN, Fault(status=500, body="down")),
-        (TOKEN, Fault(drop_connection=True)),
+        (TOKEN, Fault(cut_after_bytes=9)),
         (TOKEN, Fault(status=400, body={"error": "invalid_grant"})),
         (TOKEN, Fault(status=200, body={"access_token": "at_1"})),
         (KEYS, Fault(status=500)),
@@ -174,6 +174,12 @@ async def test_what_fails_after_the_callback_loses_no_registration(sim, attempt,
     assert file.registration() is not None
     await attempt()
     assert len(sim.sharing.clients) == 1
+
+
+async def test_an_approval_survives_a_lost_connection(sim, attempt):
+    sim.misbehave(TOKEN, Fault(drop_connection=True), times=2)
+    assert (await attempt()).uses_plan
+    assert len(sim.requests_to("/authorize")) == 1
 
 
 async def test_another_account_is_refused_at_a_return(sim, attempt, file):
