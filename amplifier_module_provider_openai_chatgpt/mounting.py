@@ -54,6 +54,7 @@ def _should_sign_in(provider: ChatGPTProvider, coordinator: object) -> bool:
     """True in a real session at a terminal, unless an earlier sign-in failed."""
     return (
         provider.settings.login_on_mount
+        and provider.settings.service.issuer.device_code_path != ""
         and provider.auth_status() != "authenticated"
         and _can_be_replaced(provider)
         and provider.credentials.location not in _attempted

@@ -20,7 +20,7 @@ from .auth.credentials import Credentials, shared_credentials, token_store
 from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
-from .services import CHATGPT_CODEX
+from .services import CHATGPT_CODEX, CHATGPT_PLAN, SERVICES
 from .settings import EFFORTS, LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from .auth.credentials import Status
     from .auth.device import DeviceCode
+    from .auth.plan.credentials import PlanCredentials
     from .call.budget import RequestBudget
     from .call.context import CallContext
     from .call.shapes import LearntShapes
@@ -118,9 +119,13 @@ class ChatGPTProvider:
         """Close the connections."""
         await self.close()
 
-    def _build_credentials(self, tokens: Mapping[str, object] | None) -> Credentials:
+    def _build_credentials(self, tokens: Mapping[str, object] | None) -> Credentials | PlanCredentials:
         path = self.settings.token_file_path
         service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
+        if service.name == CHATGPT_PLAN.name:
+            from .auth.plan.credentials import shared_plan_credentials
+
+            return shared_plan_credentials(path, service)
         if tokens is None:
             return shared_credentials(path, service)
         given = Tokens.from_dict(tokens, service.claims)
@@ -184,11 +189,21 @@ class ChatGPTProvider:
             credential_env_vars=[],
             capabilities=list(CAPABILITIES),
             defaults={
+                "auth_mode": self.settings.auth_mode,
                 "model": model.id,
                 "context_window": model.context_window,
                 "max_output_tokens": model.max_output_tokens,
             },
             config_fields=[
+                ConfigField(
+                    id="auth_mode",
+                    display_name="Sign-in",
+                    prompt="How should this provider use your ChatGPT plan?",
+                    field_type="choice",
+                    choices=list(SERVICES),
+                    default=CHATGPT_CODEX.name,
+                    required=False,
+                ),
                 ConfigField(
                     id="reasoning_effort",
                     display_name="Reasoning effort",
@@ -198,7 +213,7 @@ class ChatGPTProvider:
                     default="medium",
                     required=False,
                     requires_model=True,
-                )
+                ),
             ],
         )
 
@@ -297,6 +312,9 @@ class ChatGPTProvider:
         from .quota import read_usage
 
         self.check()
+        if not self.settings.service.usage_path:
+            page = self.settings.service.usage_page
+            raise ConfigurationError(f"This service does not report limits: see {page}", provider=PROVIDER)
         document = await fetched(self.transport.usage(), self._call_context)
         return read_usage(document.content, time.time())
 
@@ -316,6 +334,10 @@ class ChatGPTProvider:
         from .auth.sign_in import with_device_code
 
         self.check()
+        if not isinstance(self.credentials, Credentials):
+            raise ConfigurationError(
+                f"This service has no device codes: run {self.settings.service.login}.", provider=PROVIDER
+            )
         show_line = print_fn or _to_stderr()
 
         def prompt(device: DeviceCode) -> None:

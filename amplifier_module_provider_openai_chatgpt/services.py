@@ -12,7 +12,14 @@ from ipaddress import ip_address
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from amplifier_core.llm_errors import LLMError, QuotaExceededError
+from amplifier_core.llm_errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    InvalidRequestError,
+    LLMError,
+    ProviderUnavailableError,
+    QuotaExceededError,
+)
 
 USAGE_PAGE = "https://chatgpt.com/codex/settings/usage"
 PLANS_PAGE = "https://chatgpt.com/explore/plus"
@@ -21,7 +28,8 @@ PLANS_PAGE = "https://chatgpt.com/explore/plus"
 class Rule(NamedTuple):
     """How one kind of failure is reported: the kernel's class, a sentence, whether a retry may help.
 
-    ``sentence`` may contain {model}, {status}, {account}, {choose} and {wait}, which are filled in.
+    ``sentence`` may contain {model}, {status}, {account}, {choose}, {wait}, {param}, {login} and {usage},
+    which are filled in.
     ``quote``: the server's own message is appended.
     """
 
@@ -104,13 +112,16 @@ class ModelList:
     """The shape of the model list: the key of its entries, and fields that are named differently here.
 
     ``client_versions`` are sent as ``client_version``, the next one if a list is empty. If there are
-    none, the parameter is not sent.
+    none, the parameter is not sent. ``ignored`` are fields without a meaning at this service; without a
+    priority, the order is the server's. ``built_in``: the built-in models are used until there is a list.
     """
 
     entries: str = "models"
     slug: str = "slug"
     renamed: Mapping[str, str] = field(default_factory=dict)
     client_versions: tuple[str, ...] = ()
+    ignored: frozenset[str] = frozenset()
+    built_in: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +167,9 @@ def is_loopback(host: str) -> bool:
 class Service:
     """One way to use a ChatGPT plan. ``usage_path`` is empty if the limits cannot be requested.
 
-    ``tools``: with ``body``, tools and instructions are at the top level of the request, with ``input``
-    at the beginning of its input. ``rules``, by the server's ``code`` or ``type``, take precedence.
+    ``tools``: with ``body``, functions are at the top level of the request, with ``input`` in the first
+    item of its input. ``rules``, by the server's ``code`` or ``type`` or by status, take precedence over the
+    common ones of the same key. ``login`` is the command that signs in.
     """
 
     name: str
@@ -173,7 +185,8 @@ class Service:
     models: ModelList
     tools: Literal["body", "input"]
     usage_page: str
-    rules: Mapping[str, Rule] = field(default_factory=dict)
+    login: str = "amplifier-openai-chatgpt login"
+    rules: Mapping[str | int, Rule] = field(default_factory=dict)
 
     @property
     def origin(self) -> Origin:
@@ -288,3 +301,87 @@ CHATGPT_PLAN_SIGN_IN = PlanSignIn(
     redirect_port=1455,
     usage_page="https://chatgpt.com/settings/usage",
 )
+
+_PLAN_LOGIN = "amplifier-openai-chatgpt login --plan"
+_PLAN_SIGNED_OUT = Rule(
+    AuthenticationError, "Run {login}: the ChatGPT sign-in is no longer accepted.", quote=False
+)
+_PLAN_UNAVAILABLE = Rule(
+    ProviderUnavailableError,
+    "ChatGPT plan use is not available at the moment{status}: try again in a few minutes.",
+    retryable=True,
+)
+_PLAN_CONSENT = Rule(
+    AuthenticationError,
+    f"Run {_PLAN_LOGIN} --enable-plan: this app may not use your ChatGPT plan.",
+    quote=False,
+)
+# docs/backend-plan.md
+CHATGPT_PLAN = Service(
+    name=CHATGPT_PLAN_SIGN_IN.mode,
+    token_file=CHATGPT_PLAN_SIGN_IN.token_file,
+    base_url=CHATGPT_PLAN_SIGN_IN.base_url,
+    issuer=Issuer(
+        url=CHATGPT_PLAN_SIGN_IN.url,
+        client_id=CHATGPT_PLAN_SIGN_IN.dynamic_client,
+        scope=CHATGPT_PLAN_SIGN_IN.scope,
+        authorize_path="",
+        token_path="",
+        revoke_path="",
+        redirect_host=CHATGPT_PLAN_SIGN_IN.redirect_host,
+        redirect_path=CHATGPT_PLAN_SIGN_IN.redirect_path,
+    ),
+    claims=CHATGPT_CODEX.claims,
+    request=RequestHeaders(),
+    response=ResponseHeaders(request_id=("x-request-id",)),
+    responses_path="/responses",
+    models_path="/models",
+    usage_path="",
+    models=ModelList(
+        ignored=frozenset(
+            {
+                *("priority", "service_tiers", "additional_speed_tiers"),
+                *("use_responses_lite", "minimal_client_version"),
+            }
+        ),
+        built_in=False,
+    ),
+    tools="input",
+    usage_page=CHATGPT_PLAN_SIGN_IN.usage_page,
+    login=_PLAN_LOGIN,
+    rules={
+        "subscription_sharing_usage_limit_exceeded": Rule(
+            QuotaExceededError,
+            "The limit of your ChatGPT plan, or of this app's share of it, is reached; "
+            "OpenAI does not say when it resets. See {usage}",
+            quote=False,
+        ),
+        "subscription_sharing_usage_unavailable": _PLAN_UNAVAILABLE,
+        "subscription_sharing_user_unavailable": _PLAN_UNAVAILABLE,
+        "subscription_sharing_user_not_eligible": Rule(
+            AccessDeniedError,
+            "This ChatGPT account cannot be used here: only Plus and Pro plans can. "
+            "Signing in again does not change that.",
+            quote=False,
+        ),
+        "subscription_sharing_unsupported_capability": Rule(
+            InvalidRequestError,
+            "ChatGPT plan use does not support {param}{status}: update this provider, or report this.",
+        ),
+        "subscription_sharing_route_not_supported": Rule(
+            InvalidRequestError,
+            "ChatGPT plan use does not offer this address{status}: check base_url, or report this.",
+        ),
+        "subscription_sharing_invalid_user": _PLAN_SIGNED_OUT,
+        "chatpass_v2_scope_not_authorized": _PLAN_CONSENT,
+        "chatpass_v2_invalid_authorization_context": _PLAN_CONSENT,
+        401: _PLAN_SIGNED_OUT,
+        403: Rule(
+            AccessDeniedError,
+            "OpenAI's policy does not allow this request{status}, for example because of the country or "
+            "region: try without VPN or proxy.",
+        ),
+        503: _PLAN_UNAVAILABLE,
+    },
+)
+SERVICES = {service.name: service for service in (CHATGPT_CODEX, CHATGPT_PLAN)}

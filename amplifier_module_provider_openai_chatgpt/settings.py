@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from amplifier_core.llm_errors import ConfigurationError
 
-from .services import CHATGPT_CODEX, Service, is_loopback
+from .services import CHATGPT_CODEX, CHATGPT_PLAN, SERVICES, Service, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ PROVIDER = "openai-chatgpt"
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SUMMARIES = ("auto", "concise", "detailed", "none")
 VERBOSITIES = ("low", "medium", "high")
-LOGIN_COMMAND = "amplifier-openai-chatgpt login"
+LOGIN_COMMAND = CHATGPT_CODEX.login
 # Modules imported by the first call may have been removed since the provider was mounted.
 REPLACED = "The provider was updated or removed while this session was running: restart the session."
 
@@ -43,6 +43,9 @@ _OF_HOSTS = {
     CHATGPT_CODEX.name: {"token_file_path": ("AMPLIFIER_OPENAI_CHATGPT_OAUTH_PATH_OVERRIDE",)},
 }
 _ALIASES = {"effort": "reasoning_effort"}
+_MODES = {**{name: name for name in SERVICES}, "legacy_codex": CHATGPT_CODEX.name}
+# Defaults that are not fields of a service: no model is known before the plan service sends its list.
+_OF_SERVICES = {CHATGPT_PLAN.name: {"default_model": "latest"}}
 # Hosts add these to every provider's config; they are ignored without a warning.
 _FROM_HOSTS = frozenset({"max_tokens", "filtered"})
 
@@ -111,6 +114,10 @@ def _one_of(*words: str) -> Callable[[object], str]:
     return read
 
 
+def _mode(value: object) -> str:
+    return _MODES[_one_of(*_MODES)(value)]
+
+
 def _line(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ValueError("a non-empty line of text")
@@ -131,6 +138,10 @@ def _path(value: object) -> Path:
         return Path(value).expanduser()
     except RuntimeError:
         raise ValueError("a path whose ~ names a known home directory") from None
+
+
+def _optional_path(value: object) -> Path | None:
+    return None if value is None else _path(value)
 
 
 def _url(value: Any) -> str:
@@ -169,10 +180,13 @@ class Settings:
     and ``token_file_path``, and ``given`` are the keys that the config has set.
     """
 
+    auth_mode: str = _setting(CHATGPT_CODEX.name, _mode)
     default_model: str = _setting("gpt-5.5", _line)
     raw: bool = _setting(False, _boolean)
     login_on_mount: bool = _setting(True, _boolean)
     token_file_path: Path = _setting(Path(CHATGPT_CODEX.token_file), _path)
+    host_file_path: Path | None = _setting(None, _optional_path)
+    app_name: str = _setting("Amplifier", _line)
     timeout: float = _setting(300.0, _positive)
     connect_timeout: float = _setting(10.0, _positive)
     models_cache_ttl: float = _setting(3600.0, _seconds)
@@ -209,9 +223,14 @@ def read_settings(
     keys are logged as warnings, with the most similar known one.
     """
     given = _canonical(config or {})
+    if service is CHATGPT_CODEX and "auth_mode" in given:
+        mode = _read_value(_mode, given["auth_mode"], "setting 'auth_mode'", ConfigurationError)
+        service = SERVICES[mode]
     readers = {item.name: item.metadata["read"] for item in fields(Settings) if item.metadata}
     values: dict[str, Any] = {
+        **_OF_SERVICES.get(service.name, {}),
         "service": service,
+        "auth_mode": service.name,
         "given": frozenset(given),
         "base_url": service.base_url,
         "auth_url": service.issuer.url,

@@ -41,6 +41,7 @@ COMMON = {
     "localhost",
     "true",
     "chatgpt_codex",
+    "amplifier-openai-chatgpt login",
 }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from amplifier_core.llm_errors import ConfigurationError
 
     from ..auth.credentials import Credentials
+    from ..auth.plan.credentials import PlanCredentials
     from ..errors.refusal import Refusal
     from ..models.catalogue import Catalogue
     from ..settings import Settings
@@ -38,7 +39,7 @@ class CallContext:
 
     settings: Settings
     transport: Transport
-    credentials: Credentials = field(repr=False)
+    credentials: Credentials | PlanCredentials = field(repr=False)
     catalogue: Catalogue
     coordinator: Any
     default_model: str

@@ -108,6 +108,9 @@ def _sentence(refusal: Refusal, rule: Rule, context: ErrorContext, resets_at: fl
         account=_account_phrase(plan),
         choose=_choose_phrase(context.alternatives, context.model),
         wait=_retry_phrase(refusal.retry_after),
+        param=refusal.param or "a part of this request",
+        login=context.service.login,
+        usage=context.service.usage_page,
     )
 
 

@@ -23,8 +23,7 @@ from amplifier_core.llm_errors import (
     RateLimitError,
 )
 
-from ..services import USAGE_PAGE, Rule
-from ..settings import LOGIN_COMMAND
+from ..services import Rule
 from .transport import TransportFault
 
 if TYPE_CHECKING:
@@ -37,15 +36,14 @@ if TYPE_CHECKING:
 USAGE_LIMIT = Rule(QuotaExceededError, "ChatGPT usage limit reached", quote=False)
 _CREDITS = Rule(
     QuotaExceededError,
-    f"The quota of this ChatGPT account is used up: check plan and billing at {USAGE_PAGE}.",
+    "The quota of this ChatGPT account is used up: check plan and billing at {usage}.",
 )
 _BALANCE = Rule(
-    QuotaExceededError, f"The credits of this ChatGPT account are used up: add credits at {USAGE_PAGE}."
+    QuotaExceededError, "The credits of this ChatGPT account are used up: add credits at {usage}."
 )
 _SPEND_LIMIT = Rule(
     QuotaExceededError,
-    "The spend limit of this organization or project is reached: "
-    f"ask its owner to raise it, see {USAGE_PAGE}.",
+    "The spend limit of this organization or project is reached: ask its owner to raise it, see {usage}.",
 )
 _TOO_MANY = Rule(
     RateLimitError,
@@ -83,7 +81,7 @@ _PROMPT = Rule(
 )
 # Hosts cut errors after 57 characters, class name included: the command comes first.
 _SIGNED_OUT = Rule(
-    AuthenticationError, f"Run {LOGIN_COMMAND}: the ChatGPT sign-in is no longer accepted.", quote=False
+    AuthenticationError, "Run {login}: the ChatGPT sign-in is no longer accepted.", quote=False
 )
 _ACCOUNT = Rule(
     AuthenticationError,
@@ -222,9 +220,7 @@ BY_STATUS: dict[int, Rule] = {
     **dict.fromkeys(range(400, 500), _OTHER_REQUEST),
     400: _INVALID,
     401: _SIGNED_OUT._replace(quote=True),
-    402: Rule(
-        QuotaExceededError, f"OpenAI asks for payment{{status}}: check plan and billing at {USAGE_PAGE}."
-    ),
+    402: Rule(QuotaExceededError, "OpenAI asks for payment{status}: check plan and billing at {usage}."),
     403: Rule(
         AccessDeniedError,
         "{account} is not allowed to do this{status}: a workspace rule may forbid it, ask its administrator.",
@@ -267,19 +263,21 @@ _UNEXPECTED = Rule(
     "The backend answered with an unexpected status{status}: check base_url and any proxy.",
 )
 
+_COMMON: dict[str | int, Rule] = dict([*BY_CODE.items(), *BY_STATUS.items()])
 
-def rule_for(refusal: Refusal, first: Mapping[str, Rule]) -> Rule:
+
+def rule_for(refusal: Refusal, first: Mapping[str | int, Rule]) -> Rule:
     """Return the rule for a refusal; one without a status was an event in a stream.
 
-    ``first`` are the service's own rules by code, which take precedence over the common ones.
+    ``first`` are the service's own rules by code or status, which take precedence over the common ones.
     """
     if isinstance(refusal, TransportFault):
         return refusal.rule
-    return next(rule for rule in _candidates(refusal, {**BY_CODE, **first}) if rule is not None)
+    return next(rule for rule in _candidates(refusal, {**_COMMON, **first}) if rule is not None)
 
 
-def _candidates(refusal: Refusal, by_code_or_type: Mapping[str, Rule]) -> Iterator[Rule | None]:
-    by_code = by_code_or_type.get(refusal.code), by_code_or_type.get(refusal.kind)
+def _candidates(refusal: Refusal, rules: Mapping[str | int, Rule]) -> Iterator[Rule | None]:
+    by_code = rules.get(refusal.code), rules.get(refusal.kind)
     too_many = USAGE_LIMIT if refusal.quota and refusal.quota.is_used_up() else _TOO_MANY
     if USAGE_LIMIT in by_code:
         yield USAGE_LIMIT
@@ -298,4 +296,4 @@ def _candidates(refusal: Refusal, by_code_or_type: Mapping[str, Rule]) -> Iterat
     if refusal.status is None:
         yield _INVALID if refusal.kind == "invalid_request_error" else _SERVER
     else:
-        yield BY_STATUS.get(refusal.status, _UNEXPECTED)
+        yield rules.get(refusal.status, _UNEXPECTED)

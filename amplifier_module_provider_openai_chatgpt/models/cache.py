@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 class CachedCatalogue:
     """The models of one account. ``fetched_at`` (Unix seconds) is None only for the built-in list.
 
-    ``problem``: why this list is used instead of a current one.
+    ``problem``: why this list is used instead of a current one. ``facts`` are known models of this service.
     """
 
     models: tuple[Model, ...]
@@ -52,6 +52,7 @@ class CachedCatalogue:
     fetched_at: float | None = None
     etag: str | None = None
     problem: LLMError | None = None
+    facts: tuple[Model, ...] = BUILT_IN
 
     @cached_property
     def _slugs(self) -> frozenset[str]:
@@ -68,7 +69,7 @@ class CachedCatalogue:
     @cached_property
     def known(self) -> Mapping[str, Model]:
         """Return the models by slug, including the built-in ones that are missing in this list."""
-        return {model.slug: model for model in (*BUILT_IN, *self.models)}
+        return {model.slug: model for model in (*self.facts, *self.models)}
 
     def find(self, slug: str) -> Model:
         """Return what is known about a slug; a generic entry if nothing is known."""
@@ -80,7 +81,7 @@ class CachedCatalogue:
         ``gone`` are models that the backend has refused, even if the list contains them.
         """
         if wanted == LATEST:
-            return listed(self.models)[0].slug
+            return next((model.slug for model in listed(self.models)), wanted)
         slug, fast = (wanted, False) if self.has(wanted) else split_fast(wanted)
         if slug not in gone and not self.lacks(slug):
             return wanted
@@ -95,6 +96,8 @@ class CachedCatalogue:
 
 
 BUILT_IN_CATALOGUE = CachedCatalogue(BUILT_IN, "built-in")
+# For a service whose models are not known before its list is.
+NO_CATALOGUE = CachedCatalogue((), "built-in", facts=())
 
 
 @lru_cache(maxsize=32)

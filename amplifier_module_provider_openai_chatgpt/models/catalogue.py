@@ -16,7 +16,7 @@ from amplifier_core.llm_errors import AuthenticationError, ConfigurationError, L
 
 from ..services import CHATGPT_CODEX, ModelList
 from ..settings import PROVIDER
-from .cache import BUILT_IN_CATALOGUE, CachedCatalogue, cache_file, load, remove, store
+from .cache import BUILT_IN_CATALOGUE, NO_CATALOGUE, CachedCatalogue, cache_file, load, remove, store
 from .model import Model, listed, parse_models, split_fast
 from .retirement import is_retired
 
@@ -87,7 +87,8 @@ class Catalogue:
         self._timeout = timeout
         self._list = shape
         self._cache = cache if cache is not None else SharedCache()
-        self._last_returned = BUILT_IN_CATALOGUE
+        self._initial = BUILT_IN_CATALOGUE if shape.built_in else NO_CATALOGUE
+        self._last_returned = self._initial
 
     @property
     def source(self) -> Source:
@@ -108,7 +109,7 @@ class Catalogue:
         """Return the models to choose from, the preferred one first; never an empty list.
 
         Raises AuthenticationError when signed out or refused, and ConfigurationError. After any other
-        failure it returns an older list, and the next call fetches again.
+        failure it returns an older list, and the next call fetches again; without one, it raises.
         """
         path = self._cache_path()
         catalogue = await self._current(path)
@@ -214,7 +215,7 @@ class Catalogue:
             payload, etag = await self._fetch(version)
             models = tuple(parse_models(payload, self._list))
             if any(model.is_listed for model in models):
-                return CachedCatalogue(models, "live", self._clock(), etag)
+                return CachedCatalogue(models, "live", self._clock(), etag, facts=self._initial.facts)
         raise LLMError(
             "The backend's list contains no models to choose from: try again later; calls may still work.",
             provider=PROVIDER,
@@ -228,7 +229,9 @@ class Catalogue:
         if cached.source == "built-in":
             # Another process may have stored a list in the meantime.
             cached = self._load(path)
-        last = replace(cached, source="disk") if cached.is_recent_at(self._clock()) else BUILT_IN_CATALOGUE
+        last = replace(cached, source="disk") if cached.is_recent_at(self._clock()) else self._initial
+        if not last.models:
+            raise problem
         logger.warning("The list of models could not be fetched, using the %s one: %s", last.source, problem)
         return replace(last, problem=problem)
 
@@ -241,7 +244,9 @@ class Catalogue:
 
     def _load(self, path: Path | None) -> CachedCatalogue:
         catalogue = load(path) if path else None
-        return catalogue if catalogue and catalogue.is_recent_at(self._clock()) else BUILT_IN_CATALOGUE
+        if catalogue and catalogue.is_recent_at(self._clock()):
+            return replace(catalogue, facts=self._initial.facts)
+        return self._initial
 
     def _forget(self, path: Path | None) -> None:
         """Remove the list of a refused account, which may no longer use these models."""

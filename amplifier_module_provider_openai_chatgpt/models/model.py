@@ -193,10 +193,9 @@ def parse_models(payload: object, shape: ModelList = STORED_SHAPE) -> list[Model
 
 
 def _renamed(entry: Mapping[str, object], shape: ModelList) -> Mapping[str, object]:
-    """Translate a service's field names to those of the Codex list."""
-    if not shape.renamed:
-        return entry
-    return {**entry, **{ours: entry.get(theirs) for ours, theirs in shape.renamed.items()}}
+    """Translate a service's field names to those of the Codex list; leave out what means nothing there."""
+    renamed = {**entry, **{ours: entry.get(theirs) for ours, theirs in shape.renamed.items()}}
+    return {key: value for key, value in renamed.items() if key not in shape.ignored}
 
 
 def to_entry(model: Model) -> dict[str, object]:

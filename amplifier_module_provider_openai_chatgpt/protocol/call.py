@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic_core import from_json
 
+from ..services import CHATGPT_CODEX
 from . import items, reasoning
 from .blocks import item_text
 from .text import encode
@@ -37,7 +38,8 @@ class Call:
     """Everything that determines a body, and what reading the answer needs to know about the request.
 
     ``model`` is the one that answers, ``requested_model`` the id the caller gave. ``lite`` and ``version``
-    are the request shape and the client version to send. ``tool_names`` maps the wire's tool names to
+    are the request shape and the client version to send; with ``tools_in_input``, functions are in the
+    first item of the input. ``service`` is its name. ``tool_names`` maps the wire's tool names to
     Amplifier's where they differ. ``stop`` is applied on the client; ``timeout`` is in seconds.
     """
 
@@ -57,6 +59,8 @@ class Call:
     text_format: Mapping[str, Any] | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     lite: bool = False
+    tools_in_input: bool = False
+    service: str = CHATGPT_CODEX.name
     version: str | None = None
     stop: tuple[str, ...] = ()
     timeout: float | None = None
@@ -104,7 +108,7 @@ class Call:
         fields = _given(
             {
                 "model": self.model.slug,
-                **(self._lite_shape() if self.lite else self._classic_shape()),
+                **self._shape(),
                 "store": False,
                 "stream": True,
                 "include": ["reasoning.encrypted_content"],
@@ -114,6 +118,11 @@ class Call:
             }
         )
         return encode(_merged(fields, self.extra))
+
+    def _shape(self) -> dict[str, Any]:
+        if self.tools_in_input:
+            return self._plan_shape()
+        return self._lite_shape() if self.lite else self._classic_shape()
 
     def _classic_shape(self) -> dict[str, Any]:
         return {
@@ -137,6 +146,14 @@ class Call:
             "parallel_tool_calls": False,
             "reasoning": _given({"effort": self.effort, "summary": self.summary}) | {"context": "all_turns"},
         }
+
+    def _plan_shape(self) -> dict[str, Any]:
+        """The classic shape with functions in the first item of the input (docs/backend-plan.md, Tools)."""
+        functions = [tool for tool in self.tools if tool["type"] == "function"]
+        hosted = [tool for tool in self.tools if tool["type"] != "function"]
+        first = [items.additional_tools(functions)] if functions else []
+        given = (*first, *items.without_links(self.items))
+        return {**self._classic_shape(), "input": given, "tools": hosted or None}
 
     @property
     def replays_reasoning(self) -> bool:

@@ -11,6 +11,7 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ..services import CHATGPT_CODEX
 from . import items
 from .text import clean_text
 
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def account_stamp(account_id: str) -> str:
-    """Return a digest that distinguishes accounts without writing their ids into transcripts."""
-    return hashlib.sha256(account_id.encode("utf-8", "replace")).hexdigest()[:16]
+def account_stamp(account_id: str, service: str = CHATGPT_CODEX.name) -> str:
+    """Return a digest that distinguishes accounts and services, without writing ids into transcripts."""
+    owner = account_id if service == CHATGPT_CODEX.name else f"{service}\n{account_id}"
+    return hashlib.sha256(owner.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def to_block_content(item: Mapping[str, Any], model: str, account_id: str) -> list[dict[str, Any]] | None:
+def to_block_content(
+    item: Mapping[str, Any], model: str, account_id: str, service: str = CHATGPT_CODEX.name
+) -> list[dict[str, Any]] | None:
     """Return the ``ThinkingBlock.content`` for a reasoning item; None if it has no ciphertext."""
     ciphertext = item.get("encrypted_content")
     if not isinstance(ciphertext, str) or not ciphertext:
@@ -37,7 +41,7 @@ def to_block_content(item: Mapping[str, Any], model: str, account_id: str) -> li
         "encrypted_content": ciphertext,
         "summary": [clean_text(text) for text in _summary_texts(item.get("summary"))],
         "model": model,
-        "account": account_stamp(account_id),
+        "account": account_stamp(account_id, service),
     }
     return [state]
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..protocol.items import Item
     from ..settings import Settings
 
+_NO_CAP = "ChatGPT plan use has no limit for the length of an answer"
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
 
 # Each option and its names as keyword arguments; the field of the request has the first name.
@@ -106,14 +107,19 @@ def build_call(
     slug, fast = (model, False) if knows(model) else split_fast(model)
     known, entry, names = knows(slug), find(slug), ToolNames()
     history = read_history(
-        request.messages, Reader(slug, account_id, Images(entry.accepts_images, warn), names)
+        request.messages,
+        Reader(slug, account_id, Images(entry.accepts_images, warn), names, settings.service.name),
     )
     text_format = clean_json(wire_format(asked["response_format"]))
+    if settings.service.tools == "input" and request.max_output_tokens is not None:
+        warn(f"{_NO_CAP}; max_output_tokens is not sent.")
     return Call(
         model=entry,
         requested_model=model,
         conversation=find_conversation(request, session_id, remembered),
         account_id=account_id,
+        service=settings.service.name,
+        tools_in_input=settings.service.tools == "input",
         instructions=history.instructions or DEFAULT_INSTRUCTIONS,
         items=tuple(_input(history.items, text_format)),
         text_format=text_format,

@@ -24,6 +24,7 @@ from ..protocol import items, reasoning
 from ..protocol.blocks import arguments_text, call_arguments
 from ..protocol.conversation import refusals_in
 from ..protocol.text import clean_text
+from ..services import CHATGPT_CODEX
 from .lengths import check_length, shortened, shortened_arguments
 from .tool_output import read_output
 from .tool_pairing import MISSING, Pairing
@@ -43,12 +44,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """For whom a history is read: the model and account whose reasoning is replayed, images, tool names."""
+    """For whom a history is read: whose reasoning it replays (model, account, service), images, names."""
 
     model: str
     account_id: str
     images: Images
     names: ToolNames
+    service: str = CHATGPT_CODEX.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class _Writer:
         self._question = question
         self._question_item: int | None = None
         self._reader = reader
-        self._account = reasoning.account_stamp(reader.account_id)
+        self._account = reasoning.account_stamp(reader.account_id, reader.service)
         self._place = 0
 
     def messages(self, messages: list[Message], start: int, end: int) -> None:

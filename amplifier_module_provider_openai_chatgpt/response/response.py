@@ -119,7 +119,7 @@ def build_response(
 def _content(block: Block, call: Call) -> tuple[TextBlock | ThinkingBlock | ToolCallBlock, Any]:
     item = block.item
     if block.kind == "thinking":
-        state = reasoning.to_block_content(item, call.slug, call.account_id) if item else None
+        state = reasoning.to_block_content(item, call.slug, call.account_id, call.service) if item else None
         return ThinkingBlock(thinking=block.text, content=state), ThinkingContent(text=block.text)
     if block.kind == "tool_use" and item is not None:
         identity, name, arguments = call_id(item), block.name or "unknown", call_arguments(item)

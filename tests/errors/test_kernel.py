@@ -35,7 +35,7 @@ MODEL = "gpt-5.5"
 JSON = {"content-type": "application/json"}
 TRANSIENT = {LLMTimeoutError, NetworkError, ProviderUnavailableError, RateLimitError, StreamError}
 SERVER = ProviderUnavailableError
-PLACEHOLDERS = {"model", "status", "account", "choose", "wait", "detail", "server"}
+PLACEHOLDERS = {"param", "login", "usage", "model", "status", "account", "choose", "wait", "detail", "server"}
 
 
 def error_for(refusal, **known):

@@ -1,0 +1,106 @@
+"""A connected account as the provider and its transport use it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from ...services import CHATGPT_PLAN_SIGN_IN, Origin
+from ..store import Unusable
+from ..tokens import Tokens
+from .connection import PlanConnection
+from .credential import PlanCredential
+from .file import PlanFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...services import Service
+
+Stamp = tuple[int, int, int] | None
+
+
+class PlanCredentials:
+    """Reads the credential file again only when it changed; tokens are renewed by the connection."""
+
+    def __init__(self, path: Path, service: Service) -> None:
+        at = CHATGPT_PLAN_SIGN_IN.at(service.base_url, service.issuer.url)
+        self.service = service
+        self._file = PlanFile(path, at.origin)
+        self._connection = PlanConnection(self._file, at)
+        # Any thread replaces this pair of a stamp and what was read then.
+        self._seen: tuple[Stamp, PlanCredential | Unusable | None] = (None, None)
+
+    @property
+    def location(self) -> str:
+        """Identifies the sign-in in this process."""
+        return str(self._file.path)
+
+    @property
+    def place(self) -> str:
+        """Where the sign-in is kept, for people."""
+        return str(self._file.path)
+
+    async def current(self) -> Tokens:
+        """Return a token that is expected to be accepted. Raises kernel errors."""
+        return _tokens(await self._connection.current())
+
+    async def renew(self, *refused: Tokens) -> Tokens:
+        """Return another token than the last of those that got a 401. Raises kernel errors."""
+        return _tokens(await self._connection.current(refused[-1].access_token))
+
+    def peek(self) -> Tokens | None:
+        """Return who is connected; never uses the network."""
+        found = self._stored()
+        return _tokens(found) if isinstance(found, PlanCredential) and found.is_connected else None
+
+    def problem(self) -> Unusable | None:
+        """Return why what is stored is not used. Offline."""
+        found = self._stored()
+        return found if isinstance(found, Unusable) else None
+
+    def status(self) -> Literal["authenticated", "expired", "unauthenticated"]:
+        """Say offline whether calls can be expected to work, or a person must sign in."""
+        found = self._stored()
+        if not isinstance(found, PlanCredential) or not found.is_connected:
+            return "unauthenticated"
+        can_renew = bool(found.refresh_token or found.pending)
+        return "authenticated" if can_renew or found.is_valid(time.time()) else "expired"
+
+    async def sign_out(self) -> bool:
+        """Forget the tokens; returns whether the issuer confirmed their revocation. Raises kernel errors."""
+        return await self._connection.sign_out()
+
+    def _stored(self) -> PlanCredential | Unusable | None:
+        try:
+            stat = self._file.path.stat()
+        except OSError:
+            return self._file.read()
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if stamp != self._seen[0]:
+            self._seen = (stamp, self._file.read())
+        return self._seen[1]
+
+
+def _tokens(found: PlanCredential) -> Tokens:
+    expires_at = None if found.expires_at is None else datetime.fromtimestamp(found.expires_at, UTC)
+    return Tokens(
+        access_token=found.access_token,
+        account_id=found.subject,
+        expires_at=expires_at,
+        auth_mode=CHATGPT_PLAN_SIGN_IN.mode,
+        origin=found.origin,
+    )
+
+
+_shared: dict[tuple[Path, Origin], PlanCredentials] = {}
+_shared_mutex = threading.Lock()
+
+
+def shared_plan_credentials(path: Path, service: Service) -> PlanCredentials:
+    """Return the one object of this process for a credential file and a service at its addresses."""
+    key = (path, service.origin)
+    with _shared_mutex:
+        return _shared.setdefault(key, PlanCredentials(path, service))
