@@ -131,6 +131,17 @@ class ChatGPTProvider:
         given = Tokens.from_dict(tokens, service.claims)
         return Credentials(token_store(path, service), service, tokens=given)
 
+    @property
+    def codex_credentials(self) -> Credentials:
+        """What a device code or the Codex browser flow signs in. Raises ConfigurationError in plan mode."""
+        if isinstance(self.credentials, Credentials):
+            return self.credentials
+        raise ConfigurationError(
+            f"This command signs in to another service than auth_mode {self.settings.auth_mode}: "
+            f"run {self.settings.service.login}.",
+            provider=PROVIDER,
+        )
+
     @cached_property
     def transport(self) -> Transport:
         """The transport for calls to the backend."""
@@ -334,17 +345,14 @@ class ChatGPTProvider:
         from .auth.sign_in import with_device_code
 
         self.check()
-        if not isinstance(self.credentials, Credentials):
-            raise ConfigurationError(
-                f"This service has no device codes: run {self.settings.service.login}.", provider=PROVIDER
-            )
+        credentials = self.codex_credentials
         show_line = print_fn or _to_stderr()
 
         def prompt(device: DeviceCode) -> None:
             for line in device.text().splitlines():
                 show_line(line)
 
-        await with_device_code(self.credentials, prompt, connect_timeout=self.settings.connect_timeout)
+        await with_device_code(credentials, prompt, connect_timeout=self.settings.connect_timeout)
         show_line("Signed in.")
         return True
 

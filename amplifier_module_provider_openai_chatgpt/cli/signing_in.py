@@ -35,7 +35,7 @@ async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
 
     try:
         tokens = await with_device_code(
-            provider.credentials, prompt, connect_timeout=provider.settings.connect_timeout
+            provider.codex_credentials, prompt, connect_timeout=provider.settings.connect_timeout
         )
     finally:
         for task in countdown:
@@ -49,7 +49,7 @@ async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
     settings = provider.settings
     with _echo_off():
         tokens = await with_browser(
-            provider.credentials,
+            provider.codex_credentials,
             settings.originator,
             open_url=_open_window,
             show=lambda text: notes.print(text, markup=False, highlight=False, soft_wrap=True),

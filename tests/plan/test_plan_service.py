@@ -1,5 +1,6 @@
 """The documented service in a real provider and session: whole conversations, and every refusal."""
 
+import base64
 import json
 
 import pytest
@@ -8,11 +9,17 @@ from amplifier_core.llm_errors import (
     AuthenticationError,
     ConfigurationError,
     InvalidRequestError,
-    LLMError,
     ProviderUnavailableError,
     QuotaExceededError,
 )
-from amplifier_core.message_models import ChatRequest, Message, ToolCallBlock, ToolResultBlock, ToolSpec
+from amplifier_core.message_models import (
+    ChatRequest,
+    ImageBlock,
+    Message,
+    ToolCallBlock,
+    ToolResultBlock,
+    ToolSpec,
+)
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
@@ -20,6 +27,8 @@ from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN
 from amplifier_module_provider_openai_chatgpt.settings import read_settings
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from tests.conftest import write_tokens
+from tests.request.pictures import png
+from tests.test_routing import ALL_ROLES, chosen
 
 pytestmark = pytest.mark.world("plan")
 TOOL = ToolSpec(name="get_time", description="The time.", parameters={"type": "object", "properties": {}})
@@ -65,14 +74,43 @@ async def test_the_list_is_in_the_servers_order_without_twins_and_without_a_buil
     names = [model.id for model in await provider.list_models()]
     assert names[:4] == ["gpt-6.1-sol", "gpt-6-astra", "gpt-6-sol", "gpt-6-luna"]
     assert not [name for name in names if name.endswith("-fast")]
+
+
+async def test_without_a_list_nothing_is_guessed(sim, plan, in_use):
     sim.sharing.admission = 503
-    other = in_use({**plan, "token_file_path": plan["token_file_path"].replace("plan.json", "other.json")})
-    write_tokens(other.settings.token_file_path, sim.connect())
-    sim.sharing.subject = "someone else"
-    with pytest.raises(LLMError):
-        await in_use(
-            {**plan, "models_cache_ttl": 0, "token_file_path": "/nonexistent/plan.json"}
-        ).list_models()
+    provider = in_use(plan)
+    with pytest.raises(ProviderUnavailableError):
+        await provider.list_models()
+    with pytest.raises(ProviderUnavailableError):
+        await provider.complete(hello())
+    assert list(provider.catalogue.known()) == []
+    assert bodies(sim) == []
+
+
+@pytest.mark.parametrize("details", [False, True])
+async def test_every_role_finds_a_model_on_a_plans_list(sim, plan, in_use, details):
+    sim.sharing.lists_details = details
+    listed = [model.id for model in await in_use(plan).list_models()]
+    assert {chosen(role, listed) for role in ALL_ROLES} <= set(listed)
+
+
+async def test_images_are_sent_as_data_and_links_as_notes(sim, plan, in_use):
+    link = ImageBlock(source={"type": "url", "url": "https://example.com/a.png"})
+    data = ImageBlock(
+        source={"type": "base64", "media_type": "image/png", "data": base64.b64encode(png()).decode()}
+    )
+    request = ChatRequest(messages=[Message(role="user", content=[data, link])])
+    assert (await in_use(plan).complete(request)).text
+    [item] = bodies(sim)[-1]["input"]
+    assert [part["type"] for part in item["content"]] == ["input_image", "input_text"]
+
+
+async def test_an_output_cap_is_reported_once_and_not_sent(sim, plan, in_use, caplog):
+    provider = in_use(plan)
+    for _ in range(2):
+        await provider.complete(hello(max_output_tokens=10, temperature=0.5))
+    assert "max_output_tokens" not in bodies(sim)[-1]
+    assert caplog.text.count("no limit for the length of an answer") == 1
 
 
 async def test_a_conversation_with_tools_thinking_and_structured_output(sim, plan, in_use):
