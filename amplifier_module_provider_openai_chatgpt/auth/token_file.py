@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from .. import files
+from ..redaction import Sealed
 from ..services import CHATGPT_CODEX, Claims, Origin
 from . import stored
 from .store import StoreError, Unusable
@@ -157,18 +158,21 @@ class TokenFile:
         A file that may not be replaced (a mount point) is written in place, after its new content is on the
         disk next to it.
         """
-        content = to_json(tokens.to_dict(), indent=2) + b"\n"
         path = self.path
-        with self._reported(path):
+        with self._reported(path), Sealed():
             self._check_target(path)
-            self._check_content(content, tokens)
-            files.stage(_new(path), content)
+            self._write(path, tokens)
             self._finish(path)
+
+    def _write(self, path: Path, tokens: Tokens) -> None:
+        content = to_json(tokens.to_dict(), indent=2) + b"\n"
+        self._check_content(content, tokens)
+        files.stage(_new(path), content)
 
     def rehearse(self) -> None:
         """Do what ``save`` does with the content that is there, and find out whether a larger one fits."""
         path = self.path
-        with self._reported(path):
+        with self._reported(path), Sealed():
             self._check_target(path)
             self._check_leftover(path)
             trial = path.with_name(f".{path.name}.try")

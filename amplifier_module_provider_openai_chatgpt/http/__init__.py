@@ -11,7 +11,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..redaction import REDACTED, without_secrets
+from ..redaction import without_secrets
+from ..secret import REDACTED
 
 if TYPE_CHECKING:
     import httpx
