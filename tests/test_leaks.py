@@ -1,14 +1,19 @@
 """The search for leaks finds planted secrets, and calls of every kind leak none."""
 
 import asyncio
+import contextlib
 import errno
+import importlib
 import json
 import logging
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import httpcore
+import httpx
 import pytest
 from amplifier_core.llm_errors import LLMError
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
@@ -19,6 +24,7 @@ from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.cli import cli
+from amplifier_module_provider_openai_chatgpt.http import _LOGGERS, new_client
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, accounts
 from tests.conftest import recorded, write_tokens
@@ -179,6 +185,31 @@ async def test_libraries_log_neither_cookies_nor_tokens_in_answers(sim, config, 
     assert "set-cookie" in caplog.text
     assert "ripe-cookie" not in caplog.text
     assert sent["x-echo"] not in caplog.text
+
+
+def test_every_logger_of_the_http_libraries_is_cleaned():
+    names = set()
+    for library in (httpx, httpcore):
+        for found in pkgutil.walk_packages(library.__path__, f"{library.__name__}."):
+            with contextlib.suppress(ImportError):  # HTTP/2, trio and httpx's own command are not installed
+                names.add(getattr(importlib.import_module(found.name), "logger", None))
+    assert {logger.name for logger in names if logger} <= set(_LOGGERS)
+
+
+async def test_libraries_log_no_password_of_a_proxy_and_nothing_that_names_the_account(config, caplog):
+    caplog.set_level("DEBUG")
+    async with new_client(connect=1, silence=1):
+        tokens = Tokens.from_dict({"account_id": PERSONAL[0]})
+        for name in _LOGGERS:
+            logging.getLogger(name).debug("%r", [(b"x-user", tokens.account_id.reveal().encode())])
+            for cookie in (b"a=hunter2", b"a='hunter2", b"a='hun\\\"ter2'; b=hunter2", b'"hunter2"'):
+                logging.getLogger(name).debug("%r %s", [(b"Set-Cookie", cookie), (b"b", b"c")], "after")
+            logging.getLogger(name).debug("setup_socks5_connection.started auth=%r", (b"ada", b"hunter2"))
+    assert len(caplog.records) == 6 * len(_LOGGERS)
+    assert caplog.text.count("(b'b', b'c')] after") == 4 * len(_LOGGERS)
+    assert "x-user" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert PERSONAL[0] not in caplog.text
 
 
 @pytest.mark.parametrize("token", ["opaque\nsecret", "opake-geheimtür", "opaque secret", "opaque\x00secret"])

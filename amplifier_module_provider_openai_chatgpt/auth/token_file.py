@@ -159,25 +159,27 @@ class TokenFile:
         disk next to it.
         """
         path = self.path
-        with self._reported(path), Sealed():
+        with self._reported(path):
             self._check_target(path)
-            self._write(path, tokens)
-            self._finish(path)
+            with Sealed():
+                self._write(path, tokens)
 
     def _write(self, path: Path, tokens: Tokens) -> None:
         content = to_json(tokens.to_dict(), indent=2) + b"\n"
         self._check_content(content, tokens)
         files.stage(_new(path), content)
+        self._finish(path)
 
     def rehearse(self) -> None:
         """Do what ``save`` does with the content that is there, and find out whether a larger one fits."""
         path = self.path
-        with self._reported(path), Sealed():
+        with self._reported(path):
             self._check_target(path)
             self._check_leftover(path)
             trial = path.with_name(f".{path.name}.try")
             try:
-                self._rehearse(path, trial)
+                with Sealed():
+                    self._rehearse(path, trial)
             finally:
                 trial.unlink(missing_ok=True)
 
