@@ -20,12 +20,14 @@ from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from amplifier_core.testing import MockCoordinator
 from click.testing import CliRunner
 
+from amplifier_module_provider_openai_chatgpt.auth.oauth import exchange_code
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
 from amplifier_module_provider_openai_chatgpt.cli import cli
 from amplifier_module_provider_openai_chatgpt.http import _LOGGERS, new_client
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, accounts
 from tests.conftest import recorded, write_tokens
 from tests.event_recorder import EventRecorder
@@ -47,6 +49,13 @@ PLANTED = {
     "test_prints_to_stderr": "stderr",
     "test_writes_a_note_next_to_the_token_file": "file",
 }
+# The simulator's account and person, also as an address spells it.
+PERSONAL = (
+    "6f1c2a10-0000-4000-8000-000000000001",
+    "ada@example.com",
+    "Ada%40Example.com",
+    "user-simulated",
+)
 RESPONSES = "/codex/responses"
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 CLOCK = ToolSpec(
@@ -89,7 +98,7 @@ def test_a_secret_is_found_whole_cut_and_inside_other_text(secret, text, leaks):
 
 def echo(sim):
     """Return an error body with every secret that a server could send back to the client."""
-    tokens = " ".join(sorted(sim.secrets | sim.sealed))
+    tokens = " ".join([*PERSONAL, *sorted(sim.secrets | sim.sealed)])
     return {"error": {"message": f"Refused: {tokens}", "code": "bad_request", "param": tokens}}
 
 
@@ -172,7 +181,7 @@ async def test_raw_events_errors_and_reprs_contain_no_secret(sim, in_use, config
     assert "revoked" in failures[1]
     assert sim.sealed
     for text in (json.dumps(recorded), *failures, *map(repr, reprs)):
-        assert not [secret for secret in sim.secrets | sim.sealed if secret in text]
+        assert not [secret for secret in {*sim.secrets, *sim.sealed, *PERSONAL} if secret in text]
     assert not [leak for leak in watch.found if row in leak]
 
 
@@ -294,6 +303,14 @@ class Ahead:
         finally:
             server.close()
 
+    async def exchanged(self, **fault):
+        """Exchange an authorization code in a form."""
+        self.sim.misbehave("/oauth/token", Fault(**fault), times=None)
+        code, verifier = Secret(self.sim.accounts.secret("ac_")), Secret(self.sim.accounts.secret("", 64))
+        async with new_client(connect=5, silence=5) as client:
+            service = self.provider.credentials.service
+            await exchange_code(client, service, code, verifier, "http://localhost:1455/auth/callback")
+
     async def built(self):
         given = self.sim.sign_in()
         build_badly({**self.config, "timeout": "never"}, given)
@@ -303,12 +320,6 @@ def build_badly(config, given):
     ChatGPTProvider(config, tokens=given)
 
 
-PERSONAL = (
-    "6f1c2a10-0000-4000-8000-000000000001",
-    "ada@example.com",
-    "Ada%40Example.com",
-    "user-simulated",
-)
 FAILURES = {
     "refused with an echo": lambda it: it.answered(status=400, body=it.echo()),
     "refused in the stream": lambda it: it.answered(
@@ -332,6 +343,11 @@ FAILURES = {
     "a renewal without tokens": lambda it: it.expired(status=200, body=it.echo()),
     "a renewal that cannot be saved": lambda it: it.unsaved(),
     "a provider with a wrong setting and given tokens": lambda it: it.built(),
+    "a code whose exchange hung up": lambda it: it.exchanged(drop_connection=True),
+    "a code whose answer is cut": lambda it: it.exchanged(
+        status=200, body=it.sim.sign_in(), cut_after_bytes=700
+    ),
+    "a code refused with an echo": lambda it: it.exchanged(status=400, body=it.echo()),
     "a sign-in without a code": lambda it: it.device(path="/usercode", status=400, body=it.echo()),
     "a sign-in cancelled": lambda it: it.cancelled("/deviceauth/token", it.provider.login(lambda _: None)),
 }
