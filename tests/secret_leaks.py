@@ -28,6 +28,13 @@ _MARK = 10
 _RUNS = re.compile(rf"[\w.=~-]{{{_MARK},}}")
 _USER_CODE = re.compile(r"[A-Z]{4}-[A-Z]{5}")
 _DEEPEST = 5
+# The simulator's account and person, also as an address spells it.
+PERSONAL = (
+    "6f1c2a10-0000-4000-8000-000000000001",
+    "ada@example.com",
+    "Ada%40Example.com",
+    "user-simulated",
+)
 # What the provider writes next to a token file: locks, notes, lists of models. Never the sign-in itself.
 NOTES = ("*.lock", ".*.failed", "*-models-*", "*.corrupt")
 
