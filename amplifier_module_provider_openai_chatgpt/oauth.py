@@ -16,6 +16,7 @@ from amplifier_core.llm_errors import LLMError
 
 from .auth.credentials import Credentials, shared_credentials, token_store
 from .auth.tokens import Tokens
+from .secret import Secret
 from .settings import read_settings
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _credentials(path: str | Path | None) -> Credentials:
 def _alone(refresh_token: str, path: str | Path | None) -> Credentials:
     """Return credentials that have only a refresh token, and store its successor at ``path``."""
     file, service = _place(path)
-    tokens = Tokens(refresh_token=refresh_token, origin=service.origin, claims=service.claims)
+    tokens = Tokens(refresh_token=Secret(refresh_token), origin=service.origin, claims=service.claims)
     return Credentials(token_store(file, service), service, tokens=tokens)
 
 

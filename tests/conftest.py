@@ -53,7 +53,14 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_logreport(report):
     if report.when == "teardown":
         for name, printed in report.sections:
-            watch.search("log" if "log" in name else "output", printed, report.nodeid)
+            watch.search(
+                next(kind for kind in ("log", "stdout", "stderr") if kind in name), printed, report.nodeid
+            )
+
+
+def pytest_runtest_teardown(item):
+    if folder := getattr(item, "funcargs", {}).get("tmp_path"):
+        watch.search_files(folder, item.nodeid)
 
 
 @pytest.hookimpl(trylast=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
+from ..secret import Secret
 from .binding import announcement
 from .callback import Callback, listening
 from .failures import SignInError, translated
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
 class Attempt:
     """The secrets of one sign-in, new each time."""
 
-    verifier: str = field(default_factory=lambda: _random(64), repr=False)
+    verifier: Secret[str] = field(default_factory=lambda: Secret(_random(64)))
     state: str = field(default_factory=lambda: _random(32), repr=False)
 
     @property
     def challenge(self) -> str:
         """The hash that the issuer will check the verifier against."""
-        return _base64url(hashlib.sha256(self.verifier.encode()).digest())
+        return _base64url(hashlib.sha256(self.verifier.reveal().encode()).digest())
 
     def url(self, at: Issuer, redirect_uri: str, originator: str) -> str:
         """Return the page on which a person signs in."""
@@ -83,7 +84,7 @@ async def sign_in_by_browser(
 
 
 async def _redeem(
-    client: httpx.AsyncClient, service: Service, callback: Callback, code: str, verifier: str
+    client: httpx.AsyncClient, service: Service, callback: Callback, code: Secret[str], verifier: Secret[str]
 ) -> Tokens:
     """Exchange the code for tokens, and show the waiting browser how that went."""
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from ..errors.refusal import clean
+from ..secret import Secret
 from .failures import Reason, SignInError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Callback:
 
     def __init__(self, state: str, at: Issuer) -> None:
         self.port = at.redirect_ports[0]
-        self.code: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.code: asyncio.Future[Secret[str]] = asyncio.get_running_loop().create_future()
         self._state = state
         self._issuer = at
         self._farewell: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
@@ -55,7 +56,7 @@ class Callback:
         if self.code.done():
             return ""
         if fields.get("code") and "error" not in fields:
-            self.code.set_result(fields["code"])
+            self.code.set_result(Secret(fields["code"]))
         else:
             self._refuse(_failure(fields))
         return ""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from amplifier_core.llm_errors import LLMError
 
+from ..secret import Secret
 from .binding import bound
 from .failures import Reason, RefreshRefusedError, SignInError, kernel_error, translated
 from .single_flight import SingleFlight
@@ -106,11 +107,11 @@ class Credentials:
                 case given:
                     self._memory = given
         # Refresh tokens refused for good, with the reason.
-        self._refused: dict[str, str] = {}
+        self._refused: dict[Secret[str], str] = {}
         # Access tokens that got a 401 and could not be replaced.
-        self._rejected: set[str] = set()
+        self._rejected: set[Secret[str]] = set()
         # The access token before and after the last refresh.
-        self._renewal = ("", "")
+        self._renewal = (Secret(""), Secret(""))
         # A renewed sign-in that the backend refuses all the same, and until when (monotonic) this holds.
         self._verdict: tuple[Tokens, float] | None = None
         # Monotonic time. Written when the lock is released or was not to be had; the latest write wins.
@@ -233,7 +234,7 @@ class Credentials:
         verdict = self._verdict
         return verdict is not None and verdict[0].is_same(tokens) and time.monotonic() < verdict[1]
 
-    def _satisfies(self, tokens: Tokens, refused: tuple[str, ...]) -> bool:
+    def _satisfies(self, tokens: Tokens, refused: tuple[Secret[str], ...]) -> bool:
         """True for a token that makes a refresh unnecessary. ``refused`` are access tokens."""
         if refused:
             return tokens.access_token not in refused and self._is_usable(tokens)
@@ -280,7 +281,7 @@ class Credentials:
 
     # The transaction; runs in a thread of its own.
 
-    def _run_refresh(self, refused: tuple[str, ...]) -> Tokens:
+    def _run_refresh(self, refused: tuple[Secret[str], ...]) -> Tokens:
         began = time.time()
         try:
             with translated(), self._locked():
@@ -298,7 +299,7 @@ class Credentials:
                 raise SignInError(Reason.LOCKED, seconds=f"{limit:g}") from error
             yield
 
-    def _renewed(self, refused: tuple[str, ...], began: float) -> Tokens:
+    def _renewed(self, refused: tuple[Secret[str], ...], began: float) -> Tokens:
         """Adopt a token that satisfies, else refresh one. Under the lock, waited for since ``began``."""
         stored = self._load()
         for tokens in (self._memory, stored):
@@ -323,7 +324,7 @@ class Credentials:
         reason = self._refused.get(last.refresh_token) if last is not None else None
         raise self._signed_out(f"The stored sign-in cannot be renewed: {reason}." if reason else "")
 
-    def _judge(self, refused: tuple[str, ...], stored: Tokens | None) -> None:
+    def _judge(self, refused: tuple[Secret[str], ...], stored: Tokens | None) -> None:
         """Raise if renewing again cannot help: the backend refuses even what was renewed just now."""
         last = self._memory or stored
         if last is not None and refused[-2:] == self._renewal:
@@ -349,7 +350,7 @@ class Credentials:
         if tokens is stored:
             self._store.rehearse()
         reply = asyncio.run(oauth.refresh_alone(self.service.issuer, tokens.refresh_token))
-        renewed = Tokens.from_reply(reply, now=self._clock(), previous=tokens)
+        renewed = Tokens.from_reply(reply.reveal(), now=self._clock(), previous=tokens)
         if stored is not None and self._store.stamp() is None:
             raise self._signed_out("Another process signed out during the renewal.")
         if self._was_replaced(tokens, stored):
@@ -389,7 +390,7 @@ class Credentials:
     def _replace(self, tokens: Tokens) -> Tokens:
         with self._locked():
             before = self._load()
-            extra = {**(before.extra if before else {}), **tokens.extra}
+            extra = Secret({**(before.extra.reveal() if before else {}), **tokens.extra.reveal()})
             stored = replace(tokens, origin=self.service.origin, extra=extra)
             self._store.save(stored)
             self._memory = self._not_given = None

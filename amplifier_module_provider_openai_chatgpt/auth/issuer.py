@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,6 +13,8 @@ from pydantic_core import from_json
 
 from ..errors.refusal import Refusal, read_refusal
 from ..errors.transport import Fault, fault_of, transport_failures
+from ..redaction import Sealed
+from ..secret import Secret, revealed
 from ..services import ResponseHeaders
 from .failures import Reason, SignInError
 
@@ -51,7 +53,7 @@ class Answer:
     Whether it is one is for the caller to say, by ``is_success`` and the fields it needs.
     """
 
-    data: Mapping[str, Any] | None = field(repr=False)
+    data: Secret[Mapping[str, Any]] | None
     refusal: Refusal
 
     @property
@@ -71,19 +73,26 @@ class Answer:
 
     def get(self, name: str) -> Any:
         """Return one field of the object; None if it is missing."""
-        return self.data.get(name) if self.data is not None else None
+        return self.fields.get(name)
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of the object, with the secrets; empty if there is none."""
+        return self.data.reveal() if self.data is not None else {}
 
 
 async def post(
-    client: httpx.AsyncClient, url: str, *, limit: float | None = ANSWER_LIMIT, **content: Any
+    client: httpx.AsyncClient, url: str, *, limit: float | None = ANSWER_LIMIT, **content: Mapping[str, Any]
 ) -> Answer:
     """Ask the issuer; an answer of any status is returned, if it is complete after ``limit`` seconds.
 
+    ``content`` is the ``json`` or the ``data`` to send; the secrets in it are revealed here.
     Raises SignInError, NO_ANSWER or UNREACHABLE, when there is none.
     """
     try:
-        async with asyncio.timeout(limit):
-            response = await client.post(url, headers={"Accept": "application/json"}, **content)
+        with Sealed():
+            async with asyncio.timeout(limit):
+                response = await client.post(url, headers={"Accept": "application/json"}, **_sent(content))
     except TimeoutError as error:
         raise SignInError(Reason.NO_ANSWER, host=urlsplit(url).hostname or url) from error
     except transport_failures() as error:
@@ -92,6 +101,10 @@ async def post(
         named = found if found.fault in _NAMED else None
         raise SignInError(reason, named, host=urlsplit(url).hostname or url) from error
     return _read(response)
+
+
+def _sent(content: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {kind: revealed(fields) for kind, fields in content.items()}
 
 
 def failure(answer: Answer, doing: str) -> SignInError:
@@ -118,7 +131,7 @@ def _read(response: httpx.Response) -> Answer:
     except ValueError:
         data = None
     return Answer(
-        data=data if isinstance(data, Mapping) else None,
+        data=Secret(data) if isinstance(data, Mapping) else None,
         refusal=read_refusal(
             response.status_code, response.headers, response.content, names=_HEADERS, now=time.time()
         ),

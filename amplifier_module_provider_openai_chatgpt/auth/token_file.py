@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from .. import files
+from ..redaction import Sealed
 from ..services import CHATGPT_CODEX, Claims, Origin
 from . import stored
 from .store import StoreError, Unusable
@@ -157,13 +158,17 @@ class TokenFile:
         A file that may not be replaced (a mount point) is written in place, after its new content is on the
         disk next to it.
         """
-        content = to_json(tokens.to_dict(), indent=2) + b"\n"
         path = self.path
         with self._reported(path):
             self._check_target(path)
-            self._check_content(content, tokens)
-            files.stage(_new(path), content)
-            self._finish(path)
+            with Sealed():
+                self._write(path, tokens)
+
+    def _write(self, path: Path, tokens: Tokens) -> None:
+        content = to_json(tokens.to_dict(), indent=2) + b"\n"
+        self._check_content(content, tokens)
+        files.stage(_new(path), content)
+        self._finish(path)
 
     def rehearse(self) -> None:
         """Do what ``save`` does with the content that is there, and find out whether a larger one fits."""
@@ -173,7 +178,8 @@ class TokenFile:
             self._check_leftover(path)
             trial = path.with_name(f".{path.name}.try")
             try:
-                self._rehearse(path, trial)
+                with Sealed():
+                    self._rehearse(path, trial)
             finally:
                 trial.unlink(missing_ok=True)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..provider import ChatGPTProvider
     from ..quota import Quota, Window
+    from ..secret import Secret
 
 _WIDE, _BAR, _SHORT_BAR = 80, 18, 12
 _TIER_LABELS = {FAST_TIER: "fast"}
@@ -66,9 +67,10 @@ def read_status(provider: ChatGPTProvider) -> SignInStatus:
     return SignInStatus(credentials.status(), credentials.place, credentials.peek(), why)
 
 
-def masked(account_id: str) -> str | None:
+def masked(account: Secret[str]) -> str | None:
     """Shorten an account id; what is left distinguishes two accounts of one person."""
-    return f"{account_id[:4]}…{account_id[-4:]}" if len(account_id) > 12 else "…" if account_id else None
+    text = account.reveal()
+    return f"{text[:4]}…{text[-4:]}" if len(text) > 12 else "…" if text else None
 
 
 def show_status(status: SignInStatus, out: Console) -> None:

@@ -17,17 +17,20 @@ from .text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..secret import Secret
     from .items import Item
 
 logger = logging.getLogger(__name__)
 
 
-def account_stamp(account_id: str) -> str:
+def account_stamp(account_id: Secret[str]) -> str:
     """Return a digest that distinguishes accounts without writing their ids into transcripts."""
-    return hashlib.sha256(account_id.encode("utf-8", "replace")).hexdigest()[:16]
+    return hashlib.sha256(account_id.reveal().encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def to_block_content(item: Mapping[str, Any], model: str, account_id: str) -> list[dict[str, Any]] | None:
+def to_block_content(
+    item: Mapping[str, Any], model: str, account_id: Secret[str]
+) -> list[dict[str, Any]] | None:
     """Return the ``ThinkingBlock.content`` for a reasoning item; None if it has no ciphertext."""
     ciphertext = item.get("encrypted_content")
     if not isinstance(ciphertext, str) or not ciphertext:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..models.model import Model
     from ..protocol.items import Item
+    from ..secret import Secret
     from ..settings import Settings
 
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
@@ -89,7 +90,7 @@ def build_call(
     model: str,
     find: Callable[[str], Model],
     knows: Callable[[str], bool],
-    account_id: str,
+    account_id: Secret[str],
     session_id: str | None,
     remembered: MutableMapping[str, str] = REMEMBERED,
     warned: MutableSet[str] | None = None,

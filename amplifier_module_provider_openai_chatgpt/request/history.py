@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..protocol.call import Repair
     from ..protocol.items import Item, Output, Part
+    from ..secret import Secret
     from .images import Images
     from .tools import ToolNames
 
@@ -46,7 +47,7 @@ class Reader:
     """For whom a history is read: the model and account whose reasoning is replayed, images, tool names."""
 
     model: str
-    account_id: str
+    account_id: Secret[str]
     images: Images
     names: ToolNames
 

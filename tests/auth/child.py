@@ -29,7 +29,8 @@ async def token(path, auth_url, base_url):
 
 async def call(path, auth_url, base_url):
     tokens = await token(path, auth_url, base_url)
-    headers = {"Authorization": f"Bearer {tokens.access_token}", "ChatGPT-Account-ID": tokens.account_id}
+    headers = {"Authorization": f"Bearer {tokens.access_token.reveal()}"}
+    headers["ChatGPT-Account-ID"] = tokens.account_id.reveal()
     headers["originator"] = "amplifier"
     async with new_client(connect=10, silence=30, largest=None) as client:
         response = await client.get(f"{base_url}/codex/models?client_version=0.0.0", headers=headers)

@@ -142,12 +142,12 @@ async def test_the_authorize_url_has_every_parameter_in_order(sim, person):
 
 def test_every_attempt_has_secrets_of_its_own_that_no_repr_shows():
     first, second = Attempt(), Attempt()
-    digest = hashlib.sha256(first.verifier.encode()).digest()
+    digest = hashlib.sha256(first.verifier.reveal().encode()).digest()
     assert first.challenge == base64.urlsafe_b64encode(digest).decode().rstrip("=")
-    assert (len(first.verifier), len(first.state)) == (86, 43)
+    assert (len(first.verifier.reveal()), len(first.state)) == (86, 43)
     assert first.verifier != second.verifier
     assert first.state != second.state
-    assert first.verifier not in repr(first)
+    assert first.verifier.reveal() not in repr(first)
     assert first.state not in repr(first)
 
 

@@ -13,6 +13,7 @@ from amplifier_module_provider_openai_chatgpt.auth.sign_in import with_device_co
 from amplifier_module_provider_openai_chatgpt.auth.store import StoreError, TokenStore
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 TOKEN = "/oauth/token"
@@ -183,7 +184,7 @@ async def test_what_a_store_says_of_itself_is_what_a_person_reads(sim, service):
     for attempt in (
         credentials.current(),
         credentials.ensure_writable(),
-        credentials.sign_in(Tokens(access_token="a")),
+        credentials.sign_in(Tokens(Secret("a"))),
     ):
         with pytest.raises(ConfigurationError, match=r"^The memory is full: forget something\.$"):
             await attempt

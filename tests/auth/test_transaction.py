@@ -15,6 +15,7 @@ from amplifier_core.llm_errors import ConfigurationError, LLMError, ProviderUnav
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import recorded, write_tokens
 
@@ -182,7 +183,7 @@ def test_a_torn_file_is_repaired_from_what_was_written_next_to_it(sim, path):
 
 def test_what_could_not_be_read_again_is_not_saved(path):
     with pytest.raises(Exception, match="could not be read again"):
-        TokenFile(path).save(Tokens(access_token="a", extra={"much": "x" * 2**20}))
+        TokenFile(path).save(Tokens(Secret("a"), extra=Secret({"much": "x" * 2**20})))
     assert not path.exists()
 
 

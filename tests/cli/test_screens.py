@@ -10,6 +10,7 @@ import pytest
 
 from amplifier_module_provider_openai_chatgpt.models.cache import CachedCatalogue, cache_file, store
 from amplifier_module_provider_openai_chatgpt.models.model import Model
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 
 from .terminal import at_terminal, in_own_process, in_pipe
@@ -151,7 +152,9 @@ def test_models_shows_the_age_of_a_copy_and_whether_the_list_is_built_in(service
     shown = at_terminal(monkeypatch, 120, "models").text
     assert "Built-in list: ChatGPT could not be reached." in shown
     store(
-        cache_file(Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"]), service.account_id, service.base_url),
+        cache_file(
+            Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"]), Secret(service.account_id), service.base_url
+        ),
         CachedCatalogue((Model("gpt-9"),), "live", time.time() - 7200 + 59),
     )
     screen = at_terminal(monkeypatch, 120, "models")
