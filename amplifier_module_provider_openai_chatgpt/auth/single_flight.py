@@ -21,7 +21,7 @@ class SingleFlight(Generic[Key, Result]):
     """Runs ``work(key)`` in a thread, once for all who ask for that key until it is done.
 
     Serves many tasks, event loops and threads at a time. Neither a cancelled task nor a closing event
-    loop interrupts the work, and the interpreter waits for it before it exits.
+    loop interrupts the work. The interpreter does not wait for it: what must end runs elsewhere.
     """
 
     def __init__(self, work: Callable[[Key], Result], *, name: str) -> None:
@@ -50,7 +50,7 @@ class SingleFlight(Generic[Key, Result]):
             if future is None:
                 future = Future()
                 future.set_running_or_notify_cancel()
-                threading.Thread(target=self._run, args=(key, future), name=self._name).start()
+                threading.Thread(target=self._run, args=(key, future), name=self._name, daemon=True).start()
                 self._running[key] = future
         return future
 

@@ -98,9 +98,10 @@ def test_a_sign_out_leaves_nothing_of_what_a_killed_process_wrote(sim, path, ord
         "tokens.json",
         "tokens.json.lock",
         ".tokens.json.new",
+        ".tokens.json.queue",
     }
     asyncio.run(Credentials(TokenFile(path), service_of(sim)).sign_out())
-    assert {name.name for name in path.parent.iterdir()} == {"tokens.json.lock"}
+    assert {name.name for name in path.parent.iterdir()} == {"tokens.json.lock"}  # the queue went, too
 
 
 @pytest.mark.long
@@ -113,7 +114,7 @@ def test_over_150_kills_at_any_time_the_file_loads_and_a_loss_means_a_spent_toke
     assert outcomes.count("kept") > 75
 
 
-def test_ctrl_c_in_the_middle_of_a_refresh_lets_it_finish(sim, path):
+def test_where_no_process_can_be_started_ctrl_c_waits_for_a_refresh(sim, path):
     sign_in(sim, path)
     before = TokenFile(path).read()
     sim.misbehave("/oauth/token", Fault(stall_before_headers=True))
