@@ -350,7 +350,7 @@ class Credentials:
 
     def _refresh(self, tokens: Tokens, stored: Tokens | None) -> Tokens:
         """Have a refresh token sent and its successor kept."""
-        renewed = self._renew(Order(tokens, stored, self._patience))
+        renewed = self._renew(Order(tokens, stored, self._patience, self._announce_after))
         if renewed.problem:
             logger.warning("%s The renewed sign-in is kept in memory only.", renewed.problem)
         self._memory = None if renewed.is_settled else renewed.tokens

@@ -21,13 +21,13 @@ from amplifier_core import llm_errors
 from pydantic_core import from_json, to_json
 
 from ..services import CHATGPT_CODEX, Claims
-from ..settings import PROVIDER
-from . import waiting
+from ..settings import PROVIDER, RENEW_IN_PROCESS
 from .failures import RefreshRefusedError, SignInError, kernel_error
 from .renewal import Order, Renewal, Renewed, StoreChangedError
 from .store import StoreError
 from .token_file import token_store
 from .tokens import Tokens
+from .waiting import announced, silent_issuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from ..services import Service
     from .renewal import Renewer
 
-# Set it to 1 where this process may not start others, or where its interpreter is not a Python that can.
-OPT_OUT = "OPENAI_CHATGPT_RENEW_IN_PROCESS"
 _BOOT = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main()"
 # Windows has no sessions; there these keep Ctrl-C and the console's end away.
 _FLAGS = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
@@ -57,7 +55,7 @@ class Detached:
     def __call__(self, order: Order) -> Renewed:
         """Renew, and wait for the result; raises what ``Renewal`` raises, or its kernel error."""
         host = urlsplit(self._service.issuer.url).hostname or ""
-        with waiting.announced(waiting.issuer(host)):
+        with announced(silent_issuer(host)):
             found = _object(self._ask(_to_wire(self._path, self._service, order)))
         if found is None:
             # Whatever the process did: the lock and another look at the store precede any request.
@@ -95,7 +93,7 @@ def _object(content: bytes) -> Mapping[str, Any] | None:
 def _is_possible() -> bool:
     """False in a program that was frozen or embeds Python: its executable is not an interpreter."""
     is_python = bool(sys.executable) and Path(sys.executable).stem.lower().startswith(("python", "pypy"))
-    return is_python and not getattr(sys, "frozen", False) and os.environ.get(OPT_OUT) != "1"
+    return is_python and not getattr(sys, "frozen", False) and os.environ.get(RENEW_IN_PROCESS) != "1"
 
 
 def _to_wire(path: Path, service: Service, order: Order) -> bytes:

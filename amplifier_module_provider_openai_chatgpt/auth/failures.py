@@ -50,6 +50,7 @@ class Reason(Enum):
     CODE_MISSING = auto()
     NO_CODEX = auto()
     BROWSER_ERROR = auto()
+    BROWSER_TIMEOUT = auto()
     PORTS_TAKEN = auto()
     SIGNED_OUT = auto()
     NOT_USED = auto()
@@ -128,6 +129,10 @@ RULES: dict[Reason, Rule] = {
         AuthenticationError, "Codex is not enabled for your workspace: ask its administrator for access."
     ),
     Reason.BROWSER_ERROR: Rule(AuthenticationError, "The sign-in failed in the browser: {said}"),
+    Reason.BROWSER_TIMEOUT: Rule(
+        AuthenticationError,
+        "The sign-in was not finished in the browser within {minutes} minutes: start it again.",
+    ),
     Reason.PORTS_TAKEN: Rule(
         ConfigurationError,
         "The ports {ports} of this machine are all in use, and a sign-in in the browser needs one of them: "

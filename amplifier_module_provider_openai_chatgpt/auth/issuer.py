@@ -15,6 +15,7 @@ from ..errors.refusal import Refusal, read_refusal
 from ..errors.transport import Fault, fault_of, transport_failures
 from ..services import ResponseHeaders
 from .failures import Reason, SignInError
+from .waiting import ANNOUNCE_AFTER, announced, silent_issuer
 
 if TYPE_CHECKING:
     import httpx
@@ -75,22 +76,30 @@ class Answer:
 
 
 async def post(
-    client: httpx.AsyncClient, url: str, *, limit: float | None = ANSWER_LIMIT, **content: Any
+    client: httpx.AsyncClient,
+    url: str,
+    *,
+    limit: float | None = ANSWER_LIMIT,
+    announce_after: float = ANNOUNCE_AFTER,
+    **content: Any,
 ) -> Answer:
     """Ask the issuer; an answer of any status is returned, if it is complete after ``limit`` seconds.
 
-    Raises SignInError, NO_ANSWER or UNREACHABLE, when there is none.
+    A wait of more than ``announce_after`` seconds is announced. Raises SignInError, NO_ANSWER or UNREACHABLE,
+    when there is no answer.
     """
+    host = urlsplit(url).hostname or url
     try:
-        async with asyncio.timeout(limit):
-            response = await client.post(url, headers={"Accept": "application/json"}, **content)
+        with announced(silent_issuer(host), announce_after):
+            async with asyncio.timeout(limit):
+                response = await client.post(url, headers={"Accept": "application/json"}, **content)
     except TimeoutError as error:
-        raise SignInError(Reason.NO_ANSWER, host=urlsplit(url).hostname or url) from error
+        raise SignInError(Reason.NO_ANSWER, host=host) from error
     except transport_failures() as error:
         found = fault_of(error)
         reason = Reason.NO_ANSWER if found.fault in _TIMEOUTS else Reason.UNREACHABLE
         named = found if found.fault in _NAMED else None
-        raise SignInError(reason, named, host=urlsplit(url).hostname or url) from error
+        raise SignInError(reason, named, host=host) from error
     return _read(response)
 
 

@@ -44,12 +44,13 @@ def now() -> datetime:
 class Order:
     """Which tokens to renew, as long as the store still holds ``stored``; None: nothing that can be used.
 
-    ``patience``: how long to wait for the lock, in seconds.
+    ``patience``: how long to wait for the lock, in seconds, and ``announce_after`` how long in silence.
     """
 
     tokens: Tokens
     stored: Tokens | None
     patience: float
+    announce_after: float = ANNOUNCE_AFTER
 
     @property
     def is_of_store(self) -> bool:
@@ -95,7 +96,7 @@ class Renewal:
 
     def __call__(self, order: Order) -> Renewed:
         """Do all of it."""
-        with locked(self._store, order.patience):
+        with locked(self._store, order.patience, order.announce_after):
             self._check_unchanged(order.stored)
             if order.is_of_store:
                 self._store.rehearse()

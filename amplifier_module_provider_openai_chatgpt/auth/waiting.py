@@ -29,6 +29,6 @@ def announced(text: str, after: float = ANNOUNCE_AFTER) -> Iterator[None]:
         timer.cancel()
 
 
-def issuer(host: str) -> str:
+def silent_issuer(host: str) -> str:
     """Return what to say while a sign-in server is silent."""
     return f"Waiting for an answer of {host} …"

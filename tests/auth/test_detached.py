@@ -10,10 +10,11 @@ import pytest
 from amplifier_core.llm_errors import ProviderUnavailableError
 
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
-from amplifier_module_provider_openai_chatgpt.auth.detached import OPT_OUT, Detached, answer, in_new_process
+from amplifier_module_provider_openai_chatgpt.auth.detached import Detached, answer, in_new_process
 from amplifier_module_provider_openai_chatgpt.auth.failures import RefreshRefusedError
 from amplifier_module_provider_openai_chatgpt.auth.renewal import Order, Renewed, StoreChangedError
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.settings import RENEW_IN_PROCESS
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import recorded
 
@@ -62,7 +63,7 @@ def has_ended(pid):
 def test_an_interrupted_program_ends_while_the_issuer_is_silent_and_the_renewal_is_kept(
     sim, path, store, service, signed_in, monkeypatch, number
 ):
-    monkeypatch.delenv(OPT_OUT)
+    monkeypatch.delenv(RENEW_IN_PROCESS)
     sim.misbehave(TOKEN, Fault(stall_before_headers=True))
     process = subprocess.Popen(
         [sys.executable, str(CHILD), sim.auth_url, sim.base_url, str(path)], stderr=subprocess.PIPE
@@ -85,7 +86,7 @@ def test_an_interrupted_program_ends_while_the_issuer_is_silent_and_the_renewal_
 def test_a_renewal_by_another_process_is_returned_and_stored(
     sim, path, store, service, signed_in, monkeypatch
 ):
-    monkeypatch.delenv(OPT_OUT)
+    monkeypatch.delenv(RENEW_IN_PROCESS)
     credentials = Credentials(store, service, renew=Detached(path, service, otherwise=never))
     renewed = asyncio.run(credentials.current())
     assert store.read() == renewed
@@ -99,7 +100,7 @@ def test_where_no_process_can_be_started_the_order_is_carried_out_otherwise(
     order = Order(signed_in, signed_in, 1)
     for attempt in ("opted out", "no interpreter", "another program"):
         if attempt != "opted out":
-            monkeypatch.delenv(OPT_OUT, raising=False)
+            monkeypatch.delenv(RENEW_IN_PROCESS, raising=False)
             monkeypatch.setattr(sys, "executable", "" if attempt == "no interpreter" else "/usr/bin/host")
         assert in_new_process(b"") == b""
         assert Detached(path, service, otherwise=lambda _: OTHERWISE)(order) is OTHERWISE

@@ -284,3 +284,20 @@ async def outcome(credentials):
         return await credentials.current()
     except LLMError as error:
         return error
+
+
+@pytest.mark.parametrize("hold", ["lock", "queue"])
+@pytest.mark.parametrize("work", ["current", "sign_out", "ensure_writable"])
+def test_a_long_wait_for_another_process_is_announced_however_many_wait(sim, path, service, caplog, hold, work):
+    expired(sim, path)
+    credentials = Credentials(TokenFile(path), service, patience=0.1, announce_after=0.01)
+
+    async def all_ask():
+        calls = [getattr(credentials, work)() for _ in range(8 if work == "current" else 1)]
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    with getattr(TokenFile(path), hold)(1):
+        asyncio.run(all_ask())
+    lines = [message for message in caplog.messages if message.startswith("Waiting")]
+    assert set(lines) == {"Waiting for another process that is renewing the sign-in …"}
+    assert len(lines) <= 2  # a busy machine may take long for the queue, too

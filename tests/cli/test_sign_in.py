@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from amplifier_module_provider_openai_chatgpt.cli import cli
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.browser import browse, callback_ports
 from tests.conftest import write_tokens
 from tests.pty_terminal import CTRL_C, CTRL_D, WIDTH, Terminal
@@ -128,7 +129,19 @@ def test_login_opens_the_browser_of_the_environment(sim, path, tmp_path, termina
     with callback_ports(), terminal("login", "--browser", BROWSER=str(browser)) as login:
         assert login.end() == 0
     assert "Signed in as ada@example.com." in login.screen.text
+    assert "Traceback" not in login.raw
     assert path.exists()
+
+
+@pytest.mark.long
+def test_a_silent_sign_in_server_is_shown_after_two_seconds(sim, terminal):
+    sim.device.pending = 0
+    sim.misbehave("/deviceauth/usercode", Fault(stall_before_headers=True))
+    with terminal("login") as login:
+        login.show("Waiting for an answer of 127.0.0.1")
+        sim.release()
+        assert login.end() == 0
+    assert login.screen.text.count("Waiting") == 1
 
 
 @pytest.mark.long
