@@ -108,6 +108,10 @@ class Terminal:
         os.close(self._keyboard)
         watch.search("output", self.raw)
 
+    def modes(self):
+        """Return the settings of the terminal, such as its echo."""
+        return termios.tcgetattr(self._keyboard)
+
     def press(self, keys):
         os.write(self._keyboard, keys.encode())
 

@@ -43,9 +43,10 @@ def cli() -> None:
 def login(*, browser: bool) -> None:
     """Sign in to ChatGPT."""
     from . import signing_in
+    from .signals import tidy
 
     sign_in = signing_in.by_browser if browser else signing_in.by_device_code
-    _run(sign_in(_provider(), _console(stderr=True)))
+    _run(tidy(sign_in(_provider(), _console(stderr=True))))
 
 
 @cli.command()

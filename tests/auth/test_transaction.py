@@ -288,7 +288,9 @@ async def outcome(credentials):
 
 @pytest.mark.parametrize("hold", ["lock", "queue"])
 @pytest.mark.parametrize("work", ["current", "sign_out", "ensure_writable"])
-def test_a_long_wait_for_another_process_is_announced_however_many_wait(sim, path, service, caplog, hold, work):
+def test_a_long_wait_for_another_process_is_announced_however_many_wait(
+    sim, path, service, caplog, hold, work
+):
     expired(sim, path)
     credentials = Credentials(TokenFile(path), service, patience=0.1, announce_after=0.01)
 

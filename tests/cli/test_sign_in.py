@@ -2,7 +2,9 @@
 
 import json
 import re
+import signal
 import sys
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -108,6 +110,27 @@ def test_ctrl_c_cancels_a_sign_in_immediately(sim, path, terminal):
     assert "Traceback" not in login.raw
     assert "Waiting" not in login.screen.text
     assert login.raw.endswith("\x1b[?25h") or login.raw.rindex("\x1b[?25h") > login.raw.rindex("\x1b[?25l")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [(["login"], "left. Ctrl-C cancels."), (["login", "--browser"], "paste it here and press Enter")],
+    ids=["device", "browser"],
+)
+@pytest.mark.long
+def test_a_signal_restores_echo_and_cursor_and_ends_the_program(sim, path, terminal, number, words, shown):
+    sim.device.approve_manually = True
+    ports = callback_ports() if "--browser" in words else nullcontext()
+    with ports, terminal(*words, BROWSER="true") as login:
+        before = login.modes()
+        login.show(shown)
+        login.process.send_signal(number)
+        assert login.end() == -number
+        assert login.modes() == before
+    assert login.raw.count("\x1b[?25l") == login.raw.count("\x1b[?25h")
+    assert "Traceback" not in login.raw
     assert not path.exists()
 
 
