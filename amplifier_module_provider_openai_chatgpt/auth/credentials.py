@@ -13,14 +13,14 @@ import os
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from amplifier_core.llm_errors import LLMError
 
 from .binding import bound, read_bound
 from .failures import Reason, RefreshRefusedError, SignInError, kernel_error, translated
 from .renewal import InThread, Order, Renewal, StoreChangedError, locked, now
-from .single_flight import SingleFlight
+from .single_flight import SingleFlight, started
 from .store import StoreError, Unusable
 from .token_file import token_store
 from .tokens import Tokens
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .renewal import Renewed, Renewer
     from .store import TokenStore
 
+Result = TypeVar("Result")
 Status = Literal["authenticated", "expired", "unauthenticated"]
 
 # Seconds.
@@ -189,7 +190,7 @@ class Credentials:
         Raises ConfigurationError if it cannot.
         """
         with translated():
-            await asyncio.to_thread(self._check_writable)
+            await _in_thread(self._check_writable)
 
     async def sign_in(self, tokens: Tokens) -> Tokens:
         """Store a new sign-in of this service, use it and return what was stored.
@@ -197,19 +198,31 @@ class Credentials:
         Keys of other programs stay. Raises ConfigurationError if it cannot be stored.
         """
         with translated():
-            return await asyncio.to_thread(self._replace, tokens)
+            return await _in_thread(lambda: self._replace(tokens))
 
     async def sign_out(self) -> bool:
-        """Delete the sign-in and revoke it; returns whether the issuer has heard of it.
+        """Delete the sign-in and revoke it; returns False if there was one of which the issuer has not heard.
 
         The deletion does not depend on the issuer. Raises ConfigurationError if it is impossible.
         """
+        tokens = await self._deleted()
+        return tokens is None or await self._revoke(tokens)
+
+    async def remove_unusable(self) -> bool:
+        """Delete what is stored but not used; returns whether a sign-in was found in it and revoked.
+
+        Raises as ``sign_out`` does.
+        """
+        tokens = await self._deleted()
+        return tokens is not None and await self._revoke(tokens)
+
+    async def _deleted(self) -> Tokens | None:
+        with translated():
+            return await _in_thread(self._delete)
+
+    async def _revoke(self, tokens: Tokens) -> bool:
         from . import oauth
 
-        with translated():
-            tokens = await asyncio.to_thread(self._delete)
-        if tokens is None:
-            return True
         return await oauth.revoke_alone(self.service.issuer, tokens)
 
     # The cases of the class docstring.
@@ -386,10 +399,20 @@ class Credentials:
             return self._drop()
 
     def _drop(self) -> Tokens | None:
-        tokens = self._memory or self._load()
+        tokens = self._memory or self._load() or self._salvaged()
         self._memory = None
         self._store.delete()
         return tokens
+
+    def _salvaged(self) -> Tokens | None:
+        """Return what can be revoked of a sign-in that cannot be used; nothing of another service."""
+        found = self._store.salvage()
+        return found if found is not None and found.belongs_to(self.service.origin) else None
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    """Wait for blocking work in a thread that neither Ctrl-C nor the end of the program waits for."""
+    return await asyncio.wrap_future(started(work, name="sign-in", daemon=True))
 
 
 _shared: dict[tuple[str, str, Origin], Credentials] = {}

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .binding import read_bound
 from .failures import Reason, SignInError
+from .single_flight import started
 from .store import StoreError
 from .tokens import Tokens
 from .waiting import ANNOUNCE_AFTER, OTHER_PROCESS, announced
@@ -150,16 +149,7 @@ class InThread:
 
     def __call__(self, order: Order) -> Renewed:
         """Renew, and wait for the result."""
-        result: Future[Renewed] = Future()
-
-        def run() -> None:
-            try:
-                result.set_result(self._renew(order))
-            except BaseException as error:  # noqa: BLE001 - it belongs to the caller
-                result.set_exception(error)
-
-        threading.Thread(target=run, name="token-renewal", daemon=False).start()
-        return result.result()
+        return started(lambda: self._renew(order), name="token-renewal", daemon=False).result()
 
 
 @contextlib.contextmanager

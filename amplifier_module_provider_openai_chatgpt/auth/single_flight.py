@@ -17,6 +17,21 @@ else:
 Result = TypeVar("Result")
 
 
+def started(work: Callable[[], Result], *, name: str, daemon: bool) -> Future[Result]:
+    """Start work in a thread of that name; a ``daemon`` is not waited for when the interpreter exits."""
+    future: Future[Result] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=daemon).start()
+    return future
+
+
 class SingleFlight(Generic[Key, Result]):
     """Runs ``work(key)`` in a thread, once for all who ask for that key until it is done.
 

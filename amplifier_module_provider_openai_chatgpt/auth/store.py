@@ -89,6 +89,10 @@ class TokenStore(Protocol):
         """Do everything that can fail in ``save``, and change nothing. Raises what ``save`` would."""
         ...
 
+    def salvage(self) -> Tokens | None:
+        """Return the tokens of what is stored but not used, as far as they can be read. Never raises."""
+        ...
+
     def delete(self) -> None:
         """Remove the sign-in, if there is one. Raises StoreError."""
         ...

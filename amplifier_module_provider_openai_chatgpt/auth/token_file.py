@@ -235,6 +235,11 @@ class TokenFile:
                 _new(path).unlink(missing_ok=True)
                 self._failure.unlink(missing_ok=True)
 
+    def salvage(self) -> Tokens | None:
+        """Return the tokens in a damaged or oversized file, None if there are none."""
+        found = stored.salvaged(self.path)
+        return Tokens.from_dict(found, self._claims) if found else None
+
     def _is_kept(self) -> bool:
         found = self._read(self._given)
         return isinstance(found, Unusable) and not found.is_removable

@@ -85,8 +85,9 @@ async def _remove_unusable(provider: ChatGPTProvider) -> str:
         return "Not signed in."
     if not problem.is_removable:
         return f"Not signed in. {place} was left as it is: {problem.why}."
-    await credentials.sign_out()
-    return f"Removed {place}, which was not used: {problem.why}. OpenAI could not be notified."
+    was_revoked = await credentials.remove_unusable()
+    outcome = "The sign-in in it was revoked." if was_revoked else "OpenAI could not be notified."
+    return f"Removed {place}, which was not used: {problem.why}. {outcome}"
 
 
 def _confirm(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:

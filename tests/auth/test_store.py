@@ -45,6 +45,9 @@ class Memory:
         if self.full:
             raise StoreError("The memory is full: forget something.")
 
+    def salvage(self) -> None:
+        return None
+
     def delete(self) -> None:
         self._put(None)
 

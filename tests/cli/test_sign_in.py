@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from amplifier_module_provider_openai_chatgpt.cli import cli
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.browser import browse, callback_ports
-from tests.conftest import write_tokens
+from tests.conftest import recorded, write_tokens
 from tests.pty_terminal import CTRL_C, CTRL_D, WIDTH, Terminal
 from tests.secret_leaks import watch
 
@@ -262,6 +262,26 @@ def test_logout_names_and_removes_a_damaged_sign_in_and_nothing_else(path, run, 
     assert out.exit_code == 0
     assert said.format(path=path) in out.stderr
     assert path.exists() == stays
+
+
+@pytest.mark.parametrize("how", ["oversized", "damaged"])
+def test_logout_revokes_what_can_still_be_read(sim, path, run, how):
+    tokens = recorded(sim, sim.sign_in())
+    text = json.dumps({"theirs": {"refresh_token": "not-ours"}, **tokens}, indent=2)
+    path.write_text(text + (" " * 2**20 if how == "oversized" else "}"))
+    why = "it is far too large" if how == "oversized" else "it does not hold a JSON object"
+    said = f"Removed {path}, which was not used: {why}. The sign-in in it was revoked.\n"
+    assert run("logout").stderr == said
+    (revoked,) = sim.requests_to("/oauth/revoke")
+    assert revoked.json["token"] == tokens["refresh_token"]
+    assert not path.exists()
+
+
+def test_logout_leaves_another_programs_damaged_sign_in(path, run):
+    content = b'{"auth_mode": "chatgpt_plan", "refresh_token": "theirs"'
+    path.write_bytes(content)
+    assert "was left as it is" in run("logout").stderr
+    assert path.read_bytes() == content
 
 
 def test_logout_removes_a_link_and_leaves_what_it_points_to(sim, path, tmp_path, run):
