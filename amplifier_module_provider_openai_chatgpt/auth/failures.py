@@ -150,8 +150,7 @@ RULES: dict[Reason, Rule] = {
     ),
     Reason.RENEWAL_FAILED_JUST_NOW: Rule(
         ProviderUnavailableError,
-        "Another process has just tried to renew the sign-in, without success. You are still signed in: "
-        "try again in a moment.",
+        "A renewal of the sign-in has just failed. You are still signed in: try again in a moment.",
         retryable=True,
     ),
     Reason.LOCKED: Rule(

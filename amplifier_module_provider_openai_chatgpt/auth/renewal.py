@@ -85,12 +85,14 @@ class Renewal:
         service: Service,
         *,
         clock: Callable[[], datetime] = now,
+        limit: float | None = None,
         slow: float = SLOW,
     ) -> None:
-        """``slow``: a failure after so many seconds is remembered for ``REMEMBERED`` seconds."""
+        """``limit``: for the whole request; ``slow``: a failure after that is remembered. In seconds."""
         self._store = store
         self._service = service
         self._clock = clock
+        self._limit = limit
         self._slow = slow
 
     def __call__(self, order: Order) -> Renewed:
@@ -111,7 +113,8 @@ class Renewal:
         from . import oauth
 
         tokens = order.tokens
-        reply = asyncio.run(oauth.refresh_alone(self._service.issuer, tokens.refresh_token))
+        limit = self._limit or oauth.REFRESH_LIMIT
+        reply = asyncio.run(oauth.refresh_alone(self._service.issuer, tokens.refresh_token, limit))
         renewed = Tokens.from_reply(reply, now=self._clock(), previous=tokens)
         if order.stored is not None and self._store.stamp() is None:
             raise SignInError(Reason.SIGNED_OUT, because=" Another process signed out during the renewal.")

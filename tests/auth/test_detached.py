@@ -1,6 +1,7 @@
 """A renewal goes on in a process of its own when the program that asked for it is interrupted or killed."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -46,6 +47,12 @@ def children(pid):
     return [int(child) for child in " ".join(found).split()]
 
 
+async def racing(credentials):
+    """Return how 64 calls at the same moment end."""
+    found = await asyncio.gather(*(credentials.current() for _ in range(64)), return_exceptions=True)
+    return map(type, found)
+
+
 def has_ended(pid):
     status = Path(f"/proc/{pid}/stat")
     return not status.exists() or ") Z" in status.read_text()
@@ -75,6 +82,9 @@ def test_an_interrupted_program_ends_while_the_issuer_is_silent_and_the_renewal_
     assert signed_in.access_token.encode() not in seen
     process.send_signal(number)
     process.communicate(timeout=5)
+    os.kill(renewing, signal.SIGSTOP)
+    assert set(asyncio.run(racing(Credentials(store, service, patience=0.1)))) == {ProviderUnavailableError}
+    os.kill(renewing, signal.SIGCONT)
     assert store.read() == signed_in
     sim.release()
     renewed = asyncio.run(Credentials(store, service).current())

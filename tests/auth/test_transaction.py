@@ -13,6 +13,7 @@ import pytest
 from amplifier_core.llm_errors import ConfigurationError, LLMError, ProviderUnavailableError
 
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
+from amplifier_module_provider_openai_chatgpt.auth.renewal import InThread, Renewal
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
@@ -184,6 +185,46 @@ def test_what_could_not_be_read_again_is_not_saved(path):
     with pytest.raises(Exception, match="could not be read again"):
         TokenFile(path).save(Tokens(access_token="a", extra={"much": "x" * 2**20}))
     assert not path.exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("delay", [5, 35, 120])
+async def test_an_issuer_that_answers_late_does_not_lose_the_sign_in(sim, path, service, delay):
+    """All seconds are twenty times shorter: a call waits for 1.5 of them, a renewal for 15."""
+    expired(sim, path)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    renew = InThread(Renewal(TokenFile(path), service, limit=300 / 20))
+    credentials = Credentials(TokenFile(path), service, patience=30 / 20 - 1, renew=renew)
+    threading.Timer(delay / 20, sim.release).start()
+    first = await outcome(credentials)
+    assert isinstance(first, Tokens if delay < 30 else ProviderUnavailableError)
+    assert credentials.status() == "authenticated"
+    patient = Credentials(TokenFile(path), service)
+    assert (await patient.current()).access_token in sim.secrets
+    assert refreshes(sim) == 1
+
+
+@pytest.mark.parametrize(("seconds", "requests"), [(0, 1), (10, 0), (3600, 1)])
+async def test_a_slow_failure_is_remembered_for_seconds_and_never_for_longer(
+    sim, path, service, seconds, requests
+):
+    """A note from a time that is far away was left by a clock that was wrong."""
+    expired(sim, path)
+    TokenFile(path).note_failure(seconds)
+    assert path.with_name(".tokens.json.failed").read_bytes() == b""
+    found = await outcome(Credentials(TokenFile(path), service))
+    assert isinstance(found, Tokens) == bool(requests)
+    assert refreshes(sim) == requests
+
+
+@pytest.mark.parametrize(("slow", "requests"), [(0, 1), (60, 2)])
+async def test_only_a_failure_after_a_long_wait_is_remembered(sim, path, service, slow, requests):
+    expired(sim, path)
+    sim.misbehave(TOKEN, Fault(status=503), times=2)
+    for _ in range(2):
+        renew = Renewal(TokenFile(path), service, slow=slow)
+        assert isinstance(await outcome(Credentials(TokenFile(path), service, renew=renew)), LLMError)
+    assert refreshes(sim) == requests
 
 
 async def test_who_waits_for_a_slow_issuer_gets_a_retryable_error_and_the_result_is_kept(sim, path, service):
