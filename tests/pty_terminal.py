@@ -59,7 +59,7 @@ class Screen:
         elif command == "K":
             row = self.rows[self._row]
             self.rows[self._row] = "" if numbers == "2" else row[: self._column]
-        elif command in "HJ":
+        elif command in {"H", "J"}:
             raise NotImplementedError("the screen is cleared: something jumps")
 
     def _write(self, char):

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from ..errors.transport import TransportFault
 
 
+class PortsTakenError(ConfigurationError):
+    """A sign-in in the browser cannot begin on this machine; a device code needs no port."""
+
+
 class Reason(Enum):
     """What went wrong; ``RULES`` says how it is reported."""
 
@@ -134,9 +138,9 @@ RULES: dict[Reason, Rule] = {
         "The sign-in was not finished in the browser within {minutes} minutes: start it again.",
     ),
     Reason.PORTS_TAKEN: Rule(
-        ConfigurationError,
+        PortsTakenError,
         "The ports {ports} of this machine are all in use, and a sign-in in the browser needs one of them: "
-        f"close the other program, or run `{LOGIN_COMMAND}` for a device code.",
+        f"close the other program, or run `{LOGIN_COMMAND} --device` for a code.",
     ),
     # Hosts cut errors after 57 characters, class name included: the command comes first.
     Reason.SIGNED_OUT: Rule(AuthenticationError, f"Run {LOGIN_COMMAND}: you are not signed in.{{because}}"),

@@ -1,22 +1,26 @@
 """The commands ``login``, ``status`` and ``logout`` in a real terminal, against the simulator."""
 
+import base64
+import contextlib
 import json
 import re
 import signal
+import socket
 import sys
-from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
 
 from amplifier_module_provider_openai_chatgpt.cli import cli
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.browser import browse, callback_ports
 from tests.conftest import recorded, write_tokens
 from tests.pty_terminal import CTRL_C, CTRL_D, WIDTH, Terminal
 from tests.secret_leaks import watch
 
+DESKTOP = {"SSH_TTY": "", "DISPLAY": ":0"}
 COMMAND = [sys.executable, "-m", "amplifier_module_provider_openai_chatgpt"]
 LEFT = re.compile(r"Waiting for approval: ( ?\d+):(\d\d) left")
 
@@ -33,6 +37,9 @@ def env(sim, path):
         "OPENAI_CHATGPT_AUTH_URL": sim.auth_url,
         "OPENAI_CHATGPT_TOKEN_FILE": str(path),
         "NO_PROXY": "127.0.0.1",
+        "SSH_TTY": "/dev/pts/0",
+        "BROWSER": "",
+        "HOME": str(path.parent),
     }
 
 
@@ -122,7 +129,7 @@ def test_ctrl_c_cancels_a_sign_in_immediately(sim, path, terminal):
 @pytest.mark.long
 def test_a_signal_restores_echo_and_cursor_and_ends_the_program(sim, path, terminal, number, words, shown):
     sim.device.approve_manually = True
-    ports = callback_ports() if "--browser" in words else nullcontext()
+    ports = callback_ports() if "--browser" in words else contextlib.nullcontext()
     with ports, terminal(*words, BROWSER="true") as login:
         before = login.modes()
         login.show(shown)
@@ -142,18 +149,60 @@ def test_a_refused_sign_in_is_one_sentence_and_exit_code_1(sim, run):
 
 
 @pytest.mark.long
-def test_login_opens_the_browser_of_the_environment(sim, path, tmp_path, terminal):
+def test_on_a_desktop_login_opens_the_browser(sim, path, tmp_path, terminal):
     browser = tmp_path / "browser"
     browser.write_text(
         f"#!{sys.executable}\nimport sys\nfrom urllib.request import Request, urlopen\n"
         "urlopen(Request(sys.argv[1], headers={'User-Agent': 'Mozilla/5.0'}))\n"
     )
     browser.chmod(0o700)
-    with callback_ports(), terminal("login", "--browser", BROWSER=str(browser)) as login:
+    with callback_ports(), terminal("login", BROWSER=str(browser), **DESKTOP) as login:
         assert login.end() == 0
     assert "Signed in as ada@example.com." in login.screen.text
     assert "Traceback" not in login.raw
     assert path.exists()
+
+
+@pytest.mark.long
+def test_with_all_ports_in_use_login_continues_with_a_code(sim, path, terminal):
+    sim.device.pending = 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(callback_ports())
+        for port in CHATGPT_CODEX.issuer.redirect_ports:
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        with terminal("login", BROWSER="true", **DESKTOP) as login:
+            assert login.end() == 0
+    assert "Continuing with a code." in login.screen.text
+    assert path.exists()
+
+
+@pytest.mark.long
+def test_enter_opens_the_page_and_the_code_is_bold_and_copied(sim, path, tmp_path, terminal):
+    sim.device.approve_manually = True
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
+    browser.chmod(0o700)
+    with terminal("login", "--device", BROWSER=str(browser)) as login:
+        login.show("Press Enter to open the page in your browser.")
+        login.show("left. Ctrl-C cancels.")
+        login.press("\n")
+        sim.wait_until((tmp_path / "opened").exists, timeout=10)
+        sim.device.approve()
+        assert login.end() == 0
+    (code,) = sim.user_codes
+    assert (tmp_path / "opened").read_text() == f"{sim.auth_url}/codex/device\n"
+    assert f"\x1b[1m{code}\x1b[0m" in login.raw
+    assert f"\x1b]52;c;{base64.b64encode(code.encode()).decode()}\x07" in login.raw
+    assert "amplifier-openai-chatgpt login --browser" in login.screen.text
+    assert_calm(login.frames)
+
+
+def test_login_says_who_is_replaced_before_it_begins(sim, path, run):
+    write_tokens(path, recorded(sim, sim.sign_in()))
+    sim.device.refuse()
+    assert run("login").stderr.startswith(
+        "You are signed in as ada@example.com (Plus). A new sign-in replaces this one.\n"
+    )
 
 
 @pytest.mark.long
