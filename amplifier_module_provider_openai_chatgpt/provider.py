@@ -16,7 +16,7 @@ from amplifier_core.llm_errors import ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
-from .auth.credentials import Credentials, shared_credentials
+from .auth.credentials import Credentials, renewer, shared_credentials
 from .auth.token_file import token_store
 from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
@@ -125,7 +125,8 @@ class ChatGPTProvider:
         if tokens is None:
             return shared_credentials(path, service)
         given = Tokens.from_dict(tokens, service.claims)
-        return Credentials(token_store(path, service), service, tokens=given)
+        store = token_store(path, service)
+        return Credentials(store, service, tokens=given, renew=renewer(store, service))
 
     @cached_property
     def transport(self) -> Transport:

@@ -435,14 +435,16 @@ def shared_credentials(path: Path, service: Service) -> Credentials:
     key = (store.location, service.name, service.origin)
     with _shared_mutex:
         if key not in _shared:
-            _shared[key] = Credentials(store, service, renew=_detached(path, service, store))
+            _shared[key] = Credentials(store, service, renew=renewer(store, service))
         return _shared[key]
 
 
-def _detached(path: Path, service: Service, store: TokenStore) -> Renewer:
+def renewer(store: TokenStore, service: Service) -> Renewer:
+    """Return what renews in a process of its own, which Ctrl-C does not reach."""
+
     def renew(order: Order) -> Renewed:
         from .detached import Detached  # mounting does without it
 
-        return Detached(path, service, otherwise=InThread(Renewal(store, service)))(order)
+        return Detached(store.location, service, otherwise=InThread(Renewal(store, service)))(order)
 
     return renew

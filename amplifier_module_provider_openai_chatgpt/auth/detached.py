@@ -44,19 +44,27 @@ class Detached:
     """Renews what is in a token file. Where no process can be started, ``otherwise`` renews."""
 
     def __init__(
-        self, path: Path, service: Service, otherwise: Renewer, ask: Callable[[bytes], bytes] | None = None
+        self,
+        path: str | Path,
+        service: Service,
+        otherwise: Renewer,
+        ask: Callable[[bytes], bytes] | None = None,
     ) -> None:
         """``ask`` has an order carried out, as ``answer`` does; by default a new process does."""
-        self._path = path
+        self._path = Path(path)
         self._service = service
         self._otherwise = otherwise
         self._ask = ask or in_new_process
 
     def __call__(self, order: Order) -> Renewed:
         """Renew, and wait for the result; raises what ``Renewal`` raises, or its kernel error."""
+        try:
+            content = _to_wire(self._path, self._service, order)
+        except ValueError:  # tokens given in code, next to something that JSON cannot hold
+            return self._otherwise(order)
         host = urlsplit(self._service.issuer.url).hostname or ""
         with announced(silent_issuer(host)):
-            found = _object(self._ask(_to_wire(self._path, self._service, order)))
+            found = _object(self._ask(content))
         if found is None:
             # Whatever the process did: the lock and another look at the store precede any request.
             return self._otherwise(order)

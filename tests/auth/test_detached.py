@@ -116,6 +116,11 @@ def test_where_no_process_can_be_started_the_order_is_carried_out_otherwise(
         assert Detached(path, service, otherwise=lambda _: OTHERWISE)(order) is OTHERWISE
 
 
+def test_an_order_that_json_cannot_hold_is_carried_out_otherwise(path, service):
+    given = Tokens(refresh_token="refresh", extra={"odd": object()})
+    assert Detached(path, service, otherwise=lambda _: OTHERWISE)(Order(given, None, 1)) is OTHERWISE
+
+
 @pytest.mark.parametrize("content", [b"", b"null", b'{"tokens": '])
 def test_an_answer_that_cannot_be_read_is_none(path, service, signed_in, content):
     order = Order(signed_in, signed_in, 1)

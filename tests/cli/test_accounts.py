@@ -35,7 +35,7 @@ def test_a_profile_is_a_token_file_of_its_own(home):
 @pytest.mark.parametrize(
     "name", ["", "-", "-x", "../evil", "a/b", "a.b", "Work", "a b", "x" * 33, "a\n", "é", "a@b", "a\0"]
 )
-def test_a_name_that_is_no_file_name_everywhere_is_refused(home, name):
+def test_a_name_that_not_every_file_system_accepts_is_refused(home, name):
     with pytest.raises(ValueError, match=f"^{re.escape(name)}$"):
         path_of(name)
 
