@@ -22,7 +22,8 @@ def announced(text: str, after: float = ANNOUNCE_AFTER) -> Iterator[None]:
     """Log a warning if the block takes longer than ``after`` seconds. Works in any thread and in a loop."""
     timer = threading.Timer(after, logger.warning, [text])
     timer.daemon = True
-    timer.start()
+    with contextlib.suppress(RuntimeError):  # no new threads while the interpreter exits
+        timer.start()
     try:
         yield
     finally:

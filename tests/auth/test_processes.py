@@ -106,6 +106,7 @@ def test_a_sign_out_leaves_nothing_of_what_a_killed_process_wrote(sim, path, ord
     assert {name.name for name in path.parent.iterdir()} == {"tokens.json.lock"}  # the queue went, too
 
 
+@pytest.mark.long
 def test_processes_do_not_wait_in_turn_for_a_silent_issuer(sim, path, order):
     sign_in(sim, path)
     sim.misbehave("/oauth/token", Fault(stall_before_headers=True), times=None)

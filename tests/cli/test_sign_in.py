@@ -120,17 +120,18 @@ def test_ctrl_c_cancels_a_sign_in_immediately(sim, path, terminal):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize(
-    ("words", "shown"),
-    [(["login"], "left. Ctrl-C cancels."), (["login", "--browser"], "paste it here and press Enter")],
-    ids=["device", "browser"],
-)
 @pytest.mark.long
-def test_a_signal_restores_echo_and_cursor_and_ends_the_program(sim, path, terminal, number, words, shown):
+@pytest.mark.parametrize(
+    ("number", "way", "shown"),
+    [
+        (signal.SIGHUP, "--device", "left. Ctrl-C cancels."),
+        (signal.SIGTERM, "--browser", "paste it here and press Enter"),
+    ],
+)
+def test_a_signal_restores_echo_and_cursor_and_ends_the_program(sim, path, terminal, number, way, shown):
     sim.device.approve_manually = True
-    ports = callback_ports() if "--browser" in words else contextlib.nullcontext()
-    with ports, terminal(*words, BROWSER="true") as login:
+    ports = callback_ports() if way == "--browser" else contextlib.nullcontext()
+    with ports, terminal("login", way, BROWSER="true") as login:
         before = login.modes()
         login.show(shown)
         login.process.send_signal(number)
@@ -239,10 +240,12 @@ def test_a_pasted_address_signs_in_and_no_browser_takes_over_the_terminal(sim, p
 @pytest.mark.long
 def test_end_of_input_and_ctrl_c_work_while_login_waits_for_the_browser(terminal):
     with callback_ports(), terminal("login", "--browser", BROWSER="true") as login:
+        before = login.modes()
         login.show("paste it here and press Enter")
         login.press(CTRL_D)
         login.press(CTRL_C)
         assert login.end() == 1
+        assert login.modes() == before
     assert login.screen.text.endswith("Aborted!")
     assert "Traceback" not in login.raw
 
