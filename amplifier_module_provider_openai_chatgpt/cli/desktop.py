@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,9 @@ def open_page(url: str) -> None:
     """Open the user's browser, unless it would take over this terminal."""
     import webbrowser
 
-    if _browser_name() is not None:
-        webbrowser.open(url)
+    with contextlib.suppress(OSError, webbrowser.Error):
+        if _browser_name() is not None:
+            webbrowser.open(url)
 
 
 def _browser_name() -> str | None:
