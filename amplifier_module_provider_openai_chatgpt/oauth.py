@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.llm_errors import LLMError
 
-from .auth.credentials import Credentials, shared_credentials, token_store
+from .auth.credentials import Credentials, renewer, shared_credentials
+from .auth.token_file import token_store
 from .auth.tokens import Tokens
 from .secret import Secret
 from .settings import read_settings
@@ -74,7 +75,8 @@ def _alone(refresh_token: str, path: str | Path | None) -> Credentials:
     """Return credentials that have only a refresh token, and store its successor at ``path``."""
     file, service = _place(path)
     tokens = Tokens(refresh_token=Secret(refresh_token), origin=service.origin, claims=service.claims)
-    return Credentials(token_store(file, service), service, tokens=tokens)
+    store = token_store(file, service)
+    return Credentials(store, service, tokens=tokens, renew=renewer(store, service))
 
 
 def _place(path: str | Path | None) -> tuple[Path, Service]:

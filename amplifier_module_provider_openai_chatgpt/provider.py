@@ -16,7 +16,8 @@ from amplifier_core.llm_errors import ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
-from .auth.credentials import Credentials, shared_credentials, token_store
+from .auth.credentials import Credentials, renewer, shared_credentials
+from .auth.token_file import token_store
 from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
@@ -126,7 +127,8 @@ class ChatGPTProvider:
         service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
         if given is None:
             return shared_credentials(path, service)
-        return Credentials(token_store(path, service), service, tokens=given)
+        store = token_store(path, service)
+        return Credentials(store, service, tokens=given, renew=renewer(store, service))
 
     @cached_property
     def transport(self) -> Transport:

@@ -43,6 +43,8 @@ _ENVIRONMENT = {
 _OF_HOSTS = {
     CHATGPT_CODEX.name: {"token_file_path": ("AMPLIFIER_OPENAI_CHATGPT_OAUTH_PATH_OVERRIDE",)},
 }
+# Set to 1 where a process may not start others, or has no interpreter that could: a thread then renews.
+RENEW_IN_PROCESS = "OPENAI_CHATGPT_RENEW_IN_PROCESS"
 _ALIASES = {"effort": "reasoning_effort"}
 # Hosts add these to every provider's config; they are ignored without a warning.
 _FROM_HOSTS = frozenset({"max_tokens", "filtered"})

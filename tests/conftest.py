@@ -37,6 +37,8 @@ def pytest_configure(config):
     for name in [name for name in os.environ if name.lower() in UNSET]:
         del os.environ[name]
     os.environ["TERM"] = "xterm-256color"
+    # A process of its own for each renewal costs a second; tests of such processes ask for them.
+    os.environ["OPENAI_CHATGPT_RENEW_IN_PROCESS"] = "1"
     # A run in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.option.log_level = config.option.log_level or "WARNING"

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from ..secret import Secret
 from .binding import announcement
 from .callback import Callback, listening
-from .failures import SignInError, translated
+from .failures import Reason, SignInError, translated
 from .oauth import exchange_code
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
     from ..services import Issuer, Service
     from .tokens import Tokens
+
+
+# How long a person may take, in seconds.
+LIFETIME = 15 * 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,11 @@ async def sign_in_by_browser(
     show: Callable[[str], object],
     read_line: Callable[[], Awaitable[str]] | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    lifetime: float = LIFETIME,
 ) -> Tokens:
     """Run the browser flow to its tokens, cancellable at any moment; no port stays open.
+
+    A person has ``lifetime`` seconds to bring the code.
 
     ``open_url`` runs in a thread of its own, since some browsers return only when they are closed.
     ``read_line`` answers with a pasted line, or "" when there will be no more. Raises kernel errors.
@@ -79,8 +86,16 @@ async def sign_in_by_browser(
             show(f"{about}\n\n{instructions}" if about else instructions)
             threading.Thread(target=_open, args=(open_url, url), daemon=True).start()
             async with _pasting(callback, read_line, show):
-                code = await callback.code
+                code = await _brought(callback, lifetime)
             return await _redeem(client, service, callback, code, attempt.verifier)
+
+
+async def _brought(callback: Callback, lifetime: float) -> Secret[str]:
+    try:
+        async with asyncio.timeout(lifetime):
+            return await callback.code
+    except TimeoutError as error:
+        raise SignInError(Reason.BROWSER_TIMEOUT, minutes=f"{lifetime / 60:.0f}") from error
 
 
 async def _redeem(

@@ -30,7 +30,7 @@ _LAST_PAGE_LIMIT = 0.5
 _NO_CODEX = "missing_codex_entitlement"
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
 # A browser sends one of these with whatever a page asks for; programs that sign in do not.
-_FROM_A_PAGE = (b"\r\nsec-fetch-site:", b"\r\norigin:", b"\r\nreferer:")
+_FROM_A_PAGE = (b"\r\nsec-fetch-site:", b"\r\norigin:", b"\r\nreferer:", b"\r\nuser-agent: mozilla/")
 
 
 class Callback:
@@ -106,7 +106,9 @@ async def listening(
         if visit is not None:
             visits.add(visit)
             visit.add_done_callback(visits.discard)
-        await _answer(callback, reader, writer)
+        # Some versions of asyncio report a connection's task that ends as cancelled with a traceback.
+        with contextlib.suppress(asyncio.CancelledError):
+            await _answer(callback, reader, writer)
 
     server, callback.port = await _bind(visited, at.redirect_ports, sleep)
     try:

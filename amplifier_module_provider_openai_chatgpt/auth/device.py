@@ -137,7 +137,7 @@ async def poll_for_grant(
     while (left := deadline - clock()) > 0:
         await sleep(min(interval, left))
         try:
-            answer = await issuer.post(client, url, json=question)
+            answer = await issuer.post(client, url, json=question, announce_after=LIFETIME)
         except SignInError:
             continue
         match verdict(answer):

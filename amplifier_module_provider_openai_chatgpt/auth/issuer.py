@@ -17,6 +17,7 @@ from ..redaction import Sealed
 from ..secret import Secret, revealed
 from ..services import ResponseHeaders
 from .failures import Reason, SignInError
+from .waiting import ANNOUNCE_AFTER, announced, silent_issuer
 
 if TYPE_CHECKING:
     import httpx
@@ -82,24 +83,31 @@ class Answer:
 
 
 async def post(
-    client: httpx.AsyncClient, url: str, *, limit: float | None = ANSWER_LIMIT, **content: Mapping[str, Any]
+    client: httpx.AsyncClient,
+    url: str,
+    *,
+    limit: float | None = ANSWER_LIMIT,
+    announce_after: float = ANNOUNCE_AFTER,
+    **content: Mapping[str, Any],
 ) -> Answer:
     """Ask the issuer; an answer of any status is returned, if it is complete after ``limit`` seconds.
 
-    ``content`` is the ``json`` or the ``data`` to send; the secrets in it are revealed here.
-    Raises SignInError, NO_ANSWER or UNREACHABLE, when there is none.
+    ``content`` is the ``json`` or the ``data`` to send; the secrets in it are revealed here. A wait of more
+    than ``announce_after`` seconds is announced. Raises SignInError, NO_ANSWER or UNREACHABLE, when there is
+    no answer.
     """
+    host = urlsplit(url).hostname or url
     try:
-        with Sealed():
+        with Sealed(), announced(silent_issuer(host), announce_after):
             async with asyncio.timeout(limit):
                 response = await client.post(url, headers={"Accept": "application/json"}, **_sent(content))
     except TimeoutError as error:
-        raise SignInError(Reason.NO_ANSWER, host=urlsplit(url).hostname or url) from error
+        raise SignInError(Reason.NO_ANSWER, host=host) from error
     except transport_failures() as error:
         found = fault_of(error)
         reason = Reason.NO_ANSWER if found.fault in _TIMEOUTS else Reason.UNREACHABLE
         named = found if found.fault in _NAMED else None
-        raise SignInError(reason, named, host=urlsplit(url).hostname or url) from error
+        raise SignInError(reason, named, host=host) from error
     return _read(response)
 
 

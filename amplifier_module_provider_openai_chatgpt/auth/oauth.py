@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Seconds.
 _CONNECT_LIMIT = 10.0
 # An answer that comes late still holds the only valid token; those who wait for it leave much earlier.
-_REFRESH_LIMIT = 300.0
+REFRESH_LIMIT = 300.0
 _REVOKE_LIMIT = 10.0
 _EXCHANGES = 3
 # Codes after which a refresh token is dead, and why, as the end of a sentence.
@@ -104,10 +104,12 @@ def _death(answer: issuer.Answer) -> str:
     return "it is no longer accepted" if refused else ""
 
 
-async def refresh_alone(at: Issuer, refresh_token: Secret[str]) -> Secret[Mapping[str, Any]]:
-    """Do what ``refresh`` does on a connection of its own, in a bounded time."""
+async def refresh_alone(
+    at: Issuer, refresh_token: Secret[str], limit: float = REFRESH_LIMIT
+) -> Secret[Mapping[str, Any]]:
+    """Do what ``refresh`` does on a connection of its own, in at most ``limit`` seconds."""
     try:
-        async with asyncio.timeout(_REFRESH_LIMIT), _client(_REFRESH_LIMIT) as client:
+        async with asyncio.timeout(limit), _client(limit) as client:
             return await refresh(client, at, refresh_token)
     except TimeoutError as error:
         raise SignInError(Reason.RENEWAL_TIMEOUT) from error

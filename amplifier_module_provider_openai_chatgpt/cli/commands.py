@@ -15,12 +15,15 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from .accounts import add_options
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
     from ..provider import ChatGPTProvider
     from .console import Screen
+    from .signing_in import Way
 
 Result = TypeVar("Result")
 
@@ -39,13 +42,18 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--browser", is_flag=True, help="Sign in through a browser on this machine.")
-def login(*, browser: bool) -> None:
-    """Sign in to ChatGPT."""
-    from . import signing_in
+@click.option("--browser", "way", flag_value="browser", help="Use a browser on this machine.")
+@click.option("--device", "way", flag_value="device", help="Use a code, in a browser on any machine.")
+def login(*, way: Way | None) -> None:
+    """Sign in to ChatGPT.
 
-    sign_in = signing_in.by_browser if browser else signing_in.by_device_code
-    _run(sign_in(_provider(), _console(stderr=True)))
+    Opens your browser on a machine with a desktop; elsewhere, and over SSH, shows a code to enter in a
+    browser on any machine.
+    """
+    from . import signing_in
+    from .signals import tidy
+
+    _run(tidy(signing_in.sign_in(_provider(), _console(stderr=True), way)))
 
 
 @cli.command()
@@ -62,12 +70,19 @@ def logout() -> None:
 def status(*, as_json: bool) -> None:
     """Show who is signed in.
 
-    Uses no network: shows what this machine knows. The exit code is 1 if you need to sign in.
+    Uses no network: shows what this machine knows, and the profiles that exist. The exit code is 1 if you
+    need to sign in.
     """
+    from .accounts import profiles, show_profiles
     from .screens import read_status, show_status
 
-    status = read_status(_provider())
-    _print_json(status.to_dict()) if as_json else show_status(status, _console())
+    status, others = read_status(_provider()), profiles()
+    if as_json:
+        listed = {"profiles": [profile.to_dict() for profile in others]} if others else {}
+        _print_json(status.to_dict() | listed)
+    else:
+        show_status(status, _console())
+        show_profiles(others, status.token_file, _console())
     if not status.is_signed_in:
         raise click.exceptions.Exit(1)
 
@@ -256,6 +271,9 @@ def simulate(port: int, world: str | None) -> None:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise Failure(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from error
+
+
+add_options(cli)
 
 
 def _open_closed_outputs() -> None:

@@ -30,6 +30,7 @@ class Memory:
         self._changes = 0
         self._failed_at = 0.0
         self._lock = threading.Lock()
+        self._queue = threading.Lock()
 
     def stamp(self) -> int | None:
         return self._changes if self._tokens else None
@@ -45,23 +46,32 @@ class Memory:
         if self.full:
             raise StoreError("The memory is full: forget something.")
 
+    def salvage(self) -> None:
+        return None
+
     def delete(self) -> None:
         self._put(None)
 
-    def note_failure(self) -> None:
-        self._failed_at = time.time()
+    def note_failure(self, seconds: float) -> None:
+        self._failed_at = time.time() + seconds
 
     def failed_since(self, moment: float) -> bool:
         return self._failed_at > moment
 
-    @contextlib.contextmanager
     def lock(self, timeout: float):
-        if not self._lock.acquire(timeout=timeout):
+        return self._held(self._lock, timeout)
+
+    def queue(self, timeout: float):
+        return self._held(self._queue, timeout)
+
+    @contextlib.contextmanager
+    def _held(self, lock, timeout):
+        if not lock.acquire(timeout=timeout):
             raise TimeoutError
         try:
             yield
         finally:
-            self._lock.release()
+            lock.release()
 
     def _put(self, tokens: Tokens | None) -> None:
         self._tokens = tokens
