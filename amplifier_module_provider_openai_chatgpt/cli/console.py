@@ -1,16 +1,21 @@
-"""Where commands write: consoles for a terminal or a pipe, a spinner, and text made safe to print."""
+"""Where commands write: consoles for a terminal or a pipe, and a spinner."""
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from amplifier_core.llm_errors import AuthenticationError
 from rich.console import Console
+
+from ..settings import LOGIN_COMMAND
+from .streams import discard, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+__all__ = ["Screen", "error_text", "needs_sign_in", "new_console", "printable", "spinner"]
 
 _UNWRAPPED = 10_000
 
@@ -21,9 +26,7 @@ class Screen(Console):
     def on_broken_pipe(self) -> None:
         """Discard everything written from now on."""
         self.quiet = True
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, self.file.fileno())
-        os.close(devnull)
+        discard(self.file)
 
 
 def new_console(*, stderr: bool = False) -> Screen:
@@ -32,14 +35,14 @@ def new_console(*, stderr: bool = False) -> Screen:
     return Screen(stderr=stderr, highlight=False, width=None if is_terminal else _UNWRAPPED)
 
 
-def printable(text: str) -> str:
-    """Remove characters that could control a terminal; line ends and tabs stay."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
-
-
 def error_text(error: Exception) -> str:
     """Return the sentence of an error for a terminal."""
     return printable(str(error))
+
+
+def needs_sign_in(error: Exception) -> bool:
+    """Return whether the error says that you need to sign in."""
+    return isinstance(error, AuthenticationError) and LOGIN_COMMAND in str(error)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands ``status``, ``usage`` and ``models``: what they read and how they show it."""
+"""The commands ``status`` and ``models``: what they read and how they show it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..models.model import FAST_SUFFIX, FAST_TIER
-from ..quota import plan_name, reset_phrase, span
+from ..quota import plan_name, span
 from ..settings import LOGIN_COMMAND
 from .console import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
     from ..auth.credentials import Status
     from ..auth.tokens import Tokens
     from ..models.cache import Source
     from ..models.model import Model
     from ..provider import ChatGPTProvider
-    from ..quota import Quota, Window
     from ..secret import Secret
 
-_WIDE, _BAR, _SHORT_BAR = 80, 18, 12
 _TIER_LABELS = {FAST_TIER: "fast"}
 
 
@@ -105,49 +102,6 @@ def expiry_phrase(tokens: Tokens) -> str:
         renewal = "renewed automatically" if tokens.can_refresh else "cannot be renewed"
         return f"valid for {span(left)}; {renewal}"
     return f"expired; {'renewed at the next call' if tokens.can_refresh else 'cannot be renewed'}"
-
-
-async def fetch_quota(provider: ChatGPTProvider) -> Quota:
-    """Fetch how much of the plan's limits is used. Raises kernel errors."""
-    try:
-        return await provider.usage()
-    finally:
-        await provider.close()
-
-
-def show_usage(quota: Quota, page: str, out: Console) -> None:
-    """Print a bar and the reset time for each window, credits, spend cap, saved resets and a web page."""
-    from rich.table import Table
-
-    out.print(f"{plan_name(quota.plan)} plan" if quota.plan else "Unknown plan", markup=False)
-    table = Table.grid(padding=(0, 2))
-    for window in quota.windows:
-        table.add_row(*_window_row(window, narrow=out.width < _WIDE))
-    out.print(table if quota.windows else "ChatGPT reports no limits.")
-    if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
-        left = "unlimited" if quota.credits.unlimited else quota.credits.balance or "some"
-        out.print(f"Credits: {left}", markup=False)
-    if quota.spend_cap_reached:
-        out.print("Spend cap reached: requests are refused until it resets or is raised.", style="red")
-    if quota.reset_credits:
-        out.print(f"Saved limit resets: {quota.reset_credits} (never used automatically)")
-    out.print(page, style="dim", soft_wrap=True)
-
-
-def _window_row(window: Window, *, narrow: bool) -> tuple[Text, Text, Text, Text]:
-    from rich.text import Text
-
-    length = _SHORT_BAR if narrow else _BAR
-    share = min(100.0, max(0.0, window.used_percent))
-    filled = round(share / 100 * length)
-    colour = "red" if share >= 90 else "yellow" if share >= 70 else "green"
-    resets = f"resets {reset_phrase(window.resets_at, time.time())}" if window.resets_at else ""
-    return (
-        Text(" ".join(filter(None, (window.limit, window.name)))),
-        Text.assemble(("█" * filled, colour), ("░" * (length - filled), "dim"), no_wrap=True),
-        Text(f"{share:3.0f} % used", no_wrap=True),
-        Text(resets.replace(", in ", ",\nin ") if narrow else resets),
-    )
 
 
 @dataclass(frozen=True, slots=True)

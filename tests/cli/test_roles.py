@@ -162,7 +162,7 @@ def test_without_a_list_the_built_in_one_is_used_and_named(service, monkeypatch)
 def test_not_signed_in_is_an_error(service, monkeypatch):
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", "/no/such/file")
     done = in_pipe("models", "--roles")
-    assert done.exit_code == 1
+    assert done.exit_code == 4
     assert "amplifier-openai-chatgpt login" in done.stderr
 
 
