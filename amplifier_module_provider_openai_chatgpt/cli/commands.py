@@ -259,22 +259,30 @@ def _ask_for_json(provider: ChatGPTProvider, question: Question) -> None:
 
 
 @cli.command()
+@click.option("--report", "as_report", is_flag=True, help="Print a text without secrets, for an issue.")
+@click.option("--ascii", "as_ascii", is_flag=True, help="Print only ASCII characters.")
 @json_option
-def doctor(*, as_json: bool) -> None:
+def doctor(*, as_report: bool, as_ascii: bool, as_json: bool) -> None:
     """Check what works and what does not.
 
     Checks settings, sign-in, network and backend step by step and says how to fix what fails. The last
     step sends a short test request. The exit code is 1 if a check fails.
     """
-    from .doctor import run_checks, show_findings
+    from ..provider import ChatGPTProvider
+    from .doctor import OWN_SETTINGS, report, run_checks, show_findings
 
-    findings = _run(run_checks(os.environ), "Checking")
+    if as_ascii:
+        streams.use_ascii()
+    examination = _run(run_checks(ChatGPTProvider(OWN_SETTINGS), os.environ), "Checking")
+    findings = list(examination.findings.values())
     if as_json:
         _print_json([finding.to_dict() for finding in findings])
+    elif as_report:
+        click.echo(report(examination))
     else:
         show_findings(findings, _console())
     if any(finding.ok is False for finding in findings):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(FAILED)
 
 
 @cli.command("install-routing")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import AuthenticationError
 from rich.console import Console
+from rich.measure import Measurement
 
 from ..settings import LOGIN_COMMAND
 from .streams import discard, printable
@@ -15,7 +16,9 @@ from .streams import discard, printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Screen", "error_text", "needs_sign_in", "new_console", "printable", "spinner"]
+    from rich.table import Table
+
+__all__ = ["Screen", "error_text", "fits", "needs_sign_in", "new_console", "printable", "spinner"]
 
 _UNWRAPPED = 10_000
 
@@ -33,6 +36,12 @@ def new_console(*, stderr: bool = False) -> Screen:
     """Return a console on stdout for results, or on stderr for notes; a pipe gets unwrapped lines."""
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     return Screen(stderr=stderr, highlight=False, width=None if is_terminal else _UNWRAPPED)
+
+
+def fits(table: Table, out: Console) -> bool:
+    """Return whether a table has room without splitting a word of a column that is not wrapped."""
+    unlimited = out.options.update(max_width=_UNWRAPPED)
+    return Measurement.get(out, unlimited, table).minimum <= out.width
 
 
 def error_text(error: Exception) -> str:

@@ -101,7 +101,7 @@ def read_image(path: str) -> dict[str, str]:
         data = b"" if kind else _beginning_of(path)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not a path"
-        raise InputError(f"The image {printable(path)} cannot be read: {why}.") from error
+        raise InputError(f"The image {printable(path) or repr(path)} cannot be read: {why}.") from error
     if kind:
         raise InputError(f"The image {printable(path)} is {kind}: pass a file.")
     if len(data) > MAX_IMAGE_BYTES:

@@ -15,7 +15,7 @@ from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 
 from .terminal import at_terminal, in_own_process
 
-WIDTHS = (60, 80, 120)
+WIDTHS = (40, 60, 80, 120)
 SHOWN = ("status", "usage", "models", "doctor")
 LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
 
@@ -25,6 +25,8 @@ LONG = "Tell me in a few words, if you please, why so many people think that the
 def test_every_screen_fits_the_width_and_honours_no_color(service, monkeypatch, tmp_path, width, colour):
     home = tmp_path / "h"
     monkeypatch.setenv("HOME", str(home))
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):  # a path is never broken
+        monkeypatch.delenv(variable, raising=False)
     token_file = Path(os.environ["OPENAI_CHATGPT_TOKEN_FILE"])
     monkeypatch.chdir(token_file.parent)
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", token_file.name)
@@ -74,7 +76,7 @@ def test_doctor_aligns_wrapped_lines_with_the_text_of_the_first(service, monkeyp
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", "/no/such/folder/with/a/name/of/some/length/tokens.json")
     screen = at_terminal(monkeypatch, 60, "doctor")
     first = screen.lines.index("✗ token file:")
-    assert screen.lines[first + 1].startswith("  /no/such/folder")
+    assert screen.lines[first + 1] == "  /no/such/folder/with/a/name/of/some/length/tokens.json"
     assert "  → Run: amplifier-openai-chatgpt login" in screen.lines
 
 
@@ -127,6 +129,7 @@ def test_models_is_a_table_that_names_its_source(service, monkeypatch):
     screen = at_terminal(monkeypatch, 80, "models")
     assert screen.lines[0].split() == ["id", "window", "efforts", "tiers", "input"]
     sol = next(line for line in screen.lines if line.startswith("gpt-5.6-sol "))
+    assert "gpt-6-sol ← " in screen.text
     assert sol.split() == [
         *(
             "gpt-5.6-sol",
@@ -142,7 +145,7 @@ def test_models_is_a_table_that_names_its_source(service, monkeypatch):
             "image",
         )
     ]
-    assert "Fetched from ChatGPT just now. * default effort." in screen.text
+    assert "Fetched from ChatGPT just now. ← used by default, * default effort." in screen.text
     assert "Add -fast to an id" in screen.text
     assert not any("gpt-5.4" in line for line in screen.lines)
 
