@@ -127,7 +127,7 @@ def _trimmed(line: list[Segment]) -> list[Segment]:
 class MarkdownStream:
     """Renders Markdown to a terminal as it arrives.
 
-    What is finished is printed for good: paragraphs, lists and tables rendered, lines of code as they are.
+    What is finished is printed and stays: paragraphs, lists and tables rendered, lines of code as they are.
     Below it is a preview of what is not finished yet.
     """
 

@@ -97,7 +97,7 @@ def read(provider: ChatGPTProvider) -> History:
 
 
 def record(provider: ChatGPTProvider, windows: Iterable[Window], now: float) -> None:
-    """Add what an answer reported. A file that cannot be written is no failure of a command."""
+    """Add what an answer reported. A file that cannot be written does not fail a command."""
     found = list(windows)
     if not found or not is_on():
         return

@@ -102,9 +102,9 @@ class _Terminal:
         return self._written.decode()
 
 
-def at_terminal(monkeypatch, width, *arguments, colour=True):
+def at_terminal(monkeypatch, width, *arguments, colour=True, term="xterm-256color"):
     """Run a command with a terminal of that width as stdout and stderr."""
-    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.delenv("NO_COLOR", raising=False)
     if not colour:

@@ -38,7 +38,7 @@ def weekly(used, left=3.5 * DAY):
     return Window("weekly", used, 10080, NOW + left)
 
 
-def sample(ago, used, window):
+def sample(window, ago, used):
     return Sample(NOW - ago, used, window.resets_at)
 
 
@@ -59,7 +59,7 @@ def sample(ago, used, window):
 )
 def test_the_forecast_follows_the_recent_pace(used, left, samples, hours):
     window = weekly(used, left)
-    found = used_up_at(window, [sample(*one, window) for one in samples], NOW)
+    found = used_up_at(window, [sample(window, ago, percent) for ago, percent in samples], NOW)
     assert found == (None if hours is None else pytest.approx(NOW + hours * HOUR, abs=60))
 
 
@@ -177,7 +177,7 @@ def test_a_damaged_history_is_ignored_and_replaced(service, content):
     assert len(json.loads(path.read_text())["records"]) == good
 
 
-def test_a_history_that_cannot_be_written_is_no_failure(service):
+def test_a_history_that_cannot_be_written_fails_no_command(service):
     in_pipe("usage")
     (path,) = stored()
     path.unlink()
@@ -236,7 +236,9 @@ def test_short_shows_no_spinner_in_a_terminal(service, monkeypatch):
 
 
 async def test_the_watch_repeats_and_survives_a_transient_failure(service):
-    shown, reported, pauses = [], [], []
+    shown: list[Quota] = []
+    reported: list[str] = []
+    pauses: list[float] = []
 
     async def sleep(seconds):
         pauses.append(seconds)
