@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..quota import Window
 
 # Columns of a terminal, and of a bar.
-_WIDE, _WIDEST = 80, 100
+_NARROW, _WIDE, _WIDEST = 56, 80, 100
 _BAR, _SHORT_BAR, _GRAPH = 18, 12, 16
 _LEVELS = "▁▂▃▄▅▆▇█"
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -122,9 +122,10 @@ def show_usage(quota: Quota, history: History, page: str, out: Console) -> None:
     """Print a bar and the reset time for each window, forecasts, credits, spend cap, saved resets, a page."""
     now = time.time()
     out.print(f"{plan_name(quota.plan)} plan" if quota.plan else "Unknown plan", markup=False)
-    out.print(
-        _windows_table(quota, history, now, out.width) if quota.windows else "ChatGPT reports no limits."
-    )
+    if quota.windows:
+        _print_windows(quota, history, now, out)
+    else:
+        out.print("ChatGPT reports no limits.")
     for sentence in forecasts(quota, history, now):
         out.print(sentence, style="yellow", markup=False)
     if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
@@ -135,6 +136,20 @@ def show_usage(quota: Quota, history: History, page: str, out: Console) -> None:
     if quota.reset_credits:
         out.print(f"Saved limit resets: {quota.reset_credits} (never used automatically)")
     out.print(page, style="dim", soft_wrap=True)
+
+
+def _print_windows(quota: Quota, history: History, now: float, out: Console) -> None:
+    """Print a row for each window; in a narrow terminal, the reset time is on a line of its own."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    if out.width >= _NARROW:
+        out.print(_windows_table(quota, history, now, out.width))
+        return
+    for window in quota.windows:
+        *row, resets = _window_row(window, now, narrow=True)
+        out.print(Text("  ").join(row))
+        out.print(Padding(Text(resets.plain.replace("\n", " ")), (0, 0, 0, 2)))
 
 
 def _windows_table(quota: Quota, history: History, now: float, width: int) -> Table:

@@ -223,6 +223,15 @@ def test_a_wide_terminal_shows_how_a_window_filled_up(service, monkeypatch):
     assert re.search("▁[▁▂▃▄▅▆▇]+▆$", week)
 
 
+def test_a_narrow_terminal_shows_everything(service, monkeypatch):
+    service.use_quota(95, 40, resets_in=(4000, int(3.5 * DAY)))
+    lines = at_terminal(monkeypatch, 40, "usage").lines
+    assert lines[1] == "5-hour  ███████████░   95 % used"
+    assert lines[2].startswith("  resets ")
+    assert "in 1 h 7 min" in " ".join(lines[2:4])
+    assert max(map(len, lines)) <= 40
+
+
 def test_short_is_one_line_and_does_not_ask_again_within_a_minute(service):
     service.use_quota(12, 40)
     assert in_pipe("usage", "--short").stdout == "5h 12%  week 40%\n"
