@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from amplifier_core.llm_errors import AuthenticationError
 from rich.console import Console
 from rich.measure import Measurement
+from rich.theme import Theme
 
 from ..settings import LOGIN_COMMAND
 from .streams import discard, printable
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Screen", "error_text", "fits", "needs_sign_in", "new_console", "printable", "spinner"]
 
 _UNWRAPPED = 10_000
+# Without rich's black background, which is a blot on a light terminal.
+_THEME = Theme({"markdown.code": "cyan", "markdown.code_block": "cyan"})
+_SIGNED_OUT, _SIGNED_OUT_ON_SCREEN = "No valid OAuth tokens: run ", "Not signed in: run "
 
 
 class Screen(Console):
@@ -35,7 +39,8 @@ class Screen(Console):
 def new_console(*, stderr: bool = False) -> Screen:
     """Return a console on stdout for results, or on stderr for notes; a pipe gets unwrapped lines."""
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Screen(stderr=stderr, highlight=False, width=None if is_terminal else _UNWRAPPED)
+    width = None if is_terminal else _UNWRAPPED
+    return Screen(stderr=stderr, highlight=False, width=width, theme=_THEME)
 
 
 def fits(table: Table, out: Console) -> bool:

@@ -9,6 +9,7 @@ import os
 import stat
 import textwrap
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -40,7 +41,7 @@ from .environment import (
 from .screens import expiry_phrase, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from rich.console import Console
     from rich.text import Text
@@ -203,23 +204,37 @@ async def _versions(_: Examination) -> str:
     return versions()
 
 
+def _hosts(examination: Examination) -> list[tuple[str, int]]:
+    """Return host and port of the servers that are reached over https."""
+    settings = examination.provider.settings
+    addresses = map(urlsplit, (settings.base_url, settings.auth_url))
+    return [(parts.hostname or "", parts.port or 443) for parts in addresses if parts.scheme == "https"]
+
+
+@contextmanager
+def _network_setting(*, is_used: bool) -> Iterator[None]:
+    """Report a bad variable: as a failure if a server is reached with it."""
+    try:
+        yield
+    except NetworkSettingFailure as failure:
+        if not is_used:
+            raise CheckSkippedError(f"skipped ({failure}; not used for these servers)") from failure
+        raise CheckFailedError(f"{failure}. Correct or unset the variable.", "") from failure
+
+
 async def _proxy(examination: Examination) -> str:
-    setting = Proxies.from_environment().https
-    variables = proxy_variables(examination.environ)
+    proxies = Proxies.from_environment()
+    setting, variables = proxies.https, proxy_variables(examination.environ)
     if setting is None:
         return f"none ({variables})" if variables else "none"
-    try:
+    with _network_setting(is_used=any(proxies.for_host(*host) for host in _hosts(examination))):
         setting.url()
-    except NetworkSettingFailure as failure:
-        raise CheckFailedError(str(failure), "Fix or unset it.") from failure
     return variables or "from the system's settings"
 
 
 async def _certificates(examination: Examination) -> str:
-    try:
+    with _network_setting(is_used=bool(_hosts(examination))):
         tls_context()
-    except NetworkSettingFailure as failure:
-        raise CheckFailedError(str(failure), "Fix or unset it.") from failure
     return certificate_variables(examination.environ) or "the system's and certifi's"
 
 

@@ -103,15 +103,20 @@ def _indent(text: str) -> str:
 
 
 class _Lines:
-    """The lines of a renderable, or the last of them, without the spaces that fill them up."""
+    """The lines of a renderable, or the last of them, without the spaces and empty lines around them."""
 
     def __init__(self, renderable: RenderableType, last: int = 0) -> None:
         self._renderable = renderable
         self._last = last
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for line in console.render_lines(self._renderable, options, pad=False)[-self._last :]:
-            yield from _trimmed(line)
+        lines = [_trimmed(line) for line in console.render_lines(self._renderable, options, pad=False)]
+        while lines and not lines[0]:
+            lines.pop(0)
+        while lines and not lines[-1]:
+            lines.pop()
+        for line in lines[-self._last :]:
+            yield from line
             yield Segment.line()
 
 

@@ -162,6 +162,8 @@ def test_markdown_is_rendered_in_a_terminal_and_raw_in_a_pipe(service, monkeypat
         assert shown in [line.rstrip() for line in screen.lines], (shown, screen.text)
     assert "**" not in screen.text
     assert screen.text.count("Title") == 1
+    answer = screen.text[screen.text.index("Title") : screen.text.index("The end.")]
+    assert "\n\n\n" not in answer
 
 
 def test_the_screen_is_the_same_however_the_answer_is_cut():

@@ -12,6 +12,7 @@ import pytest
 from amplifier_module_provider_openai_chatgpt.cli.commands import SIMULATED_WORLDS
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import MODEL
 from tests.request.pictures import GIF, JPEG, WEBP
 
 from .terminal import COMMAND, in_own_process, in_pipe
@@ -209,7 +210,7 @@ def test_ctrl_c_in_the_middle_of_an_answer_adds_no_remark(service):
         terminal.wait_for("Reading")
         process.send_signal(signal.SIGINT)
 
-    screen = in_own_process(80, "ask", LONG, act=interrupt)
+    screen = in_own_process(80, "ask", "-m", MODEL, LONG, act=interrupt)
     assert screen.code == 130
     assert "Reading" in screen.text
     assert "Aborted" not in screen.text

@@ -12,6 +12,7 @@ from amplifier_module_provider_openai_chatgpt.models.cache import CachedCatalogu
 from amplifier_module_provider_openai_chatgpt.models.model import Model
 from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
+from tests.conftest import MODEL
 
 from .terminal import at_terminal, in_own_process
 
@@ -20,8 +21,14 @@ SHOWN = ("status", "usage", "models", "doctor")
 LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
 
 
-@pytest.mark.parametrize("colour", [True, False], ids=["colour", "NO_COLOR"])
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    ("width", "colour"),
+    [
+        *((width, True) for width in WIDTHS),
+        (80, False),
+        *(pytest.param(width, False, marks=pytest.mark.long) for width in (40, 60, 120)),
+    ],
+)
 def test_every_screen_fits_the_width_and_honours_no_color(service, monkeypatch, tmp_path, width, colour):
     home = tmp_path / "h"
     monkeypatch.setenv("HOME", str(home))
@@ -33,6 +40,8 @@ def test_every_screen_fits_the_width_and_honours_no_color(service, monkeypatch, 
     commands = [[name] for name in SHOWN]
     commands += [["ask", LONG], ["ask", "hi", "--model", "gpt-nix"], ["--help"]]
     commands += [[name, "--help"] for name in (*SHOWN, "ask", "install-routing", "login", "simulate")]
+    if width == 40:  # help has at least 50 columns, and paths and addresses are never broken
+        commands = [["usage"], ["models"], ["ask", LONG]]
     for command in commands:
         screen = at_terminal(monkeypatch, width, *command, colour=colour)
         assert screen.width <= width, (command, screen.text)
@@ -184,7 +193,7 @@ def test_the_answer_is_displayed_while_it_is_generated(service, monkeypatch):
         terminal.wait_for("Reading")
         service.release()
 
-    screen = in_own_process(80, "ask", LONG, env=environ, act=see_and_release)
+    screen = in_own_process(80, "ask", "-m", MODEL, LONG, env=environ, act=see_and_release)
     assert screen.code == 0
     assert LONG in screen.text.replace("\n", " ")
 
