@@ -24,7 +24,6 @@ __all__ = ["Screen", "error_text", "fits", "needs_sign_in", "new_console", "prin
 _UNWRAPPED = 10_000
 # Without rich's black background, which is a blot on a light terminal.
 _THEME = Theme({"markdown.code": "cyan", "markdown.code_block": "cyan"})
-_SIGNED_OUT, _SIGNED_OUT_ON_SCREEN = "No valid OAuth tokens: run ", "Not signed in: run "
 
 
 class Screen(Console):

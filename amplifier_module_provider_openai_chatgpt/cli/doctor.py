@@ -168,8 +168,8 @@ def report(examination: Examination) -> str:
     found = effective_settings(_configured(examination), examination.environ)
     lines += [f"  {name} = {value} ({source})" for name, value, source in found]
     tokens = examination.provider.credentials.peek()
-    account = tokens.account_id if tokens else ""
-    text = anonymous("\n".join(lines), account, masked(account) or "", tokens.email or "" if tokens else "")
+    private = [tokens.account_id.reveal(), masked(tokens.account_id) or "", tokens.email] if tokens else []
+    text = anonymous("\n".join(lines), *private)
     return f"```text\n{printable(text)}\n```"
 
 

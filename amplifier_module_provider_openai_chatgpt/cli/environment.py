@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..http import DISTRIBUTION
-from ..redaction import REDACTED, without_secrets
+from ..redaction import without_secrets
+from ..secret import REDACTED
 from ..settings import Settings
 
 if TYPE_CHECKING:
