@@ -127,11 +127,13 @@ def test_the_files_named_in_contributing_exist():
 
 
 def test_named_settings_and_variables_exist():
+    sources = [SOURCE / "settings.py", SOURCE / "cli" / "usage_history.py"]
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
     for name, text in TEXTS.items():
         for setting in re.findall(r"\bsettings? `(\w+)`", text):
             assert setting in Settings.__dataclass_fields__, (name, setting)
         for variable in re.findall(r"\bOPENAI_CHATGPT_[A-Z_]+", text):
-            assert variable in (SOURCE / "settings.py").read_text(encoding="utf-8"), (name, variable)
+            assert variable in code, (name, variable)
 
 
 # Events
