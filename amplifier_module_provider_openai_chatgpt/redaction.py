@@ -10,9 +10,8 @@ import re
 import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from .secret import REDACTED, texts_in_use
+from .secret import REDACTED, spellings_in_use
 from .services import CHATGPT_CODEX
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ _SHAPES = (
 
 def redact(value: object) -> Any:
     """Copy a payload for raw events: valid JSON, without secrets."""
-    in_use = _spellings_in_use()
+    in_use = spellings_in_use()
 
     @lru_cache(maxsize=256)  # keys, types and ids come again in every event
     def text(found: str) -> str:
@@ -124,7 +123,7 @@ def for_events(payload: Mapping[str, object]) -> dict[str, Any]:
 
 def without_secrets(text: str) -> str:
     """Replace the secrets in use, what looks like a token, and inline data URLs by their type and size."""
-    return _without(_spellings_in_use(), text)
+    return _without(spellings_in_use(), text)
 
 
 def _without(in_use: list[str], text: str) -> str:
@@ -136,12 +135,6 @@ def _without(in_use: list[str], text: str) -> str:
         if needle in lowered:
             text = re.sub(pattern, replacement or _shorten_data_url, text)
     return text
-
-
-def _spellings_in_use() -> list[str]:
-    """Return the secrets in use in lower case, also as they are spelled in an address."""
-    spellings = ((text, quote(text, safe="")) for text in texts_in_use())
-    return list(dict.fromkeys(spelling.lower() for both in spellings for spelling in both))
 
 
 class Sealed:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, NoReturn, TypeVar, cast
-from weakref import WeakValueDictionary
+from typing import Any, Generic, NoReturn, TypeVar
+from urllib.parse import quote
+from weakref import ref
 
 REDACTED = "[REDACTED]"
 # Lengths. Shorter texts, and words, also occur in ordinary sentences.
@@ -28,7 +29,7 @@ class Secret(Generic[T_co]):
         # A closure, because debuggers and serialisers read attributes.
         self.reveal = lambda: value
         if isinstance(value, str) and _is_distinct(value):
-            _in_use[id(self)] = cast("Secret[str]", self)
+            _remember(self, value)
 
     def __repr__(self) -> str:
         return REDACTED
@@ -62,14 +63,21 @@ def _is_distinct(text: str) -> bool:
     return len(text) >= _SHORTEST and not is_word
 
 
-# By identity, because equal secrets are not the same object. Threads share it: each change is one step.
-_in_use: WeakValueDictionary[int, Secret[str]] = WeakValueDictionary()
+# How each text is spelled, by the identity of its secret, because equal secrets are not the same object; the
+# reference removes the entry with the secret. Threads share it: each change is one step.
+_in_use: dict[int, tuple[ref[Secret[Any]], frozenset[str]]] = {}
 
 
-def texts_in_use() -> list[str]:
-    """Return the text of every secret that exists now, the longest first."""
-    existing = (reference() for reference in _in_use.valuerefs())
-    return sorted({secret.reveal() for secret in existing if secret is not None}, key=len, reverse=True)
+def _remember(secret: Secret[Any], text: str) -> None:
+    key = id(secret)
+    spellings = frozenset({text.lower(), quote(text, safe="").lower()})
+    _in_use[key] = (ref(secret, lambda _: _in_use.pop(key, None)), spellings)
+
+
+def spellings_in_use() -> list[str]:
+    """Return the text of every secret that exists now, in lower case and as in an address, longest first."""
+    found = {spelling for _, spellings in list(_in_use.values()) for spelling in spellings}
+    return sorted(found, key=len, reverse=True)
 
 
 def revealed(fields: Mapping[str, Any]) -> dict[str, Any]:

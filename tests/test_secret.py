@@ -10,7 +10,7 @@ import threading
 import pytest
 from rich.pretty import pretty_repr
 
-from amplifier_module_provider_openai_chatgpt.secret import REDACTED, Secret, revealed, texts_in_use
+from amplifier_module_provider_openai_chatgpt.secret import REDACTED, Secret, revealed, spellings_in_use
 
 TEXT = "opaque-text-1"
 
@@ -68,13 +68,13 @@ def test_it_equals_its_value_and_is_found_by_it():
 
 def test_it_is_in_use_as_long_as_it_exists_also_next_to_an_equal_one():
     first, second = Secret(TEXT), Secret(TEXT)
-    assert TEXT in texts_in_use()
+    assert TEXT in spellings_in_use()
     del first
     gc.collect()
-    assert TEXT in texts_in_use()
+    assert TEXT in spellings_in_use()
     del second
     gc.collect()
-    assert TEXT not in texts_in_use()
+    assert TEXT not in spellings_in_use()
 
 
 def test_threads_may_make_and_drop_secrets_while_others_read_them():
@@ -84,7 +84,7 @@ def test_threads_may_make_and_drop_secrets_while_others_read_them():
         try:
             for index in range(500):
                 kept = Secret(f"thread-{number}-{index}")
-                assert kept.reveal() in texts_in_use()
+                assert kept.reveal() in spellings_in_use()
         except Exception as error:  # noqa: BLE001 - reported below
             failures.append(error)
 

@@ -13,6 +13,7 @@ from amplifier_module_provider_openai_chatgpt.auth.oauth import exchange_code
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.http import new_client
+from amplifier_module_provider_openai_chatgpt.oauth import refresh_tokens
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, accounts
@@ -143,6 +144,9 @@ FAILURES = {
         status=200, body=case.sim.sign_in(), cut_after_bytes=700
     ),
     "a code refused with an echo": lambda case: case.exchanged(status=400, body=case.echo()),
+    "a renewal by another program with a bad path": lambda case: refresh_tokens(
+        case.sim.accounts.secret("rt_"), "a\0b"
+    ),
     "a sign-in without a code": lambda case: case.device(path="/usercode", status=400, body=case.echo()),
     "a sign-in cancelled": lambda case: case.cancelled(
         "/deviceauth/token", case.provider.login(lambda _: None)
