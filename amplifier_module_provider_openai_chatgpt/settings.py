@@ -166,7 +166,7 @@ def _setting(default: Any, read: Callable[[Any], Any], *, secret: bool = False) 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings: keys, defaults and readers; README.md explains each. Durations are in seconds.
+    """All settings: keys, defaults and readers; docs/settings.md explains each. Durations are in seconds.
 
     ``service`` and ``given`` are not keys: ``service`` has the defaults of ``base_url``, ``auth_url``
     and ``token_file_path``, and ``given`` are the keys that the config has set.

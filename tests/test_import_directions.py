@@ -67,7 +67,7 @@ def imports():
     """Yield for each import: the importing package, the imported one, and file and line."""
     for path in sorted(ROOT.rglob("*.py")):
         folder, [here, *_] = path.relative_to(ROOT).parts[:-1], place(path)
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for target in targets(node, folder):
                     if target and target[0] != here:

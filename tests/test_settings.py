@@ -11,12 +11,12 @@ from amplifier_core.llm_errors import ConfigurationError
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.settings import EnvironmentRefusedError, Settings, read_settings
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
 
-def test_the_readme_lists_every_setting_with_its_default():
-    section = README.read_text(encoding="utf-8").split("\n## Settings\n")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE)
+def test_the_page_lists_every_setting_with_its_default():
+    table = PAGE.read_text(encoding="utf-8").split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", table, re.MULTILINE)
     documented = {key: default.strip("`") for key, default in rows}
     defaults = {item.name: getattr(Settings(), item.name) for item in fields(Settings) if item.metadata}
     home = str(Path.home())
