@@ -33,6 +33,7 @@ def _screen() -> Console:
         width=WIDTH,
         file=io.StringIO(),
         force_terminal=True,
+        force_interactive=False,
         color_system="truecolor",
         highlight=False,
         legacy_windows=False,

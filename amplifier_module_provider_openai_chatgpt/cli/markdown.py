@@ -210,6 +210,8 @@ class MarkdownStream:
         self._is_separated = False
 
     def _show_preview(self) -> None:
+        if not self._console.is_interactive:
+            return
         if self._preview is None:
             self._preview = Live(
                 console=self._console,
