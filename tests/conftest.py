@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_runtest_logreport(report):
-    if report.when == "teardown":
+    if report.when == "teardown" and not hasattr(report, "node"):  # else a worker process has searched it
         for name, printed in report.sections:
             watch.search(
                 next(kind for kind in ("log", "stdout", "stderr") if kind in name), printed, report.nodeid
@@ -68,8 +68,19 @@ def pytest_runtest_teardown(item):
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
+    if found_by_worker := getattr(session.config, "workeroutput", None):
+        found_by_worker["leaks"] = {"searched": watch.searched, "found": watch.found}
     if watch.found:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take over what a worker process has searched and found."""
+    leaks = getattr(node, "workeroutput", {}).get("leaks", {"searched": {}, "found": []})
+    watch.found += leaks["found"]
+    for where, count in leaks["searched"].items():
+        watch.searched[where] += count
 
 
 def pytest_terminal_summary(terminalreporter):
