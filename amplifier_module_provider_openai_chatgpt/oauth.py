@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.llm_errors import LLMError
 
-from .auth.credentials import Credentials, shared_credentials, token_store
+from .auth.credentials import Credentials, renewer, shared_credentials
+from .auth.token_file import token_store
 from .auth.tokens import Tokens
+from .secret import Secret
 from .settings import read_settings
 
 if TYPE_CHECKING:
@@ -50,12 +52,14 @@ async def refresh_tokens(refresh_token: str, path: str | Path | None = None) -> 
     nothing is sent. If there is no file, the renewed sign-in is stored there. Raises ConfigurationError
     for a bad path or environment variable.
     """
+    given = Secret(refresh_token)
+    del refresh_token  # tracebacks can show local variables
     credentials = _credentials(path)
     stored = credentials.peek()
     if stored is None and credentials.problem() is None:
-        credentials = _alone(refresh_token, path)
+        credentials = _alone(given, path)
     try:
-        if stored is not None and stored.refresh_token == refresh_token:
+        if stored is not None and stored.refresh_token == given:
             renewed = await credentials.renew(stored)
         else:
             renewed = await credentials.current()
@@ -69,11 +73,12 @@ def _credentials(path: str | Path | None) -> Credentials:
     return shared_credentials(*_place(path))
 
 
-def _alone(refresh_token: str, path: str | Path | None) -> Credentials:
+def _alone(refresh_token: Secret[str], path: str | Path | None) -> Credentials:
     """Return credentials that have only a refresh token, and store its successor at ``path``."""
     file, service = _place(path)
     tokens = Tokens(refresh_token=refresh_token, origin=service.origin, claims=service.claims)
-    return Credentials(token_store(file, service), service, tokens=tokens)
+    store = token_store(file, service)
+    return Credentials(store, service, tokens=tokens, renew=renewer(store, service))
 
 
 def _place(path: str | Path | None) -> tuple[Path, Service]:

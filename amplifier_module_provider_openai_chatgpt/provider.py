@@ -16,10 +16,12 @@ from amplifier_core.llm_errors import ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
 
-from .auth.credentials import Credentials, shared_credentials, token_store
+from .auth.credentials import Credentials, renewer, shared_credentials
+from .auth.token_file import token_store
 from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
+from .secret import Secret
 from .services import CHATGPT_CODEX, CHATGPT_PLAN, SERVICES
 from .settings import EFFORTS, LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
 
@@ -77,6 +79,8 @@ class ChatGPTProvider:
         hosts also build providers just to inspect them. ``tokens`` has the shape of the token file and
         takes precedence over it. ``service`` and ``transport`` replace the defaults.
         """
+        given = None if tokens is None else Tokens.from_dict(tokens, service.claims)
+        del tokens  # tracebacks can show local variables
         self.config: dict[str, object] = dict(config or {})
         self.coordinator = coordinator
         self._problem: EnvironmentRefusedError | None = None
@@ -89,7 +93,7 @@ class ChatGPTProvider:
         self.priority = self.settings.priority
         self.raw = self.settings.raw
         self.timeout = self.settings.timeout
-        self.credentials = self._build_credentials(tokens)
+        self.credentials = self._build_credentials(given)
         self.catalogue = shared_catalogue(self.settings, self._fetch_models, self.account_id)
         self._given_transport = transport
         self._throttled: set[tuple[str, str, float | None]] = set()
@@ -119,17 +123,17 @@ class ChatGPTProvider:
         """Close the connections."""
         await self.close()
 
-    def _build_credentials(self, tokens: Mapping[str, object] | None) -> Credentials | PlanCredentials:
+    def _build_credentials(self, given: Tokens | None) -> Credentials | PlanCredentials:
         path = self.settings.token_file_path
         service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
         if service.name == CHATGPT_PLAN.name:
             from .auth.plan.credentials import shared_plan_credentials
 
             return shared_plan_credentials(path, service)
-        if tokens is None:
+        if given is None:
             return shared_credentials(path, service)
-        given = Tokens.from_dict(tokens, service.claims)
-        return Credentials(token_store(path, service), service, tokens=given)
+        store = token_store(path, service)
+        return Credentials(store, service, tokens=given, renew=renewer(store, service))
 
     @property
     def codex_credentials(self) -> Credentials:
@@ -181,10 +185,10 @@ class ChatGPTProvider:
         document = await fetched(self.transport.models(client_version), self._call_context)
         return document.content, document.etag
 
-    def account_id(self) -> str:
+    def account_id(self) -> Secret[str]:
         """Return the id of the signed-in account, empty when signed out; offline."""
         tokens = self.credentials.peek()
-        return tokens.account_id if tokens else ""
+        return tokens.account_id if tokens else Secret("")
 
     def check(self) -> None:
         """Raise ConfigurationError for a bad environment variable."""

@@ -11,6 +11,8 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .redaction import without_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import tzinfo
@@ -166,7 +168,7 @@ def limit_headers(headers: Mapping[str, object]) -> dict[str, str]:
     for name, value in headers.items():
         key = str(name).lower()
         if re.match(_LIMIT_HEADER, key):
-            found[key] = _first(value)[:200]
+            found[key] = without_secrets(_first(value))[:200]
     return found
 
 
@@ -304,7 +306,7 @@ def _same_reset(one: float | None, other: float | None) -> bool:
 def _header_windows(
     headers: Mapping[str, str], family: str, general: str, active: str, now: float
 ) -> Iterable[Window]:
-    limit = _text(headers.get(f"x-{family}-limit-name")) or ("" if family == active else family)
+    limit = _text(headers.get(f"x-{family}-limit-name")) or ("" if family == active else _text(family) or "")
     for slot in ("primary", "secondary"):
         start = f"x-{family}-{slot}-"
         window = _window(
@@ -381,7 +383,7 @@ def _first(value: object) -> str:
 def _text(value: object) -> str | None:
     if not isinstance(value, str) and number(value) is None:
         return None
-    text = "".join(char if char.isprintable() else " " for char in str(value)[:200]).strip()
+    text = "".join(char if char.isprintable() else " " for char in without_secrets(str(value))[:200]).strip()
     return text or None
 
 

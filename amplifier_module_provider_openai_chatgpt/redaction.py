@@ -1,34 +1,42 @@
-"""Removes secrets from text, payloads and events.
+"""Removes secrets from text, payloads, events and exceptions.
 
-Only known keys and known token shapes are removed; ids, hashes and ordinary text stay.
+Removed are the secrets in use, known keys and known token shapes; ids, hashes and ordinary text stay.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from .secret import REDACTED, spellings_in_use
 from .services import CHATGPT_CODEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import TracebackType
 
-REDACTED = "[REDACTED]"
 _MAX_DEPTH = 64
 
-# Keys whose whole value is hidden, compared in lower case with "_" for "-".
+# Keys whose whole value is hidden, also as ``Refresh-Token`` and ``refreshToken``.
 _HIDDEN_KEYS = frozenset(
     {
         "access_token",
         "refresh_token",
         "id_token",
+        "session_token",
+        "session_key",
+        "session_secret",
+        "session_cookie",
         "token",
         "auth",
         "authorization",
         "proxy_authorization",
         "cookie",
         "set_cookie",
+        "cookies",
         "account_id",
         CHATGPT_CODEX.claims.account,
         "code_verifier",
@@ -52,8 +60,21 @@ _HIDDEN_KEYS = frozenset(
         "x_error_json",
     }
 )
+_HIDDEN_NAMES = frozenset(key.replace("_", "") for key in _HIDDEN_KEYS)
+# Keys that end like these are hidden too: ``chatgptAccountId``, ``__Secure-next-auth.session-token``.
+_HIDDEN_ENDINGS = (
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "sessiontoken",
+    "sessionkey",
+    "accountid",
+    "apikey",
+    "clientsecret",
+    "password",
+)
 # Keys that are also searched in text, because they do not occur in ordinary text.
-_NAMES_IN_TEXT = "|".join(sorted(key for key in _HIDDEN_KEYS if "_" in key)).replace("_", "[_-]")
+_NAMES_IN_TEXT = "|".join(sorted(key for key in _HIDDEN_KEYS if "_" in key)).replace("_", "[_-]?")
 # (text that must occur, in lower case, for the pattern to be tried; pattern; replacement). Every pattern is
 # linear: a run of token characters can match only from its beginning. Patterns are plain text, like all
 # patterns of this package: ``re`` compiles them on first use, so mounting stays cheap.
@@ -82,7 +103,13 @@ _SHAPES = (
 
 def redact(value: object) -> Any:
     """Copy a payload for raw events: valid JSON, without secrets."""
-    return _copy(value, lambda text: without_secrets(_valid_unicode(text)), hide=True)
+    in_use = spellings_in_use()
+
+    @lru_cache(maxsize=256)  # keys, types and ids come again in every event
+    def text(found: str) -> str:
+        return _without(in_use, _valid_unicode(found))
+
+    return _copy(value, text, hide=True)
 
 
 def for_events(payload: Mapping[str, object]) -> dict[str, Any]:
@@ -95,12 +122,61 @@ def for_events(payload: Mapping[str, object]) -> dict[str, Any]:
 
 
 def without_secrets(text: str) -> str:
-    """Replace everything that looks like a token, and inline data URLs by their type and size."""
+    """Replace the secrets in use, what looks like a token, and inline data URLs by their type and size."""
+    return _without(spellings_in_use(), text)
+
+
+def _without(in_use: list[str], text: str) -> str:
     lowered = text.lower()
+    for secret in in_use:
+        if secret in lowered:
+            text = re.sub(f"(?i){re.escape(secret)}", REDACTED, text)
     for needle, pattern, replacement in _SHAPES:
         if needle in lowered:
             text = re.sub(pattern, replacement or _shorten_data_url, text)
     return text
+
+
+class Sealed:
+    """Context manager for calls into libraries: what is raised leaves the block without their secrets.
+
+    The libraries' frames, whose local variables hold requests and answers, are removed from its traceback
+    and from those of its causes; so are the requests themselves, and secrets in the exceptions' texts.
+    Exceptions that were already being handled before the block are left alone.
+    """
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> None:
+        self._before = sys.exception()
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        for one in _chain(error, self._before):
+            one.__traceback__ = None
+            one.args = tuple(without_secrets(arg) if isinstance(arg, str) else arg for arg in one.args)
+            if "_request" in vars(one):
+                vars(one)["_request"] = None
+        if trace is not None:
+            trace.tb_next = None
+            error.__traceback__ = trace
+
+
+def _chain(error: BaseException, before: BaseException | None) -> list[BaseException]:
+    """Return an exception and everything it was raised from, up to ``before``."""
+    found: dict[int, BaseException] = {}
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or one is before or id(one) in found:
+            continue
+        found[id(one)] = one
+        waiting += [one.__cause__, one.__context__]
+        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else []
+    return list(found.values())
 
 
 def _shorten_data_url(found: re.Match[str]) -> str:
@@ -118,7 +194,7 @@ def _copy(value: object, text: Callable[[str], str], *, hide: bool, path: tuple[
     path = (*path, id(value))
     if isinstance(value, dict):
         return {
-            _key(key): REDACTED
+            text(_key(key)): REDACTED
             if hide and entry and _is_hidden(key)
             else _copy(entry, text, hide=hide, path=path)
             for key, entry in value.items()
@@ -129,7 +205,13 @@ def _copy(value: object, text: Callable[[str], str], *, hide: bool, path: tuple[
 
 
 def _is_hidden(key: object) -> bool:
-    return isinstance(key, str) and key.lower().replace("-", "_") in _HIDDEN_KEYS
+    return isinstance(key, str) and _is_hidden_name(key[-100:])
+
+
+@lru_cache(maxsize=1024)
+def _is_hidden_name(key: str) -> bool:
+    name = re.sub(r"[^a-z0-9]", "", key.lower())
+    return name in _HIDDEN_NAMES or name.endswith(_HIDDEN_ENDINGS)
 
 
 def _key(key: object) -> str:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from amplifier_core.llm_errors import ConfigurationError
 
+from .redaction import without_secrets
 from .services import CHATGPT_CODEX, CHATGPT_PLAN, SERVICES, Service, is_loopback
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _ENVIRONMENT = {
 _OF_HOSTS = {
     CHATGPT_CODEX.name: {"token_file_path": ("AMPLIFIER_OPENAI_CHATGPT_OAUTH_PATH_OVERRIDE",)},
 }
+# Set to 1 where a process may not start others, or has no interpreter that could: a thread then renews.
+RENEW_IN_PROCESS = "OPENAI_CHATGPT_RENEW_IN_PROCESS"
 _ALIASES = {"effort": "reasoning_effort"}
 _MODES = {**{name: name for name in SERVICES}, "legacy_codex": CHATGPT_CODEX.name}
 # Defaults that are not fields of a service: no model is known before the plan service sends its list.
@@ -152,7 +155,7 @@ def _url(value: Any) -> str:
         host, _ = parts.hostname or "", parts.port
     except (AttributeError, TypeError, ValueError):
         raise ValueError(wanted) from None
-    if "@" in parts.netloc or parts.query or parts.fragment or not host:
+    if not host or "@" in parts.netloc or "?" in value or "#" in value:
         raise ValueError(wanted)
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return str(value.strip().rstrip("/"))
@@ -174,7 +177,7 @@ def _setting(default: Any, read: Callable[[Any], Any], *, secret: bool = False) 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings: keys, defaults and readers; README.md explains each. Durations are in seconds.
+    """All settings: keys, defaults and readers; docs/settings.md explains each. Durations are in seconds.
 
     ``service`` and ``given`` are not keys: ``service`` has the defaults of ``base_url``, ``auth_url``
     and ``token_file_path``, and ``given`` are the keys that the config has set.
@@ -275,11 +278,28 @@ def _read_value(
         return read(value)
     except ValueError as wanted:
         raise refusal(
-            f"Bad value {_quoted(value)} for {where}: it must be {wanted}.", provider=PROVIDER
+            f"Bad value {_quoted(value, is_address=read is _url)} for {where}: it must be {wanted}.",
+            provider=PROVIDER,
         ) from None
 
 
-def _quoted(value: object) -> str:
-    """Return a value for a message: shortened, and without a password in an address."""
-    text = re.sub(r"//[^/@]*@", "//***@", repr(value))
+def _quoted(value: object, *, is_address: bool) -> str:
+    """Return a value for a message: shortened, without tokens, and of an address only what is public."""
+    if isinstance(value, str) and (is_address or "://" in value):
+        value = _address(value)
+    text = without_secrets(repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _address(text: str) -> str:
+    """Return an address without user name, password, query and fragment; any other text unchanged."""
+    scheme, mark, rest = text.partition("://")
+    if not mark:
+        return f"***@{text.rpartition('@')[2]}" if "@" in text else text
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    behind = rest[len(authority) :]
+    if "@" in behind:
+        return f"{scheme}://***"  # the password may contain a slash
+    _, at, host = authority.rpartition("@")
+    path = re.split(r"[?#]", behind, maxsplit=1)[0]
+    return f"{scheme}://{'***@' if at else ''}{host}{path}{'?***' if path != behind else ''}"

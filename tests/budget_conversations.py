@@ -13,6 +13,7 @@ from amplifier_core.message_models import ChatRequest, Message
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, look_up
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
 from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.simulator.rules import Policy, seal
 from amplifier_module_provider_openai_chatgpt.simulator.stream import events
@@ -154,7 +155,7 @@ class Talk:
             model=self.model,
             find=lambda slug: look_up(KNOWN, slug),
             knows=KNOWN.__contains__,
-            account_id=ACCOUNT,
+            account_id=Secret(ACCOUNT),
             session_id=f"session-{self.number}",
             remembered=self.remembered,
         )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, provider
+from amplifier_module_provider_openai_chatgpt.auth import credentials
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from amplifier_module_provider_openai_chatgpt.simulator.worlds import DEFAULT_WORLD
 from tests.secret_leaks import surround, watch
@@ -37,6 +38,8 @@ def pytest_configure(config):
     for name in [name for name in os.environ if name.lower() in UNSET]:
         del os.environ[name]
     os.environ["TERM"] = "xterm-256color"
+    # A process of its own for each renewal costs a second; tests of such processes ask for them.
+    os.environ["OPENAI_CHATGPT_RENEW_IN_PROCESS"] = "1"
     # A run in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.option.log_level = config.option.log_level or "WARNING"
@@ -51,15 +54,33 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_runtest_logreport(report):
-    if report.when == "teardown":
+    if report.when == "teardown" and not hasattr(report, "node"):  # else a worker process has searched it
         for name, printed in report.sections:
-            watch.search("log" if "log" in name else "output", printed, report.nodeid)
+            watch.search(
+                next(kind for kind in ("log", "stdout", "stderr") if kind in name), printed, report.nodeid
+            )
+
+
+def pytest_runtest_teardown(item):
+    if folder := getattr(item, "funcargs", {}).get("tmp_path"):
+        watch.search_files(folder, item.nodeid)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
+    if found_by_worker := getattr(session.config, "workeroutput", None):
+        found_by_worker["leaks"] = {"searched": watch.searched, "found": watch.found}
     if watch.found:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take over what a worker process has searched and found."""
+    leaks = getattr(node, "workeroutput", {}).get("leaks", {"searched": {}, "found": []})
+    watch.found += leaks["found"]
+    for where, count in leaks["searched"].items():
+        watch.searched[where] += count
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -133,8 +154,9 @@ async def in_use():
 
 @pytest.fixture(autouse=True)
 def _nothing_learnt():
-    """Forget what earlier tests learnt about a backend: it is kept by address, and ports are used again."""
+    """Forget what earlier tests learnt about a backend, which is kept by address, and their sign-ins."""
     provider._shapes.clear()
+    credentials._shared.clear()
 
 
 @pytest.fixture(autouse=True)

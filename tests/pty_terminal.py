@@ -59,7 +59,7 @@ class Screen:
         elif command == "K":
             row = self.rows[self._row]
             self.rows[self._row] = "" if numbers == "2" else row[: self._column]
-        elif command in "HJ":
+        elif command in {"H", "J"}:
             raise NotImplementedError("the screen is cleared: something jumps")
 
     def _write(self, char):
@@ -107,6 +107,10 @@ class Terminal:
         self.process.wait()
         os.close(self._keyboard)
         watch.search("output", self.raw)
+
+    def modes(self):
+        """Return the settings of the terminal, such as its echo."""
+        return termios.tcgetattr(self._keyboard)
 
     def press(self, keys):
         os.write(self._keyboard, keys.encode())

@@ -1,10 +1,14 @@
 """The documents are true: what they name exists, what exists is documented, and their commands run."""
 
 import ast
+import importlib.metadata
+import importlib.util
 import os
 import re
 import subprocess
 import sys
+import tomllib
+from datetime import date
 from pathlib import Path
 
 import amplifier_core.llm_errors
@@ -30,15 +34,15 @@ README = TEXTS["README.md"]
 SOURCE = Path(package.__file__).parent
 
 # Lines of the README that no test runs, and why.
+INSTALL = 'uv tool install "amplifier-module-provider-openai-chatgpt[simulator] @ git+ADDRESS"'
 NOT_RUN = {
-    "uv run pytest": "the full check runs it",
-    "bash .ci/run": "it is the full check",
-    "uv tool install .": "it changes the machine; tests/cli unpacks a built wheel instead",
-    'amplifier module add provider-openai-chatgpt --source "$PWD"': "needs the Amplifier CLI",
+    "pip install uv": "it changes the machine; .ci/run does so in a folder of its own",
+    INSTALL: "it changes the machine; .ci/first-answer does so in an empty home",
+    "amplifier module add provider-openai-chatgpt --source git+ADDRESS": "needs the Amplifier CLI",
     "amplifier provider install openai-chatgpt": "needs the Amplifier CLI",
+    "amplifier provider install openai-chatgpt --force": "needs the Amplifier CLI",
     "amplifier provider add openai-chatgpt": "needs the Amplifier CLI",
     "amplifier routing use openai-chatgpt": "needs the Amplifier CLI",
-    "uv run amplifier-openai-chatgpt simulate": "runs until Ctrl-C; tests/cli does so",
 }
 
 
@@ -57,11 +61,28 @@ def test_every_excluded_shell_line_is_still_in_the_readme():
     assert set(NOT_RUN) <= set(shell_lines())
 
 
+def test_the_first_answer_takes_four_commands_and_three_without_an_account():
+    first, demo, *_ = fenced(README, "sh")
+    assert len(first.splitlines()) == 4
+    assert first.splitlines()[-1].startswith("amplifier-openai-chatgpt ask ")
+    assert len(demo.splitlines()) == 1
+    acted_out = (ROOT / ".ci/first-answer").read_text(encoding="utf-8")
+    assert INSTALL.removeprefix("uv tool install ").removesuffix('git+ADDRESS"') in acted_out
+    assert demo.strip() in acted_out
+
+
+def test_the_readme_is_one_page_that_starts_with_a_picture():
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    assert lines[2].startswith('<img src="docs/demo.svg"')
+    assert "Nothing here was ever tried there" in "\n".join(lines[:30])
+
+
 @pytest.mark.long
 def test_the_shell_lines_of_the_readme_work(sim, tmp_path):
     """In order, as a new user types them, with the simulator instead of ChatGPT."""
     sim.device.pending = 0
-    script = "\n".join(line.removeprefix("uv run ") for line in shell_lines() if line not in NOT_RUN)
+    script = "\n".join(line for line in shell_lines() if line not in NOT_RUN)
     assert "login" in script
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -99,6 +120,27 @@ def test_every_command_is_named_in_the_readme():
     assert unnamed == set()
 
 
+# The picture
+
+
+def without_numbers(picture):
+    """Times and weekdays change from run to run, and with them the widths of a text."""
+    return re.sub(r"[\d.]+|\b\w+day\b", "#", picture)
+
+
+async def test_the_picture_shows_what_the_demo_shows():
+    """After a change: uv run python docs/screenshot.py."""
+    spec = importlib.util.spec_from_file_location("screenshot", ROOT / "docs/screenshot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    screenshot = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(screenshot)
+    committed = (ROOT / "docs/demo.svg").read_text(encoding="utf-8")
+    assert without_numbers(committed) == without_numbers(await screenshot.picture())
+    assert len(committed) < 40_000
+    assert "url(http" not in committed
+
+
 # Links
 
 
@@ -127,11 +169,13 @@ def test_the_files_named_in_contributing_exist():
 
 
 def test_named_settings_and_variables_exist():
+    sources = [SOURCE / "settings.py", SOURCE / "cli" / "usage_history.py"]
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
     for name, text in TEXTS.items():
         for setting in re.findall(r"\bsettings? `(\w+)`", text):
             assert setting in Settings.__dataclass_fields__, (name, setting)
         for variable in re.findall(r"\bOPENAI_CHATGPT_[A-Z_]+", text):
-            assert variable in (SOURCE / "settings.py").read_text(encoding="utf-8"), (name, variable)
+            assert variable in code, (name, variable)
 
 
 # Events
@@ -142,7 +186,6 @@ def test_every_event_is_documented_and_every_documented_event_exists():
     for name, text in TEXTS.items():
         for event in re.findall(r"`((?:llm|provider):[a-z_]+)`", text):
             assert event in EVENTS, (name, event)
-    assert all(f"`{event}`" in README for event in EVENTS)
 
 
 def documented_keys():
@@ -233,7 +276,11 @@ def entries(text):
 
 EXAMPLES = {
     **{name: text for name, text in TEXTS.items() if name.startswith("examples/")},
-    **{f"README, example {number}": block for number, block in enumerate(fenced(README, "yaml"), 1)},
+    **{
+        f"{name}, example {number}": block
+        for name in ("README.md", "docs/settings.md")
+        for number, block in enumerate(fenced(TEXTS[name], "yaml"), 1)
+    },
 }
 
 
@@ -260,3 +307,55 @@ def test_the_example_uses_the_matrix_that_is_installed():
         settings["routing"]["matrix"]
         == yaml.safe_load((ROOT / "routing/openai-chatgpt.yaml").read_text(encoding="utf-8"))["name"]
     )
+
+
+def test_every_example_names_a_source():
+    for name, text in EXAMPLES.items():
+        document = next(yaml.safe_load_all(text.removeprefix("---\n")))
+        first = (document.get("providers") or document["config"]["providers"])[0]
+        assert first["source"], name
+
+
+# Version, packages, site
+
+
+def test_version_and_changelog_agree():
+    headings = re.findall(r"^## \[([\d.]+)\] - (.+)$", TEXTS["CHANGELOG.md"], re.MULTILINE)
+    assert len(headings) == TEXTS["CHANGELOG.md"].count("\n## ")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert headings[0][0] == version == importlib.metadata.version(package.__name__.replace("_", "-"))
+    numbers = [tuple(map(int, number.split("."))) for number, _ in headings]
+    assert numbers == sorted(set(numbers), reverse=True)
+    released = headings[1:] if headings[0][1] == "not released" else headings
+    assert [day for _, day in released if date.fromisoformat(day) > date.today()] == []  # noqa: DTZ011
+
+
+def test_the_architecture_names_every_package():
+    named = set(re.findall(r"^\| `(\w+)` \|", TEXTS["docs/architecture.md"], re.MULTILINE))
+    assert named == {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+
+
+def test_every_page_is_in_the_menu_of_the_site():
+    menu = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    pages = [page for entry in menu for page in (entry if isinstance(entry, str) else "").split()]
+    pages += [page for entry in menu if isinstance(entry, dict) for group in entry.values() for page in group]
+    assert sorted(pages) == sorted(path.name for path in ROOT.glob("docs/*.md"))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob(".github/ISSUE_TEMPLATE/*.yml")), ids=lambda path: path.name
+)
+def test_every_issue_form_asks_for_the_report_of_doctor(path):
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if path.name != "config.yml":
+        assert "doctor --report" in str(form["body"])
+        assert all(field["type"] in {"markdown", "input", "textarea"} for field in form["body"])
+
+
+def test_the_workflow_runs_the_full_check_on_every_python_that_the_package_names():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [line.rsplit(" ", 1)[1] for line in project["classifiers"] if " 3." in line]
+    full = workflow["jobs"]["full"]
+    assert full["strategy"]["matrix"]["python"] == named
+    assert full["steps"][-1]["run"] == "bash .ci/run"

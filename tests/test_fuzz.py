@@ -24,6 +24,7 @@ from amplifier_module_provider_openai_chatgpt.redaction import for_events, redac
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
 from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
 from amplifier_module_provider_openai_chatgpt.response.outcome import BrokenOff, Failed
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
@@ -53,7 +54,7 @@ def new_call():
         model="gpt-5.5",
         find=Model,
         knows=lambda _: False,
-        account_id="acct",
+        account_id=Secret("acct"),
         session_id="s",
     )
 

@@ -1,30 +1,47 @@
 """The search for leaks finds planted secrets, and calls of every kind leak none."""
 
+import contextlib
+import importlib
 import json
+import logging
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import httpcore
+import httpx
 import pytest
 from amplifier_core.llm_errors import LLMError
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
 from amplifier_core.testing import MockCoordinator
+from click.testing import CliRunner
 
+from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.call.events import EVENTS
+from amplifier_module_provider_openai_chatgpt.cli import cli
+from amplifier_module_provider_openai_chatgpt.http import _LOGGERS, new_client
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import recorded, write_tokens
-from tests.secret_leaks import Watch, watch
+from tests.secret_leaks import PERSONAL, Watch, watch
 
 LEAKING_PROGRAM = Path(__file__).with_name("leaking_program.py")
 PLANTED = {
+    "test_logs_a_message": "log",
     "test_logs_an_argument": "log",
     "test_logs_in_a_thread_and_with_a_traceback": "log",
-    "test_emits_an_event_without_a_listener": "event",
-    "test_raises_and_catches": "exception",
-    "test_prints": "output",
     "test_logs_a_user_code": "log",
+    "test_emits_an_event_without_a_listener": "event",
+    "test_emits_a_key": "event",
+    "test_raises_and_catches": "exception",
+    "test_raises_from_a_hidden_cause": "exception",
+    "test_holds_a_local_variable_while_it_fails": "exception",
+    "test_keeps_a_secret_in_an_attribute_that_no_repr_shows": "exception",
+    "test_prints": "stdout",
+    "test_prints_to_stderr": "stderr",
+    "test_writes_a_note_next_to_the_token_file": "file",
 }
 RESPONSES = "/codex/responses"
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
@@ -39,7 +56,7 @@ CLOCK = ToolSpec(
 def test_a_run_with_a_leak_fails_and_names_the_test():
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(LEAKING_PROGRAM)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert " 8 passed" in run.stdout
+    assert " 16 passed" in run.stdout
     assert run.returncode == 1
     found = re.findall(r"::(test_\w+): .* leaked into the (\w+):", run.stdout)
     assert dict(found) == PLANTED
@@ -68,7 +85,7 @@ def test_a_secret_is_found_whole_cut_and_inside_other_text(secret, text, leaks):
 
 def echo(sim):
     """Return an error body with every secret that a server could send back to the client."""
-    tokens = " ".join(sorted(sim.secrets | sim.sealed))
+    tokens = " ".join([*PERSONAL, *sorted(sim.secrets | sim.sealed)])
     return {"error": {"message": f"Refused: {tokens}", "code": "bad_request", "param": tokens}}
 
 
@@ -151,7 +168,7 @@ async def test_raw_events_errors_and_reprs_contain_no_secret(sim, in_use, config
     assert "revoked" in failures[1]
     assert sim.sealed
     for text in (json.dumps(recorded), *failures, *map(repr, reprs)):
-        assert not [secret for secret in sim.secrets | sim.sealed if secret in text]
+        assert not [secret for secret in {*sim.secrets, *sim.sealed, *PERSONAL} if secret in text]
     assert not [leak for leak in watch.found if row in leak]
 
 
@@ -166,6 +183,31 @@ async def test_libraries_log_neither_cookies_nor_tokens_in_answers(sim, config, 
     assert sent["x-echo"] not in caplog.text
 
 
+def test_every_logger_of_the_http_libraries_is_cleaned():
+    names = set()
+    for library in (httpx, httpcore):
+        for found in pkgutil.walk_packages(library.__path__, f"{library.__name__}."):
+            with contextlib.suppress(ImportError):  # HTTP/2, trio and httpx's own command are not installed
+                names.add(getattr(importlib.import_module(found.name), "logger", None))
+    assert {logger.name for logger in names if logger} <= set(_LOGGERS)
+
+
+async def test_libraries_log_no_password_of_a_proxy_and_nothing_that_names_the_account(config, caplog):
+    caplog.set_level("DEBUG")
+    async with new_client(connect=1, silence=1):
+        tokens = Tokens.from_dict({"account_id": PERSONAL[0]})
+        for name in _LOGGERS:
+            logging.getLogger(name).debug("%r", [(b"x-user", tokens.account_id.reveal().encode())])
+            for cookie in (b"a=hunter2", b"a='hunter2", b"a='hun\\\"ter2'; b=hunter2", b'"hunter2"'):
+                logging.getLogger(name).debug("%r %s", [(b"Set-Cookie", cookie), (b"b", b"c")], "after")
+            logging.getLogger(name).debug("setup_socks5_connection.started auth=%r", (b"ada", b"hunter2"))
+    assert len(caplog.records) == 6 * len(_LOGGERS)
+    assert caplog.text.count("(b'b', b'c')] after") == 4 * len(_LOGGERS)
+    assert "x-user" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert PERSONAL[0] not in caplog.text
+
+
 @pytest.mark.parametrize("token", ["opaque\nsecret", "opake-geheimtür", "opaque secret", "opaque\x00secret"])
 async def test_a_token_that_does_not_fit_a_header_counts_as_signed_out_and_is_not_shown(sim, config, token):
     tokens = recorded(sim, {**sim.sign_in(), "access_token": token, "refresh_token": token})
@@ -174,3 +216,24 @@ async def test_a_token_that_does_not_fit_a_header_counts_as_signed_out_and_is_no
     assert shown.startswith("Run amplifier-openai-chatgpt login: you are not signed in")
     assert token not in shown
     assert not sim.requests
+
+
+@pytest.mark.parametrize("fault", [None, "echo"])
+@pytest.mark.parametrize("command", [["status", "--json"], ["doctor", "--json"]])
+def test_the_json_of_status_and_doctor_shows_no_token_and_no_account(
+    sim, token_file, monkeypatch, command, fault
+):
+    for name, value in (("BASE_URL", sim.base_url), ("AUTH_URL", sim.auth_url), ("TOKEN_FILE", token_file)):
+        monkeypatch.setenv(f"OPENAI_CHATGPT_{name}", str(value))
+    if fault:
+        for path in (RESPONSES, "/codex/models"):
+            sim.misbehave(path, Fault(status=403, body=echo(sim)), times=None)
+    own = Watch()
+    for secret in sim.secrets:
+        own.learn(secret)
+    own.learn_name(PERSONAL[0])
+    ran = CliRunner().invoke(cli, command)
+    own.search("output", ran.output)
+    assert json.loads(ran.stdout)
+    assert "6f1c…0001" in ran.output
+    assert not own.found

@@ -1,10 +1,12 @@
 """What is removed from payloads and events, and what is kept."""
 
 import base64
+import contextlib
 import enum
 import json
 import math
 import time
+import traceback
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +17,11 @@ from amplifier_core.message_models import TextBlock
 from amplifier_core.testing import MockCoordinator
 from hypothesis import given, settings, strategies as st
 
-from amplifier_module_provider_openai_chatgpt.redaction import REDACTED, for_events, redact, without_secrets
+from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.errors.refusal import clean
+from amplifier_module_provider_openai_chatgpt.redaction import Sealed, for_events, redact, without_secrets
+from amplifier_module_provider_openai_chatgpt.secret import REDACTED, Secret
+from tests.auth.jwt import jwt
 
 JWT = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 
@@ -38,6 +44,30 @@ SECRET_KEYS = [
     "X-API-Key",
     "password",
     "token",
+    "accessToken",
+    "refreshToken",
+    "idToken",
+    "IDToken",
+    "accountId",
+    "chatgptAccountId",
+    "sessionToken",
+    "session_key",
+    "__Secure-next-auth.session-token",
+    "OPENAI_API_KEY",
+    "apiKey",
+    "clientSecret",
+    "userCode",
+    "codeVerifier",
+    "encryptedContent",
+]
+KEPT_KEYS = [
+    "input_tokens",
+    "maxOutputTokens",
+    "session_id",
+    "prompt_cache_key",
+    "token_type",
+    "id",
+    "author",
 ]
 
 
@@ -46,6 +76,15 @@ def test_the_value_of_a_secret_key_is_hidden_at_any_depth_and_in_any_spelling(ke
     payload = {"a": [({key: "plain opaque value"},)], "b": {key: {"inner": "plain opaque value"}}}
     assert "opaque" not in json.dumps(redact(payload))
     assert redact({key: "x"}) == {key: REDACTED}
+
+
+@pytest.mark.parametrize("key", KEPT_KEYS)
+def test_the_value_of_an_ordinary_key_is_kept(key):
+    assert redact({key: "plain value"}) == {key: "plain value"}
+
+
+def test_a_secret_in_a_key_is_hidden():
+    assert redact({f"x {JWT}": 1}) == {f"x {REDACTED}": 1}
 
 
 def test_an_empty_secret_stays_visible_as_empty():
@@ -86,6 +125,8 @@ def test_what_looks_like_a_token_is_hidden_inside_text(secret, text):
         ('{"access_token": "opaque", "n": 1}', f'{{"access_token": "{REDACTED}", "n": 1}}'),
         (r"{\"refresh_token\":\"opaque\"}", rf"{{\"refresh_token\":\"{REDACTED}\"}}"),
         ("user_code=ABCD-EFGHI", f"user_code={REDACTED}"),
+        ('{"accessToken":"opaque","n":1}', f'{{"accessToken":"{REDACTED}","n":1}}'),
+        ("sessionToken: opaque", f"sessionToken: {REDACTED}"),
     ],
 )
 def test_secrets_are_hidden_in_headers_addresses_and_nested_json(text, cleaned):
@@ -108,6 +149,85 @@ def test_secrets_are_hidden_in_headers_addresses_and_nested_json(text, cleaned):
 )
 def test_ids_hashes_and_ordinary_text_are_kept(text):
     assert redact({"id": text}) == {"id": text}
+
+
+def test_what_names_the_person_who_is_signed_in_is_hidden_in_every_spelling():
+    account, subject = "6f1c2a10-0000-4000-8000-00000000cafe", "google-oauth2|1234"
+    claims = {"sub": subject, "https://api.openai.com/profile": {"email": "Ada@example.com"}}
+    stored = {"access_token": "opaque.access-1", "refresh_token": "opaque+refresh/1", "account_id": account}
+    tokens = Tokens.from_dict({**stored, "id_token": jwt(**claims)})
+    text = (
+        f"{account.upper()} ada@EXAMPLE.com Ada%40example.com {subject} google-oauth2%7C1234 "
+        "opaque.access-1 opaque%2Brefresh%2F1"
+    )
+    assert set(without_secrets(text).split()) == {REDACTED}
+    assert set(redact([text])[0].split()) == {REDACTED}
+    assert clean(f"Unknown user {account}.") == f"Unknown user {REDACTED}."
+    assert tokens.email == "Ada@example.com"
+    del tokens
+    assert without_secrets(account) == account
+
+
+@pytest.mark.parametrize("word", ["access", "refresh_token", "a@b.c"])
+def test_a_word_is_never_hidden_as_a_secret(word):
+    secret = Secret(word)
+    assert without_secrets(f"The {secret.reveal()} failed") == f"The {word} failed"
+
+
+@pytest.mark.parametrize("length", [8188, 8192, 8200])
+def test_no_half_of_a_secret_is_left_where_a_long_text_is_cut(length):
+    secret = Secret("6f1c2a10-0000-4000-8000-00000000beef")
+    assert "6f1c" not in clean(" " * (length - 20) + secret.reveal(), 10_000)
+    assert clean(f"{'字' * 9000}", 10_000) == "字" * 8192
+
+
+class LibraryError(Exception):
+    """Like httpx's: it holds the request, which holds the token."""
+
+    def __init__(self, text):
+        super().__init__(text)
+        self._request: object = {"authorization": "Bearer opaque"}
+
+
+def fail_below():
+    token = "Bearer opaque-token"
+    cause = LibraryError(f"illegal line {token}")
+    raise LibraryError("both failed") from ExceptionGroup("both", [OSError(5, "opaque"), cause])
+
+
+def chain_of(error):
+    """Return the error, the group it was raised from, and what is in the group."""
+    group = error.__cause__
+    return [error, group, *group.exceptions]
+
+
+def test_what_leaves_a_sealed_block_has_no_frames_no_request_and_no_secret():
+    with pytest.raises(LibraryError) as raised, Sealed():
+        fail_below()
+    error, group, denied, cause = chain_of(raised.value)
+    frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert frames == ["test_what_leaves_a_sealed_block_has_no_frames_no_request_and_no_secret"]
+    assert group.__traceback__ is denied.__traceback__ is cause.__traceback__ is None
+    assert error._request is cause._request is None
+    assert str(cause) == f"illegal line Bearer {REDACTED}"
+    assert denied.args == (5, "opaque")
+
+
+def test_an_exception_that_was_handled_before_the_block_is_left_alone():
+    with pytest.raises(LibraryError) as handled:
+        try:
+            fail_below()
+        finally:
+            with contextlib.suppress(KeyError), Sealed():
+                raise KeyError
+    assert [frame.name for frame in traceback.extract_tb(handled.value.__traceback__)][-1] == "fail_below"
+    assert all(one._request for one in chain_of(handled.value) if isinstance(one, LibraryError))
+
+
+def test_a_block_without_a_failure_changes_nothing():
+    with Sealed() as nothing:
+        pass
+    assert nothing is None
 
 
 def test_an_inline_image_is_reduced_to_type_and_size():

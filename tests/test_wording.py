@@ -122,7 +122,7 @@ def test_the_command_line_shows_the_same_sentence_and_fails(
     monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
     monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", cause(prepare))
     done = CliRunner().invoke(cli, ["ask", "Say hello.", "--json", "--model", MODEL])
-    assert done.exit_code == 1
+    assert done.exit_code == (4 if kind == "AuthenticationError" else 1)
     assert done.stdout == ""
     assert re.fullmatch(f"Error: {pattern(sentence)}\n", done.stderr)
     assert "Traceback" not in done.output

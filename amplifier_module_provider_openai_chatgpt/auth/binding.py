@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from ..services import CHATGPT_CODEX
 from ..settings import LOGIN_COMMAND
 from .store import Unusable
+from .tokens import Tokens
 
 if TYPE_CHECKING:
     from ..services import Service
-    from .tokens import Tokens
+    from .store import TokenStore
 
 
 def bound(tokens: Tokens, service: Service, location: str) -> Tokens | Unusable:
@@ -24,6 +25,12 @@ def bound(tokens: Tokens, service: Service, location: str) -> Tokens | Unusable:
         f"Remove these settings; or, only if you trust that service, sign in there: {login_command(service)}",
         foreign=True,
     )
+
+
+def read_bound(store: TokenStore, service: Service) -> Tokens | Unusable | None:
+    """Read a store. The only way to its tokens: nothing of another service passes."""
+    found = store.read()
+    return bound(found, service, store.location) if isinstance(found, Tokens) else found
 
 
 def login_command(service: Service) -> str:

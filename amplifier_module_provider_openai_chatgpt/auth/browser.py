@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
+from ..secret import Secret
 from .binding import announcement
 from .callback import Callback, listening
-from .failures import SignInError, translated
+from .failures import Reason, SignInError, translated
 from .oauth import exchange_code
 
 if TYPE_CHECKING:
@@ -26,17 +27,21 @@ if TYPE_CHECKING:
     from .tokens import Tokens
 
 
+# How long a person may take, in seconds.
+LIFETIME = 15 * 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """The secrets of one sign-in, new each time."""
 
-    verifier: str = field(default_factory=lambda: _random(64), repr=False)
+    verifier: Secret[str] = field(default_factory=lambda: Secret(_random(64)))
     state: str = field(default_factory=lambda: _random(32), repr=False)
 
     @property
     def challenge(self) -> str:
         """The hash that the issuer will check the verifier against."""
-        return _base64url(hashlib.sha256(self.verifier.encode()).digest())
+        return _base64url(hashlib.sha256(self.verifier.reveal().encode()).digest())
 
     def url(self, at: Issuer, redirect_uri: str, originator: str) -> str:
         """Return the page on which a person signs in."""
@@ -63,8 +68,11 @@ async def sign_in_by_browser(
     show: Callable[[str], object],
     read_line: Callable[[], Awaitable[str]] | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    lifetime: float = LIFETIME,
 ) -> Tokens:
     """Run the browser flow to its tokens, cancellable at any moment; no port stays open.
+
+    A person has ``lifetime`` seconds to bring the code.
 
     ``open_url`` runs in a thread of its own, since some browsers return only when they are closed.
     ``read_line`` answers with a pasted line, or "" when there will be no more. Raises kernel errors.
@@ -78,12 +86,20 @@ async def sign_in_by_browser(
             show(f"{about}\n\n{instructions}" if about else instructions)
             threading.Thread(target=_open, args=(open_url, url), daemon=True).start()
             async with _pasting(callback, read_line, show):
-                code = await callback.code
+                code = await _brought(callback, lifetime)
             return await _redeem(client, service, callback, code, attempt.verifier)
 
 
+async def _brought(callback: Callback, lifetime: float) -> Secret[str]:
+    try:
+        async with asyncio.timeout(lifetime):
+            return await callback.code
+    except TimeoutError as error:
+        raise SignInError(Reason.BROWSER_TIMEOUT, minutes=f"{lifetime / 60:.0f}") from error
+
+
 async def _redeem(
-    client: httpx.AsyncClient, service: Service, callback: Callback, code: str, verifier: str
+    client: httpx.AsyncClient, service: Service, callback: Callback, code: Secret[str], verifier: Secret[str]
 ) -> Tokens:
     """Exchange the code for tokens, and show the waiting browser how that went."""
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from ..errors.refusal import clean
+from ..secret import Secret
 from .failures import Reason, SignInError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _LAST_PAGE_LIMIT = 0.5
 _NO_CODEX = "missing_codex_entitlement"
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
 # A browser sends one of these with whatever a page asks for; programs that sign in do not.
-_FROM_A_PAGE = (b"\r\nsec-fetch-site:", b"\r\norigin:", b"\r\nreferer:")
+_FROM_A_PAGE = (b"\r\nsec-fetch-site:", b"\r\norigin:", b"\r\nreferer:", b"\r\nuser-agent: mozilla/")
 
 
 class Callback:
@@ -37,7 +38,7 @@ class Callback:
 
     def __init__(self, state: str, at: Issuer) -> None:
         self.port = at.redirect_ports[0]
-        self.code: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.code: asyncio.Future[Secret[str]] = asyncio.get_running_loop().create_future()
         self._state = state
         self._issuer = at
         self._farewell: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
@@ -55,7 +56,7 @@ class Callback:
         if self.code.done():
             return ""
         if fields.get("code") and "error" not in fields:
-            self.code.set_result(fields["code"])
+            self.code.set_result(Secret(fields["code"]))
         else:
             self._refuse(_failure(fields))
         return ""
@@ -105,7 +106,9 @@ async def listening(
         if visit is not None:
             visits.add(visit)
             visit.add_done_callback(visits.discard)
-        await _answer(callback, reader, writer)
+        # Some versions of asyncio report a connection's task that ends as cancelled with a traceback.
+        with contextlib.suppress(asyncio.CancelledError):
+            await _answer(callback, reader, writer)
 
     server, callback.port = await _bind(visited, at.redirect_ports, sleep)
     try:

@@ -1,10 +1,7 @@
 """Staying signed in: a token for every call, one refresh at a time, another token after a 401.
 
-A refresh token works once, so a refresh is a transaction: under a lock that all processes share, the store
-is read again, the token is sent, and its successor is written before it is used. It runs in a thread of
-its own, where neither a cancelled task nor a closing event loop can interrupt it; the interpreter waits for
-it before it exits. It may take minutes, while those who wait for it get a retryable error. Only a process
-killed between the issuer's answer and the write (some milliseconds) needs a new sign-in.
+When a refresh is due is decided here; ``renewal`` carries it out, where neither a cancelled task nor a
+closing event loop can interrupt it. It may take minutes, while those who wait for it get a retryable error.
 """
 
 from __future__ import annotations
@@ -12,40 +9,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from amplifier_core.llm_errors import LLMError
 
-from .binding import bound
+from ..secret import Secret
+from .binding import bound, read_bound
 from .failures import Reason, RefreshRefusedError, SignInError, kernel_error, translated
-from .single_flight import SingleFlight
+from .renewal import InThread, Order, Renewal, StoreChangedError, locked, now
+from .single_flight import SingleFlight, started
 from .store import StoreError, Unusable
-from .token_file import TokenFile
+from .token_file import token_store
 from .tokens import Tokens
+from .waiting import ANNOUNCE_AFTER, OTHER_PROCESS, announced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from ..services import Origin, Service
+    from .renewal import Renewed, Renewer
     from .store import TokenStore
 
+Result = TypeVar("Result")
 Status = Literal["authenticated", "expired", "unauthenticated"]
 
 # Seconds.
 PATIENCE = 30.0
 PAUSE = 30.0
 VERDICT = 300.0
+_DECISIONS = 3
 
 logger = logging.getLogger(__name__)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Credentials:
@@ -82,19 +82,26 @@ class Credentials:
         service: Service,
         *,
         tokens: Tokens | None = None,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = now,
         patience: float = PATIENCE,
+        announce_after: float = ANNOUNCE_AFTER,
+        renew: Renewer | None = None,
     ) -> None:
-        """``patience``: how long a call waits for a refresh, in seconds; the refresh itself goes on."""
+        """``patience``: how long a call waits for a refresh, in seconds; the refresh itself goes on.
+
+        ``renew`` carries one out; by default a thread of this process does.
+        """
         self._patience = patience
+        self._announce_after = announce_after
+        self._renew = renew or InThread(Renewal(store, service, clock=clock))
         self.service = service
         self._store = store
         self._clock = clock
         # Any thread replaces this pair of a stamp and what was loaded then; an old one shows by its stamp.
         self._seen: tuple[Hashable, Tokens | Unusable | None] = (None, None)
-        # These are written under the store's lock, so by one thread at a time. They are read without it: each
-        # read is one step, and what is decided on an old value is decided again under the lock. (A sign-out
-        # that did not get the lock clears the memory all the same.)
+        # These are written by who is first in the store's queue, so by one thread at a time. They are read
+        # without that: each read is one step, and what is decided on an old value is decided again then. (A
+        # sign-out whose turn did not come in time clears the memory all the same.)
         # Tokens that are not in the store: given, or renewed when it could not be written.
         self._memory: Tokens | None = None
         # Why the given tokens are not used; nothing else is then used in their place.
@@ -106,14 +113,14 @@ class Credentials:
                 case given:
                     self._memory = given
         # Refresh tokens refused for good, with the reason.
-        self._refused: dict[str, str] = {}
+        self._refused: dict[Secret[str], str] = {}
         # Access tokens that got a 401 and could not be replaced.
-        self._rejected: set[str] = set()
+        self._rejected: set[Secret[str]] = set()
         # The access token before and after the last refresh.
-        self._renewal = ("", "")
+        self._renewal = (Secret(""), Secret(""))
         # A renewed sign-in that the backend refuses all the same, and until when (monotonic) this holds.
         self._verdict: tuple[Tokens, float] | None = None
-        # Monotonic time. Written when the lock is released or was not to be had; the latest write wins.
+        # Monotonic time. Written when a turn in the queue ends or did not come; the latest write wins.
         self._paused_until = 0.0
         # By the access tokens that are to be replaced.
         self._refreshes = SingleFlight(self._run_refresh, name="token-refresh")
@@ -184,7 +191,7 @@ class Credentials:
         Raises ConfigurationError if it cannot.
         """
         with translated():
-            await asyncio.to_thread(self._check_writable)
+            await _in_thread(self._check_writable)
 
     async def sign_in(self, tokens: Tokens) -> Tokens:
         """Store a new sign-in of this service, use it and return what was stored.
@@ -192,19 +199,31 @@ class Credentials:
         Keys of other programs stay. Raises ConfigurationError if it cannot be stored.
         """
         with translated():
-            return await asyncio.to_thread(self._replace, tokens)
+            return await _in_thread(lambda: self._replace(tokens))
 
     async def sign_out(self) -> bool:
-        """Delete the sign-in and revoke it; returns whether the issuer has heard of it.
+        """Delete the sign-in and revoke it; returns False if there was one of which the issuer has not heard.
 
         The deletion does not depend on the issuer. Raises ConfigurationError if it is impossible.
         """
+        tokens = await self._deleted()
+        return tokens is None or await self._revoke(tokens)
+
+    async def remove_unusable(self) -> bool:
+        """Delete what is stored but not used; returns whether a sign-in was found in it and revoked.
+
+        Raises as ``sign_out`` does.
+        """
+        tokens = await self._deleted()
+        return tokens is not None and await self._revoke(tokens)
+
+    async def _deleted(self) -> Tokens | None:
+        with translated():
+            return await _in_thread(self._delete)
+
+    async def _revoke(self, tokens: Tokens) -> bool:
         from . import oauth
 
-        with translated():
-            tokens = await asyncio.to_thread(self._delete)
-        if tokens is None:
-            return True
         return await oauth.revoke_alone(self.service.issuer, tokens)
 
     # The cases of the class docstring.
@@ -233,7 +252,7 @@ class Credentials:
         verdict = self._verdict
         return verdict is not None and verdict[0].is_same(tokens) and time.monotonic() < verdict[1]
 
-    def _satisfies(self, tokens: Tokens, refused: tuple[str, ...]) -> bool:
+    def _satisfies(self, tokens: Tokens, refused: tuple[Secret[str], ...]) -> bool:
         """True for a token that makes a refresh unnecessary. ``refused`` are access tokens."""
         if refused:
             return tokens.access_token not in refused and self._is_usable(tokens)
@@ -248,11 +267,7 @@ class Credentials:
         return found
 
     def _read(self) -> Tokens | Unusable | None:
-        """Read the store. The only way to its tokens: nothing of another service passes."""
-        if self._not_given is not None:
-            return self._not_given
-        found = self._store.read()
-        return bound(found, self.service, self._store.location) if isinstance(found, Tokens) else found
+        return self._not_given or read_bound(self._store, self.service)
 
     def _load(self) -> Tokens | None:
         found = self._read()
@@ -278,28 +293,36 @@ class Credentials:
         except TimeoutError as error:
             raise kernel_error(SignInError(Reason.RENEWAL_TIMEOUT)) from error
 
-    # The transaction; runs in a thread of its own.
+    # The decision; runs in a thread of its own.
 
-    def _run_refresh(self, refused: tuple[str, ...]) -> Tokens:
+    def _run_refresh(self, refused: tuple[Secret[str], ...]) -> Tokens:
         began = time.time()
         try:
-            with translated(), self._locked():
-                return self._renewed(refused, began)
+            with translated(), self._first_in_the_queue():
+                for _ in range(_DECISIONS):
+                    with contextlib.suppress(StoreChangedError):
+                        return self._renewed(refused, began)
+                raise SignInError(Reason.RENEWAL_TIMEOUT)
         finally:
             self._paused_until = time.monotonic() + PAUSE
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        limit = self._patience
+    def _first_in_the_queue(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(self._store.lock(limit))
+                with announced(OTHER_PROCESS, self._announce_after):
+                    stack.enter_context(self._store.queue(self._patience))
             except TimeoutError as error:
-                raise SignInError(Reason.LOCKED, seconds=f"{limit:g}") from error
+                raise SignInError(Reason.LOCKED, seconds=f"{self._patience:g}") from error
             yield
 
-    def _renewed(self, refused: tuple[str, ...], began: float) -> Tokens:
-        """Adopt a token that satisfies, else refresh one. Under the lock, waited for since ``began``."""
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._first_in_the_queue(), locked(self._store, self._patience, self._announce_after):
+            yield
+
+    def _renewed(self, refused: tuple[Secret[str], ...], began: float) -> Tokens:
+        """Adopt a token that satisfies, else refresh one. First in the queue, waited for since ``began``."""
         stored = self._load()
         for tokens in (self._memory, stored):
             if tokens is not None and self._satisfies(tokens, refused):
@@ -310,9 +333,6 @@ class Credentials:
         for tokens in self._refreshable(stored):
             try:
                 return self._refresh(tokens, stored)
-            except SignInError:
-                self._store.note_failure()
-                raise
             except RefreshRefusedError as refusal:
                 self._refused[tokens.refresh_token] = str(refusal)
                 winner = self._load()
@@ -323,7 +343,7 @@ class Credentials:
         reason = self._refused.get(last.refresh_token) if last is not None else None
         raise self._signed_out(f"The stored sign-in cannot be renewed: {reason}." if reason else "")
 
-    def _judge(self, refused: tuple[str, ...], stored: Tokens | None) -> None:
+    def _judge(self, refused: tuple[Secret[str], ...], stored: Tokens | None) -> None:
         """Raise if renewing again cannot help: the backend refuses even what was renewed just now."""
         last = self._memory or stored
         if last is not None and refused[-2:] == self._renewal:
@@ -343,42 +363,15 @@ class Credentials:
         return list(by_token.values())
 
     def _refresh(self, tokens: Tokens, stored: Tokens | None) -> Tokens:
-        """Send the refresh token and keep its successor, which is written before it is used."""
-        from . import oauth
-
-        if tokens is stored:
-            self._store.rehearse()
-        reply = asyncio.run(oauth.refresh_alone(self.service.issuer, tokens.refresh_token))
-        renewed = Tokens.from_reply(reply, now=self._clock(), previous=tokens)
-        if stored is not None and self._store.stamp() is None:
-            raise self._signed_out("Another process signed out during the renewal.")
-        if self._was_replaced(tokens, stored):
-            self._memory = None if tokens is stored else renewed
-        else:
-            self._memory = None if self._save(renewed) else renewed
-        if renewed.access_token == tokens.access_token:
+        """Have a refresh token sent and its successor kept."""
+        renewed = self._renew(Order(tokens, stored, self._patience, self._announce_after))
+        if renewed.problem:
+            logger.warning("%s The renewed sign-in is kept in memory only.", renewed.problem)
+        self._memory = None if renewed.is_settled else renewed.tokens
+        if renewed.tokens.access_token == tokens.access_token:
             raise SignInError(Reason.UNREADABLE, what="the renewed tokens")
-        self._renewal = (tokens.access_token, renewed.access_token)
-        return renewed
-
-    def _was_replaced(self, tokens: Tokens, stored: Tokens | None) -> bool:
-        """True if the store is another account's, or was written meanwhile by a program without a lock."""
-        found = self._load()
-        if found is None:
-            return False
-        return not found.is_same(stored) or (tokens is not stored and found.account_id != tokens.account_id)
-
-    def _save(self, renewed: Tokens) -> bool:
-        """Write renewed tokens; False if that fails.
-
-        Their predecessor is spent: an error would sign the person out, so memory keeps them then.
-        """
-        try:
-            self._store.save(renewed)
-        except StoreError as error:
-            logger.warning("%s The renewed sign-in is kept in memory only.", error)
-            return False
-        return True
+        self._renewal = (tokens.access_token, renewed.tokens.access_token)
+        return renewed.tokens
 
     # Signing in and out; runs in a thread.
 
@@ -389,7 +382,7 @@ class Credentials:
     def _replace(self, tokens: Tokens) -> Tokens:
         with self._locked():
             before = self._load()
-            extra = {**(before.extra if before else {}), **tokens.extra}
+            extra = Secret({**(before.extra.reveal() if before else {}), **tokens.extra.reveal()})
             stored = replace(tokens, origin=self.service.origin, extra=extra)
             self._store.save(stored)
             self._memory = self._not_given = None
@@ -407,19 +400,34 @@ class Credentials:
             return self._drop()
 
     def _drop(self) -> Tokens | None:
-        tokens = self._memory or self._load()
+        tokens = self._memory or self._load() or self._salvaged()
         self._memory = None
         self._store.delete()
         return tokens
+
+    def _salvaged(self) -> Tokens | None:
+        """Return what can be revoked of a sign-in that cannot be used; nothing of another service."""
+        found = self._store.salvage()
+        return found if found is not None and found.belongs_to(self.service.origin) else None
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    """Wait for blocking work in a thread that neither Ctrl-C nor the end of the program waits for."""
+    return await asyncio.wrap_future(started(work, name="sign-in", daemon=True))
 
 
 _shared: dict[tuple[str, str, Origin], Credentials] = {}
 _shared_mutex = threading.Lock()
 
 
-def token_store(path: Path, service: Service) -> TokenStore:
-    """Return the place where the sign-in is stored. Another kind of store is chosen here."""
-    return TokenFile(path, service.claims, origin=service.origin)
+def _forget_the_parents_threads() -> None:
+    """Replace the mutex after a fork: the thread that held it may not have come along."""
+    global _shared_mutex  # noqa: PLW0603 - per process
+    _shared_mutex = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_parents_threads)
 
 
 def shared_credentials(path: Path, service: Service) -> Credentials:
@@ -428,5 +436,16 @@ def shared_credentials(path: Path, service: Service) -> Credentials:
     key = (store.location, service.name, service.origin)
     with _shared_mutex:
         if key not in _shared:
-            _shared[key] = Credentials(store, service)
+            _shared[key] = Credentials(store, service, renew=renewer(store, service))
         return _shared[key]
+
+
+def renewer(store: TokenStore, service: Service) -> Renewer:
+    """Return what renews in a process of its own, which Ctrl-C does not reach."""
+
+    def renew(order: Order) -> Renewed:
+        from .detached import Detached  # mounting does without it
+
+        return Detached(store.location, service, otherwise=InThread(Renewal(store, service)))(order)
+
+    return renew

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, assert_never
 
+from ..secret import Secret
 from . import issuer
 from .binding import announcement
 from .failures import Reason, SignInError, translated
@@ -60,8 +61,8 @@ class DeviceCode:
     """
 
     url: str
-    user_code: str = field(repr=False)
-    device_id: str = field(repr=False)
+    user_code: Secret[str]
+    device_id: Secret[str]
     interval: float = 5.0
     lifetime: float = LIFETIME
     service: str = ""
@@ -73,7 +74,7 @@ class DeviceCode:
             "To sign in, open this page in any browser, on any machine:\n\n"
             f"    {self.url}\n\n"
             f"and enter this code there within {minutes} minutes:\n\n"
-            f"    {self.user_code}\n\n"
+            f"    {self.user_code.reveal()}\n\n"
             'If the page rejects the code, switch on "Enable device code authorization\n'
             'for Codex" in ChatGPT under Settings, Security (in a workspace, an admin\n'
             "does this), then enter the code again.\n\n"
@@ -111,8 +112,8 @@ async def request_device_code(client: httpx.AsyncClient, at: Issuer) -> DeviceCo
         raise issuer.unreadable("the device code")
     return DeviceCode(
         url=at.url + at.device_page_path,
-        user_code=user_code,
-        device_id=device_id,
+        user_code=Secret(user_code),
+        device_id=Secret(device_id),
         interval=max(1.0, _number(answer.get("interval"), 5.0)),
         lifetime=_lifetime(answer),
     )
@@ -136,7 +137,7 @@ async def poll_for_grant(
     while (left := deadline - clock()) > 0:
         await sleep(min(interval, left))
         try:
-            answer = await issuer.post(client, url, json=question)
+            answer = await issuer.post(client, url, json=question, announce_after=LIFETIME)
         except SignInError:
             continue
         match verdict(answer):
@@ -180,8 +181,8 @@ def _by_status(answer: Answer) -> Poll | Reason | SignInError:
 async def _redeem(client: httpx.AsyncClient, service: Service, grant: Answer) -> Tokens:
     """Make tokens of a grant: it holds them, or a code to exchange with the verifier that came with it."""
     if grant.word("access_token"):
-        return Tokens.from_reply(grant.data or {}, now=datetime.now(UTC), claims=service.claims)
-    code, verifier = grant.word("authorization_code"), grant.word("code_verifier")
+        return Tokens.from_reply(grant.fields, now=datetime.now(UTC), claims=service.claims)
+    code, verifier = Secret(grant.word("authorization_code")), Secret(grant.word("code_verifier"))
     if not verifier:
         raise issuer.unreadable("the approval")
     redirect_uri = service.issuer.url + service.issuer.device_redirect_path

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from ..errors.transport import TransportFault
 
 
+class PortsTakenError(ConfigurationError):
+    """A sign-in in the browser cannot begin on this machine; a device code needs no port."""
+
+
 class Reason(Enum):
     """What went wrong; ``RULES`` says how it is reported."""
 
@@ -50,6 +54,7 @@ class Reason(Enum):
     CODE_MISSING = auto()
     NO_CODEX = auto()
     BROWSER_ERROR = auto()
+    BROWSER_TIMEOUT = auto()
     PORTS_TAKEN = auto()
     SIGNED_OUT = auto()
     NOT_USED = auto()
@@ -128,10 +133,14 @@ RULES: dict[Reason, Rule] = {
         AuthenticationError, "Codex is not enabled for your workspace: ask its administrator for access."
     ),
     Reason.BROWSER_ERROR: Rule(AuthenticationError, "The sign-in failed in the browser: {said}"),
+    Reason.BROWSER_TIMEOUT: Rule(
+        AuthenticationError,
+        "The sign-in was not finished in the browser within {minutes} minutes: start it again.",
+    ),
     Reason.PORTS_TAKEN: Rule(
-        ConfigurationError,
+        PortsTakenError,
         "The ports {ports} of this machine are all in use, and a sign-in in the browser needs one of them: "
-        f"close the other program, or run `{LOGIN_COMMAND}` for a device code.",
+        f"close the other program, or run `{LOGIN_COMMAND} --device` for a code.",
     ),
     # Hosts cut errors after 57 characters, class name included: the command comes first.
     Reason.SIGNED_OUT: Rule(AuthenticationError, f"Run {LOGIN_COMMAND}: you are not signed in.{{because}}"),
@@ -145,8 +154,7 @@ RULES: dict[Reason, Rule] = {
     ),
     Reason.RENEWAL_FAILED_JUST_NOW: Rule(
         ProviderUnavailableError,
-        "Another process has just tried to renew the sign-in, without success. You are still signed in: "
-        "try again in a moment.",
+        "A renewal of the sign-in has just failed. You are still signed in: try again in a moment.",
         retryable=True,
     ),
     Reason.LOCKED: Rule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,8 +13,11 @@ from pydantic_core import from_json
 
 from ..errors.refusal import Refusal, read_refusal
 from ..errors.transport import Fault, fault_of, transport_failures
+from ..redaction import Sealed
+from ..secret import Secret, revealed
 from ..services import ResponseHeaders
 from .failures import Reason, SignInError
+from .waiting import ANNOUNCE_AFTER, announced, silent_issuer
 
 if TYPE_CHECKING:
     import httpx
@@ -51,7 +54,7 @@ class Answer:
     Whether it is one is for the caller to say, by ``is_success`` and the fields it needs.
     """
 
-    data: Mapping[str, Any] | None = field(repr=False)
+    data: Secret[Mapping[str, Any]] | None
     refusal: Refusal
 
     @property
@@ -71,38 +74,62 @@ class Answer:
 
     def get(self, name: str) -> Any:
         """Return one field of the object; None if it is missing."""
-        return self.data.get(name) if self.data is not None else None
+        return self.fields.get(name)
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of the object, with the secrets; empty if there is none."""
+        return self.data.reveal() if self.data is not None else {}
 
 
 async def post(
-    client: httpx.AsyncClient, url: str, *, limit: float | None = ANSWER_LIMIT, **content: Any
+    client: httpx.AsyncClient,
+    url: str,
+    *,
+    limit: float | None = ANSWER_LIMIT,
+    announce_after: float = ANNOUNCE_AFTER,
+    **content: Mapping[str, Any],
 ) -> Answer:
     """Ask the issuer; an answer of any status is returned, if it is complete after ``limit`` seconds.
 
-    Raises SignInError, NO_ANSWER or UNREACHABLE, when there is none.
+    ``content`` is the ``json`` or the ``data`` to send; the secrets in it are revealed here. A wait of more
+    than ``announce_after`` seconds is announced. Raises SignInError, NO_ANSWER or UNREACHABLE, when there is
+    no answer.
     """
-    return await _request(client, "POST", url, limit, **content)
+    return await _request(client, "POST", url, limit, announce_after, **content)
 
 
 async def get(client: httpx.AsyncClient, url: str) -> Answer:
     """Do what ``post`` does, for what the issuer publishes."""
-    return await _request(client, "GET", url, ANSWER_LIMIT)
+    return await _request(client, "GET", url, ANSWER_LIMIT, ANNOUNCE_AFTER)
 
 
 async def _request(
-    client: httpx.AsyncClient, method: str, url: str, limit: float | None, **content: Any
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    limit: float | None,
+    announce_after: float,
+    **content: Mapping[str, Any],
 ) -> Answer:
+    host = urlsplit(url).hostname or url
+    headers = {"Accept": "application/json"}
     try:
-        async with asyncio.timeout(limit):
-            response = await client.request(method, url, headers={"Accept": "application/json"}, **content)
+        with Sealed(), announced(silent_issuer(host), announce_after):
+            async with asyncio.timeout(limit):
+                response = await client.request(method, url, headers=headers, **_sent(content))
     except TimeoutError as error:
-        raise SignInError(Reason.NO_ANSWER, host=urlsplit(url).hostname or url) from error
+        raise SignInError(Reason.NO_ANSWER, host=host) from error
     except transport_failures() as error:
         found = fault_of(error)
         reason = Reason.NO_ANSWER if found.fault in _TIMEOUTS else Reason.UNREACHABLE
         named = found if found.fault in _NAMED else None
-        raise SignInError(reason, named, host=urlsplit(url).hostname or url) from error
+        raise SignInError(reason, named, host=host) from error
     return _read(response)
+
+
+def _sent(content: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {kind: revealed(fields) for kind, fields in content.items()}
 
 
 def failure(answer: Answer, doing: str) -> SignInError:
@@ -129,7 +156,7 @@ def _read(response: httpx.Response) -> Answer:
     except ValueError:
         data = None
     return Answer(
-        data=data if isinstance(data, Mapping) else None,
+        data=Secret(data) if isinstance(data, Mapping) else None,
         refusal=read_refusal(
             response.status_code, response.headers, response.content, names=_HEADERS, now=time.time()
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..http import new_client
+from ..secret import Secret
 from . import issuer
 from .failures import Reason, RefreshRefusedError, SignInError
 from .tokens import Tokens
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 # Seconds.
 _CONNECT_LIMIT = 10.0
 # An answer that comes late still holds the only valid token; those who wait for it leave much earlier.
-_REFRESH_LIMIT = 300.0
+REFRESH_LIMIT = 300.0
 _REVOKE_LIMIT = 10.0
 _EXCHANGES = 3
 # Codes after which a refresh token is dead, and why, as the end of a sentence.
@@ -37,10 +38,10 @@ _DEAD_TOKEN = {
 
 
 async def exchange_code(
-    client: httpx.AsyncClient, service: Service, code: str, verifier: str, redirect_uri: str
+    client: httpx.AsyncClient, service: Service, code: Secret[str], verifier: Secret[str], redirect_uri: str
 ) -> Tokens:
     """Exchange an authorization code for tokens. Raises SignInError."""
-    form = {
+    form: dict[str, str | Secret[str]] = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": redirect_uri,
@@ -49,13 +50,15 @@ async def exchange_code(
     }
     answer = await _post_until_answered(client, service.issuer.url + service.issuer.token_path, form)
     if answer.is_success and answer.word("access_token") and answer.word("refresh_token"):
-        return Tokens.from_reply(answer.data or {}, now=datetime.now(UTC), claims=service.claims)
+        return Tokens.from_reply(answer.fields, now=datetime.now(UTC), claims=service.claims)
     if 200 <= answer.status < 300:
         raise issuer.unreadable("the tokens")
     raise issuer.failure(answer, "exchanging the code for tokens")
 
 
-async def _post_until_answered(client: httpx.AsyncClient, url: str, form: Mapping[str, str]) -> issuer.Answer:
+async def _post_until_answered(
+    client: httpx.AsyncClient, url: str, form: Mapping[str, str | Secret[str]]
+) -> issuer.Answer:
     """Send a form again after a lost connection: the person's approval is worth more than a second try.
 
     If the issuer had the first one, it refuses the second; then what was lost is the failure.
@@ -73,7 +76,9 @@ async def _post_until_answered(client: httpx.AsyncClient, url: str, form: Mappin
     raise lost or issuer.unreadable("the tokens")
 
 
-async def refresh(client: httpx.AsyncClient, at: Issuer, refresh_token: str) -> Mapping[str, Any]:
+async def refresh(
+    client: httpx.AsyncClient, at: Issuer, refresh_token: Secret[str]
+) -> Secret[Mapping[str, Any]]:
     """Spend a refresh token, which works once; every field of the answer may be missing, but not all.
 
     Raises RefreshRefusedError when the token is dead, and SignInError for everything transient.
@@ -81,7 +86,7 @@ async def refresh(client: httpx.AsyncClient, at: Issuer, refresh_token: str) -> 
     fields = {"client_id": at.client_id, "grant_type": "refresh_token", "refresh_token": refresh_token}
     answer = await issuer.post(client, at.url + at.token_path, limit=None, json=fields)
     if answer.is_success and answer.word("access_token", "refresh_token"):
-        return answer.data or {}
+        return Secret(answer.fields)
     if answer.is_success:
         raise issuer.unreadable("the renewed tokens")
     if why := _death(answer):
@@ -99,10 +104,12 @@ def _death(answer: issuer.Answer) -> str:
     return "it is no longer accepted" if refused else ""
 
 
-async def refresh_alone(at: Issuer, refresh_token: str) -> Mapping[str, Any]:
-    """Do what ``refresh`` does on a connection of its own, in a bounded time."""
+async def refresh_alone(
+    at: Issuer, refresh_token: Secret[str], limit: float = REFRESH_LIMIT
+) -> Secret[Mapping[str, Any]]:
+    """Do what ``refresh`` does on a connection of its own, in at most ``limit`` seconds."""
     try:
-        async with asyncio.timeout(_REFRESH_LIMIT), _client(_REFRESH_LIMIT) as client:
+        async with asyncio.timeout(limit), _client(limit) as client:
             return await refresh(client, at, refresh_token)
     except TimeoutError as error:
         raise SignInError(Reason.RENEWAL_TIMEOUT) from error
@@ -110,6 +117,7 @@ async def refresh_alone(at: Issuer, refresh_token: str) -> Mapping[str, Any]:
 
 async def revoke(client: httpx.AsyncClient, at: Issuer, tokens: Tokens) -> bool:
     """Report to the issuer that a sign-in is no longer used; returns whether it was reached."""
+    fields: dict[str, str | Secret[str]]
     if tokens.refresh_token:
         fields = {
             "token": tokens.refresh_token,

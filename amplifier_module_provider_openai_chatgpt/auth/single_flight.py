@@ -17,11 +17,26 @@ else:
 Result = TypeVar("Result")
 
 
+def started(work: Callable[[], Result], *, name: str, daemon: bool) -> Future[Result]:
+    """Start work in a thread of that name; a ``daemon`` is not waited for when the interpreter exits."""
+    future: Future[Result] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it belongs to those who wait
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=daemon).start()
+    return future
+
+
 class SingleFlight(Generic[Key, Result]):
     """Runs ``work(key)`` in a thread, once for all who ask for that key until it is done.
 
     Serves many tasks, event loops and threads at a time. Neither a cancelled task nor a closing event
-    loop interrupts the work, and the interpreter waits for it before it exits.
+    loop interrupts the work. The interpreter does not wait for it: what must end runs elsewhere.
     """
 
     def __init__(self, work: Callable[[Key], Result], *, name: str) -> None:
@@ -50,7 +65,7 @@ class SingleFlight(Generic[Key, Result]):
             if future is None:
                 future = Future()
                 future.set_running_or_notify_cancel()
-                threading.Thread(target=self._run, args=(key, future), name=self._name).start()
+                threading.Thread(target=self._run, args=(key, future), name=self._name, daemon=True).start()
                 self._running[key] = future
         return future
 

@@ -89,16 +89,30 @@ class TokenStore(Protocol):
         """Do everything that can fail in ``save``, and change nothing. Raises what ``save`` would."""
         ...
 
+    def salvage(self) -> Tokens | None:
+        """Return the tokens of what is stored but not used, as far as they can be read. Never raises."""
+        ...
+
     def delete(self) -> None:
         """Remove the sign-in, if there is one. Raises StoreError."""
         ...
 
-    def note_failure(self) -> None:
-        """Leave a note that a renewal has just failed, for those who waited for it. Never raises."""
+    def note_failure(self, seconds: float) -> None:
+        """Leave a note that a renewal has just failed, which is remembered for some seconds. Never raises."""
         ...
 
     def failed_since(self, moment: float) -> bool:
-        """Return whether a renewal failed after this moment, in seconds since 1970. Never raises."""
+        """Return whether a renewal failed after this moment, in seconds since 1970. Never raises.
+
+        True for any moment while a failure is remembered.
+        """
+        ...
+
+    def queue(self, timeout: float) -> AbstractContextManager[None]:
+        """Keep out whoever else wants to decide on a renewal, without keeping the renewal itself out.
+
+        Others may yet pass if a process is killed here: it only saves work. Raises as ``lock`` does.
+        """
         ...
 
     def lock(self, timeout: float) -> AbstractContextManager[None]:

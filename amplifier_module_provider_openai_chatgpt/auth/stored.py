@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 LARGEST = 1024 * 1024
+_LARGEST_SALVAGED = 32 * LARGEST
+_FIELD = re.compile(
+    rb'^(?:\{|  )"(access_token|refresh_token|issuer|backend)": ?"([!#-\[\]-~]+)"', re.MULTILINE
+)
 _TOKENS = ("access_token", "refresh_token")
 _SET_PATH = "Set token_file_path or OPENAI_CHATGPT_TOKEN_FILE to the path of another file."
 # The modes that could not be corrected, by path and mode: warned about once.
@@ -51,6 +55,7 @@ class Cause(Enum):
     NOT_REGULAR = Advice("it is not a regular file", _SET_PATH)
     ANOTHER_USERS = Advice("it belongs to another user", "Change its owner, or set token_file_path.")
     TOO_LARGE = Advice("it is far too large", _SET_PATH)
+    OVERSIZED = Advice("it is far too large", _SIGN_IN_AGAIN, is_ours=True)
     EMPTY = Advice("it is empty", _SIGN_IN_AGAIN, is_ours=True)
     DAMAGED = Advice("it does not hold a JSON object", _SIGN_IN_AGAIN, is_ours=True)
     UTF_16 = Advice("it is not UTF-8 but UTF-16", "Save it as UTF-8, or remove it and sign in again.")
@@ -112,7 +117,8 @@ def read(
         found = os.fstat(descriptor)
         _check(found)
         if found.st_size > LARGEST:
-            raise RefusedFileError(Cause.TOO_LARGE)
+            is_ours = parser is None and _was_ours(file.read(LARGEST), is_default=is_default(path))
+            raise RefusedFileError(Cause.OVERSIZED if is_ours else Cause.TOO_LARGE)
         content = file.read(LARGEST)
         stored = parser(content) if parser else parse(content, is_default=is_default(path))
         if make_private and os.name == "posix" and found.st_mode & 0o077:
@@ -135,7 +141,7 @@ def parse(content: bytes, *, is_default: bool = False) -> Mapping[str, Any]:
     except ValueError:
         stored = None
     if not isinstance(stored, dict):
-        was_ours = is_default or b"_token" in text
+        was_ours = _was_ours(text, is_default=is_default)
         raise RefusedFileError(Cause.DAMAGED if was_ours else Cause.NOT_JSON)
     mode = stored.get("auth_mode")
     if isinstance(mode, str) and mode and mode not in OUR_MODES:
@@ -144,6 +150,29 @@ def parse(content: bytes, *, is_default: bool = False) -> Mapping[str, Any]:
         is_ours = is_default or not stored or any(name in stored for name in _TOKENS)
         raise RefusedFileError(Cause.EMPTY if is_ours else Cause.NOT_A_SIGN_IN)
     return stored
+
+
+def _was_ours(text: bytes, *, is_default: bool) -> bool:
+    """Guess whether what cannot be parsed was a sign-in of this provider."""
+    mode = re.search(rb'"auth_mode"\s*:\s*"([^"]+)"', text)
+    is_foreign = mode is not None and mode[1].decode(errors="replace") not in OUR_MODES
+    return not is_foreign and (is_default or b"_token" in text)
+
+
+def salvaged(path: Path) -> dict[str, str]:
+    """Return the fields of a damaged or oversized sign-in that can still be read, to revoke it.
+
+    Only fields at the place where this provider writes them: a deeper one is another program's.
+    """
+    try:
+        check_home(path)
+        _check(path.lstat())
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_SALVAGED)
+    except OSError:
+        return {}
+    found = {name.decode(): value for name, value in _FIELD.findall(content)}
+    return {name: value.decode(errors="replace") for name, value in found.items()}
 
 
 def unusable(path: Path, error: OSError | ValueError) -> Unusable:

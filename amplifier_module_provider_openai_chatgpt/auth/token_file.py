@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from .. import files
+from ..redaction import Sealed
 from ..services import CHATGPT_CODEX, Claims, Origin
 from . import stored
 from .store import StoreError, Unusable
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from ..services import Service
+    from .store import TokenStore
+
 # More than a sign-in needs.
 _REHEARSED = 32 * 1024
+# A note of a failure never holds for longer, in seconds.
+_LONGEST_NOTE = 60.0
 # The last warning about each path, so that it is logged once for each change of the file. Written by any
 # thread without a lock: losing an entry only repeats a warning.
 _warned: dict[str, tuple[object, str]] = {}
@@ -62,6 +68,7 @@ class TokenFile:
         places = (self._given,) if self._own is None else (self._own, self._given)
         self._places = [(str(place), str(_new(place))) for place in places]
         self._lock = self._given.with_name(f"{self._given.name}.lock")
+        self._queue = self._given.with_name(f".{self._given.name}.queue")
         self._failure = self._given.with_name(f".{self._given.name}.failed")
 
     @property
@@ -157,13 +164,17 @@ class TokenFile:
         A file that may not be replaced (a mount point) is written in place, after its new content is on the
         disk next to it.
         """
-        content = to_json(tokens.to_dict(), indent=2) + b"\n"
         path = self.path
         with self._reported(path):
             self._check_target(path)
-            self._check_content(content, tokens)
-            files.stage(_new(path), content)
-            self._finish(path)
+            with Sealed():
+                self._write(path, tokens)
+
+    def _write(self, path: Path, tokens: Tokens) -> None:
+        content = to_json(tokens.to_dict(), indent=2) + b"\n"
+        self._check_content(content, tokens)
+        files.stage(_new(path), content)
+        self._finish(path)
 
     def rehearse(self) -> None:
         """Do what ``save`` does with the content that is there, and find out whether a larger one fits."""
@@ -173,7 +184,8 @@ class TokenFile:
             self._check_leftover(path)
             trial = path.with_name(f".{path.name}.try")
             try:
-                self._rehearse(path, trial)
+                with Sealed():
+                    self._rehearse(path, trial)
             finally:
                 trial.unlink(missing_ok=True)
 
@@ -229,6 +241,11 @@ class TokenFile:
                 _new(path).unlink(missing_ok=True)
                 self._failure.unlink(missing_ok=True)
 
+    def salvage(self) -> Tokens | None:
+        """Return the tokens in a damaged or oversized file, None if there are none."""
+        found = stored.salvaged(self.path)
+        return Tokens.from_dict(found, self._claims) if found else None
+
     def _is_kept(self) -> bool:
         found = self._read(self._given)
         return isinstance(found, Unusable) and not found.is_removable
@@ -236,32 +253,50 @@ class TokenFile:
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
         """Hold the lock file next to the token file, against this machine's processes and threads."""
+        with self._held(self._lock, timeout):
+            self._settle()
+            yield
+
+    @contextlib.contextmanager
+    def queue(self, timeout: float) -> Iterator[None]:
+        """Hold another lock file, which is removed afterwards."""
+        with self._held(self._queue, timeout):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    self._queue.unlink()
+
+    @contextlib.contextmanager
+    def _held(self, path: Path, timeout: float) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self._lock, timeout=timeout, mode=files.PRIVATE)
+        lock = FileLock(path, timeout=timeout, mode=files.PRIVATE)
         with self._reported(self._given, unless=Timeout):
             stored.check_home(self._given)
             self._given.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire()
         try:
-            self._settle()
             yield
         finally:
             lock.release()
 
-    def note_failure(self) -> None:
-        """Leave a note that a renewal has just failed, for those who waited for it."""
+    def note_failure(self, seconds: float) -> None:
+        """Leave a note that a renewal has just failed: an empty file, dated when it is no longer of use."""
         with contextlib.suppress(OSError):
             self._failure.touch(mode=files.PRIVATE)
-            # Explicitly: the file system's own clock is coarser and may lag behind.
-            os.utime(self._failure, ns=(time.time_ns(),) * 2)
+            os.utime(self._failure, ns=(time.time_ns() + int(seconds * 1e9),) * 2)
 
     def failed_since(self, moment: float) -> bool:
-        """Return whether a renewal failed after this moment, in seconds since 1970."""
+        """Return whether a renewal failed after this moment, or so recently that it is remembered.
+
+        A note from the future was left before the clock was set back: it says nothing.
+        """
         try:
-            return self._failure.lstat().st_mtime > moment
+            noted = self._failure.lstat().st_mtime
         except OSError:
             return False
+        return moment < noted < time.time() + _LONGEST_NOTE
 
     def _check_target(self, path: Path) -> None:
         """Refuse to replace what is not a sign-in: a link, another user's file, somebody's notes."""
@@ -283,8 +318,8 @@ class TokenFile:
             ) from error
         except OSError as error:
             reason = error.strerror or str(error)
-            if error.filename == str(self._lock):
-                reason = f"{reason} ({self._lock})"
+            if error.filename in {str(self._lock), str(self._queue)}:
+                reason = f"{reason} ({error.filename})"
             raise StoreError(
                 f"The token file {path} cannot be written: {reason}. Fix that, or set token_file_path."
             ) from error
@@ -311,4 +346,9 @@ def _new(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
-__all__ = ["LARGEST", "TokenFile"]
+def token_store(path: Path, service: Service) -> TokenStore:
+    """Return the place where a sign-in is stored. Another kind of store is chosen here."""
+    return TokenFile(path, service.claims, origin=service.origin)
+
+
+__all__ = ["LARGEST", "TokenFile", "token_store"]

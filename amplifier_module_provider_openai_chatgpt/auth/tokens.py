@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json
 
+from ..secret import Secret, revealed
 from ..services import CHATGPT_CODEX, Claims, Origin
 
 # How long before its expiry a token is renewed.
@@ -24,28 +25,48 @@ _GRAPHIC = re.compile(r"[!-~]+")
 _WORDS = ("auth_mode", "access_token", "refresh_token", "id_token", "account_id", "plan_type")
 _ORIGIN = ("issuer", "backend")
 _KEYS = {*_WORDS, *_ORIGIN, "expires_at"}
+_PERSONAL = ("sub", "email")
+_NONE = Secret("")
+_NOTHING: Secret[Mapping[str, Any]] = Secret({})
 # Every spelling of this kind of sign-in; other programs store others under the same key.
 OUR_MODES = frozenset({"oauth", "chatgpt_codex", "legacy_codex"})
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One sign-in. Its repr holds no secret.
+    """One sign-in. Text given for a secret becomes one, so nothing that shows this object shows it.
 
     ``origin`` is where it was obtained, None if that was not recorded. ``extra`` keeps keys of the token
     file that we do not know; ``claims`` names what the service puts into its tokens.
     """
 
-    access_token: str = field(default="", repr=False)
-    refresh_token: str = field(default="", repr=False)
-    id_token: str = field(default="", repr=False)
-    account_id: str = field(default="", repr=False)
+    access_token: Secret[str] = field(default=_NONE, repr=False)
+    refresh_token: Secret[str] = field(default=_NONE, repr=False)
+    id_token: Secret[str] = field(default=_NONE, repr=False)
+    account_id: Secret[str] = field(default=_NONE, repr=False)
     plan_type: str = ""
     expires_at: datetime | None = None
     auth_mode: str = "oauth"
     origin: Origin | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    extra: Secret[Mapping[str, Any]] = field(default=_NOTHING, repr=False)
     claims: Claims = field(default=CHATGPT_CODEX.claims, repr=False, compare=False)
+    # What else names the person; kept, so that it counts as a secret as long as this sign-in is used.
+    _names: tuple[Secret[str], ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("access_token", "refresh_token", "id_token", "account_id", "extra"):
+            value = getattr(self, name)
+            if not isinstance(value, Secret):
+                object.__setattr__(self, name, Secret(value))
+        object.__setattr__(self, "_names", tuple(map(Secret, self._personal())))
+
+    def _personal(self) -> Iterator[str]:
+        """Yield the person's address, and the ids of person, account and organization."""
+        for found in (decode(self.id_token), decode(self.access_token)):
+            inner = (_object(found, self.claims.auth), _object(found, self.claims.profile))
+            for claims in (found, *inner):
+                named = (value for name, value in claims.items() if name in _PERSONAL or name.endswith("_id"))
+                yield from filter(None, map(_text, named))
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], claims: Claims = CHATGPT_CODEX.claims) -> Tokens:
@@ -56,15 +77,15 @@ class Tokens:
         words = {name: _word(stored.get(name)) for name in _WORDS}
         identity, access = decode(words["id_token"]), decode(words["access_token"])
         return cls(
-            **{
-                **words,
-                "account_id": _account_of(claims, identity, access, words["account_id"]),
-                "plan_type": words["plan_type"] or _plan_of(claims, identity) or _plan_of(claims, access),
-                "auth_mode": words["auth_mode"] or "oauth",
-            },
+            access_token=Secret(words["access_token"]),
+            refresh_token=Secret(words["refresh_token"]),
+            id_token=Secret(words["id_token"]),
+            account_id=Secret(_account_of(claims, identity, access, words["account_id"])),
+            plan_type=words["plan_type"] or _plan_of(claims, identity) or _plan_of(claims, access),
+            auth_mode=words["auth_mode"] or "oauth",
             expires_at=_expiry_of(access) or _time(stored.get("expires_at")),
             origin=_origin_of(stored),
-            extra={key: value for key, value in stored.items() if key not in _KEYS},
+            extra=Secret({key: value for key, value in stored.items() if key not in _KEYS}),
             claims=claims,
         )
 
@@ -84,15 +105,17 @@ class Tokens:
         old = previous or cls(claims=claims)
         token, id_token = _word(reply.get("access_token")), _word(reply.get("id_token"))
         access, identity = decode(token), decode(id_token)
-        known = "" if _profiled(old.claims, identity) else old.account_id
+        known = "" if _profiled(old.claims, identity) else old.account_id.reveal()
         expires_at = (
             _expiry_of(access) or _time(reply.get("expires_at")) or now + _lifetime(reply.get("expires_in"))
         )
         return cls(
-            access_token=token or old.access_token,
-            refresh_token=_word(reply.get("refresh_token")) or old.refresh_token,
-            id_token=id_token or old.id_token,
-            account_id=_account_of(old.claims, identity, access if identity or not known else {}, known),
+            access_token=Secret(token) if token else old.access_token,
+            refresh_token=Secret(_word(reply.get("refresh_token"))) or old.refresh_token,
+            id_token=Secret(id_token) if id_token else old.id_token,
+            account_id=Secret(
+                _account_of(old.claims, identity, access if identity or not known else {}, known)
+            ),
             plan_type=_plan_of(old.claims, identity) or old.plan_type or _plan_of(old.claims, access),
             expires_at=expires_at if token else old.expires_at,
             auth_mode=old.auth_mode,
@@ -102,13 +125,13 @@ class Tokens:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the shape of the token file."""
-        known = {name: getattr(self, name) for name in _WORDS}
+        """Return the shape of the token file, with the secrets."""
+        known = revealed({name: getattr(self, name) for name in _WORDS})
         expiry = self.expires_at.isoformat() if self.expires_at else None
         origin = (
             dict(zip(_ORIGIN, (self.origin.issuer, self.origin.backend), strict=True)) if self.origin else {}
         )
-        return {**self.extra, **known, "expires_at": expiry, **origin}
+        return {**self.extra.reveal(), **known, "expires_at": expiry, **origin}
 
     def obtained_at(self, origin: Origin) -> Tokens:
         """Return the same tokens with the record of where they were obtained."""
@@ -157,13 +180,13 @@ class Tokens:
         )
 
 
-def decode(token: str) -> Mapping[str, Any]:
+def decode(token: str | Secret[str]) -> Mapping[str, Any]:
     """Return the claims of a JWT, unverified: they are the person's own. Empty for anything else."""
     return _part(token, 1)
 
 
-def _part(token: str, index: int) -> Mapping[str, Any]:
-    parts = token.split(".")
+def _part(token: str | Secret[str], index: int) -> Mapping[str, Any]:
+    parts = (token.reveal() if isinstance(token, Secret) else token).split(".")
     if len(parts) != 3 or not all(parts):
         return {}
     try:
@@ -173,7 +196,7 @@ def _part(token: str, index: int) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _is_unsigned(token: str) -> bool:
+def _is_unsigned(token: Secret[str]) -> bool:
     """True for a JWT whose header says that it is not signed."""
     return bool(decode(token)) and _part(token, 0).get("alg") == "none"
 

@@ -11,6 +11,7 @@ from amplifier_core.llm_errors import LLMError
 
 from ..errors.kernel import ErrorContext, kernel_error
 from ..errors.table import rule_for
+from ..secret import Secret
 from .notices import Notices
 
 if TYPE_CHECKING:
@@ -61,10 +62,10 @@ class CallContext:
         """The screen of the person who uses the session, if its host has one."""
         return Notices(self.coordinator)
 
-    def account_id(self) -> str:
+    def account_id(self) -> Secret[str]:
         """Return the id of the signed-in account, empty when signed out; offline."""
         tokens = self.credentials.peek()
-        return tokens.account_id if tokens else ""
+        return tokens.account_id if tokens else Secret("")
 
     async def explain(self, refusal: Refusal, model: str | None) -> LLMError:
         """Return the kernel error for a refusal, to be raised ``from`` it.

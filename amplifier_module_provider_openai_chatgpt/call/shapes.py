@@ -11,7 +11,7 @@ from ..models.model import version_key
 from ..request.effort import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from ..protocol.call import Call
 
@@ -59,20 +59,20 @@ class LearntShapes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._shapes: dict[tuple[str, str], tuple[RequestShape, float]] = {}
+        self._shapes: dict[tuple[Hashable, str], tuple[RequestShape, float]] = {}
         self._reported: set[str] = set()
 
-    def get(self, account_id: str, slug: str) -> RequestShape:
+    def get(self, account_id: Hashable, slug: str) -> RequestShape:
         """Return the shape for a model; the default shape if nothing was learnt."""
         shape, learnt_at = self._shapes.get((account_id, slug), (RequestShape(), 0.0))
         return shape if self._clock() - learnt_at < LEARNT_FOR else RequestShape()
 
-    def gone(self, account_id: str) -> list[str]:
+    def gone(self, account_id: Hashable) -> list[str]:
         """Return the models that the backend has refused."""
         slugs = [slug for account, slug in self._shapes if account == account_id]
         return [slug for slug in slugs if self.get(account_id, slug).gone]
 
-    def learn(self, account_id: str, slug: str, shape: RequestShape) -> None:
+    def learn(self, account_id: Hashable, slug: str, shape: RequestShape) -> None:
         """Keep a shape for ``LEARNT_FOR`` seconds. Changes are logged once."""
         known = self.get(account_id, slug)
         if shape == known:
@@ -88,7 +88,7 @@ class LearntShapes:
         self._reported.add(message)
         return True
 
-    def forget(self, account_id: str, slug: str) -> None:
+    def forget(self, account_id: Hashable, slug: str) -> None:
         """Forget the shape of a model that was refused in it."""
         if self._shapes.pop((account_id, slug), None):
             logger.info("What was learnt about the model %s is no longer true.", slug)

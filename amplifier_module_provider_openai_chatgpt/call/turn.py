@@ -135,7 +135,8 @@ class Turn:
                 if not accumulator.lacks_usage:
                     await stream.drain()
         except (Refusal, LLMError) as failure:
-            self._ending = failure
+            # A refusal is data from here on; its frames hold what the backend has sent.
+            self._ending = failure.with_traceback(None) if isinstance(failure, Refusal) else failure
             return
         self._ending = ending = self._classify(outcome)
         if not isinstance(ending, Refusal):

@@ -1,26 +1,31 @@
 """The commands of the console script ``amplifier-openai-chatgpt``: arguments, exit codes and errors.
 
-Each command imports what it needs when it runs, which keeps ``--help`` fast. Exit codes: 0 success,
-1 failure, 2 wrong usage.
+Each command imports what it needs when it runs, which keeps ``--help`` fast. docs/cli.md explains the
+exit codes.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import sys
+import time
 from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from . import streams
+from .accounts import add_options
+
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from ..provider import ChatGPTProvider
+    from ..quota import Quota
+    from .ask import Question
     from .console import Screen
+    from .signing_in import Way
 
 Result = TypeVar("Result")
 
@@ -30,7 +35,27 @@ SIMULATED_WORLDS = ("august-2026", "november-2026", "plan")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Exit codes; 0 is success, and click exits with 2 for wrong usage.
+FAILED, WRONG_USAGE, SIGN_IN_NEEDED, INTERRUPTED = 1, 2, 4, 130
+EXIT_CODES = (
+    "Exit codes: 0 success, 1 failure, 2 wrong usage, 4 you need to sign in, 130 interrupted with Ctrl-C."
+)
+
+
+class Commands(click.Group):
+    """The commands; Ctrl-C ends each with its own exit code and without a remark."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            if sys.stderr.isatty():
+                click.echo(err=True)  # after the ^C that the terminal shows
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+@click.group(cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(
     package_name="amplifier-module-provider-openai-chatgpt", prog_name="amplifier-openai-chatgpt"
 )
@@ -39,13 +64,18 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--browser", is_flag=True, help="Sign in through a browser on this machine.")
-def login(*, browser: bool) -> None:
-    """Sign in to ChatGPT."""
-    from . import signing_in
+@click.option("--browser", "way", flag_value="browser", help="Use a browser on this machine.")
+@click.option("--device", "way", flag_value="device", help="Use a code, in a browser on any machine.")
+def login(*, way: Way | None) -> None:
+    """Sign in to ChatGPT.
 
-    sign_in = signing_in.by_browser if browser else signing_in.by_device_code
-    _run(sign_in(_provider(), _console(stderr=True)))
+    Opens your browser on a machine with a desktop; elsewhere, and over SSH, shows a code to enter in a
+    browser on any machine.
+    """
+    from . import signing_in
+    from .signals import tidy
+
+    _run(tidy(signing_in.sign_in(_provider(), _console(stderr=True), way)))
 
 
 @cli.command()
@@ -62,29 +92,85 @@ def logout() -> None:
 def status(*, as_json: bool) -> None:
     """Show who is signed in.
 
-    Uses no network: shows what this machine knows. The exit code is 1 if you need to sign in.
+    Uses no network: shows what this machine knows, and the profiles that exist. The exit code is 1 if you
+    need to sign in.
     """
+    from .accounts import profiles, show_profiles
     from .screens import read_status, show_status
 
-    status = read_status(_provider())
-    _print_json(status.to_dict()) if as_json else show_status(status, _console())
+    status, others = read_status(_provider()), profiles()
+    if as_json:
+        listed = {"profiles": [profile.to_dict() for profile in others]} if others else {}
+        _print_json(status.to_dict() | listed)
+    else:
+        show_status(status, _console())
+        show_profiles(others, status.token_file, _console())
     if not status.is_signed_in:
         raise click.exceptions.Exit(1)
 
 
 @cli.command()
+@click.option("--short", is_flag=True, help="Print one line, for prompts and status bars.")
+@click.option(
+    "--watch",
+    type=click.FloatRange(min=5),
+    is_flag=False,
+    flag_value=60,
+    metavar="[SECONDS]",
+    help="Repeat every SECONDS (60) until Ctrl-C.",
+)
 @json_option
-def usage(*, as_json: bool) -> None:
+def usage(*, short: bool, watch: float | None, as_json: bool) -> None:
     """Show how much of your limits is used.
 
-    Shows a bar and the local reset time for each limit window, and your credits.
+    Shows a bar and the local reset time for each limit window, when a window is used up if you go on at
+    this pace, and your credits. The pace is measured with a small local history of percentages;
+    OPENAI_CHATGPT_USAGE_HISTORY=off turns that off. With --short, percentages of the last minute are not
+    fetched again.
     """
-    from .screens import fetch_quota, show_usage
+    from .usage import fetch_quota, short_quota
 
     provider = _provider()
-    quota = _run(fetch_quota(provider), "Contacting ChatGPT")
-    page = provider.settings.service.usage_page
-    _print_json(quota.usage()) if as_json else show_usage(quota, page, _console())
+    show = _usage_printer(provider, short=short, as_json=as_json, one_line=watch is not None)
+    if watch is not None:
+        _watch_usage(provider, show, watch)
+    else:
+        fetch = short_quota if short and not as_json else fetch_quota
+        show(_run(fetch(provider), "" if short else "Contacting ChatGPT"))
+
+
+def _usage_printer(
+    provider: ChatGPTProvider, *, short: bool, as_json: bool, one_line: bool
+) -> Callable[[Quota], None]:
+    from .usage import short_line, show_usage, usage_json
+    from .usage_history import read
+
+    def show(quota: Quota) -> None:
+        if as_json:
+            _print_json(usage_json(quota, read(provider), time.time()), indent=None if one_line else 2)
+        elif short:
+            click.echo(short_line(quota, time.time()))
+        else:
+            show_usage(quota, read(provider), provider.settings.service.usage_page, _console())
+
+    return show
+
+
+def _watch_usage(provider: ChatGPTProvider, show: Callable[[Quota], None], seconds: float) -> None:
+    """Show the usage again and again; Ctrl-C is the ordinary end."""
+    from .usage import watch
+
+    def report(sentence: str) -> None:
+        click.echo(f"Error: {sentence}", err=True)
+
+    def show_here(quota: Quota) -> None:
+        if sys.stdout.isatty():
+            click.clear()
+        show(quota)
+        sys.stdout.flush()
+
+    with suppress(KeyboardInterrupt, click.Abort):
+        _run(watch(provider, show_here, report, seconds))
 
 
 @cli.command()
@@ -124,64 +210,93 @@ def _efforts(_: click.Context, __: click.Parameter, prefix: str) -> list[str]:
 
 
 @cli.command()
-@click.argument("prompt", default="-")
-@click.option("--model", help="Model id, as the command models lists it.", shell_complete=_model_ids)
-@click.option("--effort", help="Reasoning effort: low, medium, high …", shell_complete=_efforts)
+@click.argument("prompt", nargs=-1)
+@click.option("-m", "--model", help="Model id, as the command models lists it.", shell_complete=_model_ids)
+@click.option("-e", "--effort", help="Reasoning effort: low, medium, high …", shell_complete=_efforts)
 @click.option(
+    "-i",
     "--image",
     "images",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False),
+    type=click.Path(),
     help="Attach a PNG, JPEG, GIF or WebP image; repeatable.",
 )
+@click.option("-s", "--system", help="Instructions for the model, such as its role or the style.")
 @json_option
 def ask(
-    prompt: str, *, model: str | None, effort: str | None, images: tuple[str, ...], as_json: bool
+    prompt: tuple[str, ...],
+    *,
+    model: str | None,
+    effort: str | None,
+    images: tuple[str, ...],
+    system: str | None,
+    as_json: bool,
 ) -> None:
     """Ask one question.
 
-    Without PROMPT, or with `-`, reads it from stdin. In a terminal, thinking and answer stream in; a pipe
-    or a file gets only the answer, once it is complete.
+    PROMPT needs no quotation marks. What you pipe in is attached to it; without PROMPT, or with `-`, it is
+    the prompt. In a terminal, thinking and answer stream in, with Markdown rendered. A pipe or a file gets
+    only the answer, unchanged, as it arrives.
     """
-    from .ask import Question, ask_once, show_answer
+    from .ask import Question
+    from .reading import InputError, read_image, read_prompt
+
+    try:
+        pictures = tuple(read_image(path) for path in images)
+        text, attached = read_prompt(prompt, lambda hint: click.echo(hint, err=True))
+    except InputError as error:
+        raise Misuse(str(error)) from error
+    question = Question(text, attached, system, model, effort, pictures)
+    provider = _provider()
+    _ask_for_json(provider, question) if as_json else _ask(provider, question)
+
+
+def _ask(provider: ChatGPTProvider, question: Question) -> None:
+    from .ask import ask_at_terminal, ask_in_pipe
     from .console import spinner
-    from .transcript import Transcript
+    from .raw_answer import RawAnswer
 
-    question = Question(_read_prompt(prompt), model=model, effort=effort, images=images)
-    out = _console()
-    is_streamed = out.is_terminal and not as_json
+    streams.use_utf8()
+    out, notes = _console(), _console(stderr=True)
     with spinner("Waiting for the model") as stop:
-        transcript = Transcript(out, on_output=stop) if is_streamed else None
-        answer = _run(ask_once(_provider(), question, transcript))
-    _print_json(answer.to_dict()) if as_json else show_answer(answer, out, _console(stderr=True))
+        if out.is_terminal:
+            _run(ask_at_terminal(provider, question, out, notes, stop))
+        else:
+            _run(ask_in_pipe(provider, question, RawAnswer(sys.stdout, stop), notes))
 
 
-def _read_prompt(argument: str) -> str:
-    if argument == "-" and sys.stdin.isatty():
-        click.echo("Type the prompt, then Ctrl-D on a line of its own:", err=True)
-    text = sys.stdin.read() if argument == "-" else argument
-    if not text.strip():
-        raise click.UsageError("The prompt is empty: pass one, or pipe one in.")
-    return text
+def _ask_for_json(provider: ChatGPTProvider, question: Question) -> None:
+    from .ask import ask_for_json
+
+    answer = _run(ask_for_json(provider, question, _console(stderr=True)), "Waiting for the model")
+    _print_json(answer.to_dict() if answer else None)
 
 
 @cli.command()
+@click.option("--report", "as_report", is_flag=True, help="Print a text without secrets, for an issue.")
+@click.option("--ascii", "as_ascii", is_flag=True, help="Print only ASCII characters.")
 @json_option
-def doctor(*, as_json: bool) -> None:
+def doctor(*, as_report: bool, as_ascii: bool, as_json: bool) -> None:
     """Check what works and what does not.
 
     Checks settings, sign-in, network and backend step by step and says how to fix what fails. The last
     step sends a short test request. The exit code is 1 if a check fails.
     """
-    from .doctor import run_checks, show_findings
+    from ..provider import ChatGPTProvider
+    from .doctor import OWN_SETTINGS, report, run_checks, show_findings
 
-    findings = _run(run_checks(os.environ), "Checking")
+    if as_ascii:
+        streams.use_ascii()
+    examination = _run(run_checks(ChatGPTProvider(OWN_SETTINGS), os.environ), "Checking")
+    findings = list(examination.findings.values())
     if as_json:
         _print_json([finding.to_dict() for finding in findings])
+    elif as_report:
+        click.echo(report(examination))
     else:
         show_findings(findings, _console())
     if any(finding.ok is False for finding in findings):
-        raise click.exceptions.Exit(1)
+        raise click.exceptions.Exit(FAILED)
 
 
 @cli.command("install-routing")
@@ -258,19 +373,12 @@ def simulate(port: int, world: str | None) -> None:
         raise Failure(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from error
 
 
-def _open_closed_outputs() -> None:
-    """Let notes go nowhere if the shell closed stderr (`2>&-`), and the answer if it closed stdout."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
+add_options(cli)
 
 
 def main() -> None:
     """Run the console script."""
-    _open_closed_outputs()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A character the terminal's encoding lacks must not end a command.
-        sys.stdout.reconfigure(errors="replace")
+    streams.prepare()
     try:
         cli()
     except OSError as error:
@@ -289,9 +397,15 @@ class Failure(click.ClickException):
 
 
 class Misuse(Failure):
-    """A failure before anything was tried, with exit code 2."""
+    """A failure before anything was tried."""
 
-    exit_code = 2
+    exit_code = WRONG_USAGE
+
+
+class SignInNeeded(Failure):
+    """A failure that ends when you sign in."""
+
+    exit_code = SIGN_IN_NEEDED
 
 
 def _provider() -> ChatGPTProvider:
@@ -309,7 +423,7 @@ def _provider() -> ChatGPTProvider:
 
 
 def _run(work: Coroutine[None, None, Result], status: str = "") -> Result:
-    """Run a coroutine; an expected error becomes one sentence on stderr and exit code 1.
+    """Run a coroutine; an expected error becomes one sentence on stderr and an exit code.
 
     A terminal shows ``status`` while it runs.
     """
@@ -317,7 +431,7 @@ def _run(work: Coroutine[None, None, Result], status: str = "") -> Result:
 
     from amplifier_core.llm_errors import LLMError
 
-    from .console import error_text, spinner
+    from .console import error_text, needs_sign_in, spinner
 
     try:
         with spinner(status) if status else nullcontext():
@@ -325,9 +439,8 @@ def _run(work: Coroutine[None, None, Result], status: str = "") -> Result:
     except BrokenPipeError:
         raise
     except (LLMError, OSError, RuntimeError) as error:
-        raise Failure(error_text(error)) from error
-    except KeyboardInterrupt:
-        raise click.Abort from None
+        failure = SignInNeeded if needs_sign_in(error) else Failure
+        raise failure(error_text(error)) from error
 
 
 def _console(*, stderr: bool = False) -> Screen:
@@ -336,8 +449,8 @@ def _console(*, stderr: bool = False) -> Screen:
     return new_console(stderr=stderr)
 
 
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def _print_json(value: object, *, indent: int | None = 2) -> None:
+    click.echo(streams.json_text(value, sys.stdout.encoding, indent=indent))
 
 
 @contextmanager

@@ -1,18 +1,29 @@
-"""Where commands write: consoles for a terminal or a pipe, a spinner, and text made safe to print."""
+"""Where commands write: consoles for a terminal or a pipe, and a spinner."""
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from amplifier_core.llm_errors import AuthenticationError
 from rich.console import Console
+from rich.measure import Measurement
+from rich.theme import Theme
+
+from ..settings import LOGIN_COMMAND
+from .streams import discard, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.table import Table
+
+__all__ = ["Screen", "error_text", "fits", "needs_sign_in", "new_console", "printable", "spinner"]
+
 _UNWRAPPED = 10_000
+# Without rich's black background, which is a blot on a light terminal.
+_THEME = Theme({"markdown.code": "cyan", "markdown.code_block": "cyan"})
 
 
 class Screen(Console):
@@ -21,25 +32,30 @@ class Screen(Console):
     def on_broken_pipe(self) -> None:
         """Discard everything written from now on."""
         self.quiet = True
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, self.file.fileno())
-        os.close(devnull)
+        discard(self.file)
 
 
 def new_console(*, stderr: bool = False) -> Screen:
     """Return a console on stdout for results, or on stderr for notes; a pipe gets unwrapped lines."""
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Screen(stderr=stderr, highlight=False, width=None if is_terminal else _UNWRAPPED)
+    width = None if is_terminal else _UNWRAPPED
+    return Screen(stderr=stderr, highlight=False, width=width, theme=_THEME)
 
 
-def printable(text: str) -> str:
-    """Remove characters that could control a terminal; line ends and tabs stay."""
-    return "".join(character for character in text if character.isprintable() or character in "\n\t")
+def fits(table: Table, out: Console) -> bool:
+    """Return whether a table has room without splitting a word of a column that is not wrapped."""
+    unlimited = out.options.update(max_width=_UNWRAPPED)
+    return Measurement.get(out, unlimited, table).minimum <= out.width
 
 
 def error_text(error: Exception) -> str:
     """Return the sentence of an error for a terminal."""
     return printable(str(error))
+
+
+def needs_sign_in(error: Exception) -> bool:
+    """Return whether the error says that you need to sign in."""
+    return isinstance(error, AuthenticationError) and LOGIN_COMMAND in str(error)
 
 
 @contextmanager

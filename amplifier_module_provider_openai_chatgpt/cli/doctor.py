@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
+import textwrap
 import time
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, Message
@@ -21,22 +24,36 @@ from ..errors.kernel import ErrorContext, kernel_error
 from ..errors.refusal import Refusal
 from ..errors.transport import as_faults
 from ..http import new_client
-from ..provider import ChatGPTProvider
+from ..http.certificates import tls_context
+from ..http.failures import NetworkSettingFailure
+from ..http.proxies import Proxies
 from ..quota import plan_name, span
-from ..settings import LOGIN_COMMAND
+from ..settings import LOGIN_COMMAND, Settings, read_settings
 from .console import error_text, printable
+from .environment import (
+    anonymous,
+    certificate_variables,
+    changed_settings,
+    effective_settings,
+    proxy_variables,
+    versions,
+)
 from .screens import expiry_phrase, masked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from rich.console import Console
     from rich.text import Text
+
+    from ..provider import ChatGPTProvider
 
 # Seconds.
 HOST_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 60.0
 MAX_CLOCK_SKEW = 120.0
+# A check must not hide a failure that a retry ends.
+OWN_SETTINGS = {"max_retries": 0}
 LOGIN_ADVICE = f"Run: {LOGIN_COMMAND}"
 
 
@@ -89,15 +106,15 @@ class Examination:
                 raise CheckSkippedError(f"skipped (depends on: {check})")
 
 
-async def run_checks(environ: Mapping[str, str]) -> list[Finding]:
+async def run_checks(provider: ChatGPTProvider, environ: Mapping[str, str]) -> Examination:
     """Run all checks that can run; they change nothing that an ordinary call would not change."""
-    examination = Examination(ChatGPTProvider({"max_retries": 0}), environ)
+    examination = Examination(provider, environ)
     try:
         for name, (required, check) in _CHECKS.items():
             examination.findings[name] = await _run_check(examination, name, required, check)
     finally:
         await examination.provider.close()
-    return list(examination.findings.values())
+    return examination
 
 
 async def _run_check(
@@ -132,19 +149,38 @@ def show_findings(findings: list[Finding], out: Console) -> None:
         _print_indented(out, Text.assemble(marks[finding.ok], " "), f"{finding.check}: {finding.found}")
         if finding.advice:
             _print_indented(out, Text("  → "), finding.advice)
+    out.print(_summary(findings))
+
+
+def _summary(findings: list[Finding]) -> str:
+    """Return the last line; only without a failed check, which is exit code 0, all is well."""
     failed = sum(finding.ok is False for finding in findings)
     skipped = sum(finding.ok is None for finding in findings)
     summary = f"{failed} of {len(findings)} checks failed" if failed else "All checks passed"
-    out.print(f"{summary}, {skipped} skipped." if skipped else f"{summary}.")
+    return f"{summary}, {skipped} skipped." if skipped else f"{summary}."
+
+
+def report(examination: Examination) -> str:
+    """Return the findings and all settings as Markdown for an issue, without anything that is private."""
+    words = {True: "ok", False: "FAILED", None: "skipped"}
+    lines = [f"{words[f.ok]:<8}{f.check}: {f.found}" for f in examination.findings.values()]
+    lines += ["", "settings (bundles may set others):"]
+    found = effective_settings(_configured(examination), examination.environ)
+    lines += [f"  {name} = {value} ({source})" for name, value, source in found]
+    tokens = examination.provider.credentials.peek()
+    private = [tokens.account_id.reveal(), masked(tokens.account_id) or "", tokens.email] if tokens else []
+    text = anonymous("\n".join(lines), *private)
+    return f"```text\n{printable(text)}\n```"
 
 
 def _print_indented(out: Console, label: Text, text: str) -> None:
-    """Print a text after its label and align wrapped lines with the first."""
+    """Print a text after its label and align wrapped lines with the first; a path is never broken."""
     from rich.text import Text
 
     indent = Text(" " * len(label))
-    for line in Text(printable(text)).wrap(out, out.width - len(label)):
-        out.print(label + line)
+    width = max(1, out.width - len(label))
+    for line in textwrap.wrap(printable(text), width, break_long_words=False, break_on_hyphens=False):
+        out.print(label + Text(line), soft_wrap=True)
         label = indent
 
 
@@ -153,10 +189,53 @@ async def _check_settings(examination: Examination) -> str:
         examination.provider.check()
     except ConfigurationError as error:
         raise CheckFailedError(str(error), "Fix or unset the variable it names.") from error
-    names = [name for name in sorted(examination.environ) if name.startswith("OPENAI_CHATGPT_")]
-    given = ", ".join(name for name in names if examination.environ[name])
-    source = f"from {given}" if given else "defaults"
-    return f"{source} (settings of a bundle are not visible here)"
+    found = changed_settings(_configured(examination), examination.environ)
+    return f"{found} (settings of a bundle are not visible here)"
+
+
+def _configured(examination: Examination) -> Settings:
+    """Return the settings without the one that only this command changes: it sends everything once."""
+    settings = examination.provider.settings
+    own = frozenset(OWN_SETTINGS)
+    return replace(settings, given=settings.given - own, max_retries=read_settings({}, {}).max_retries)
+
+
+async def _versions(_: Examination) -> str:
+    return versions()
+
+
+def _hosts(examination: Examination) -> list[tuple[str, int]]:
+    """Return host and port of the servers that are reached over https."""
+    settings = examination.provider.settings
+    addresses = map(urlsplit, (settings.base_url, settings.auth_url))
+    return [(parts.hostname or "", parts.port or 443) for parts in addresses if parts.scheme == "https"]
+
+
+@contextmanager
+def _network_setting(*, is_used: bool) -> Iterator[None]:
+    """Report a bad variable: as a failure if a server is reached with it."""
+    try:
+        yield
+    except NetworkSettingFailure as failure:
+        if not is_used:
+            raise CheckSkippedError(f"skipped ({failure}; not used for these servers)") from failure
+        raise CheckFailedError(f"{failure}. Correct or unset the variable.", "") from failure
+
+
+async def _proxy(examination: Examination) -> str:
+    proxies = Proxies.from_environment()
+    setting, variables = proxies.https, proxy_variables(examination.environ)
+    if setting is None:
+        return f"none ({variables})" if variables else "none"
+    with _network_setting(is_used=any(proxies.for_host(*host) for host in _hosts(examination))):
+        setting.url()
+    return variables or "from the system's settings"
+
+
+async def _certificates(examination: Examination) -> str:
+    with _network_setting(is_used=bool(_hosts(examination))):
+        tls_context()
+    return certificate_variables(examination.environ) or "the system's and certifi's"
 
 
 async def _token_file(examination: Examination) -> str:
@@ -210,6 +289,11 @@ async def _sign_in_server(examination: Examination) -> str:
 
 async def _check_host(examination: Examination, url: str, setting: str) -> str:
     """Any answer shows that the host can be reached."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        examination.require("certificates")
+        if Proxies.from_environment().for_host(parts.hostname or "", parts.port or 443):
+            examination.require("proxy")
     try:
         with as_faults(silence=HOST_TIMEOUT):
             async with (
@@ -280,7 +364,10 @@ async def _test_request(examination: Examination) -> str:
 
 _NEEDED_FOR_CALLS = ("sign-in", "token", "backend")
 _CHECKS: dict[str, tuple[tuple[str, ...], Callable[[Examination], Awaitable[str]]]] = {
+    "versions": ((), _versions),
     "settings": ((), _check_settings),
+    "proxy": ((), _proxy),
+    "certificates": ((), _certificates),
     "token file": (("settings",), _token_file),
     "file mode": (("token file",), _file_mode),
     "sign-in": (("token file",), _sign_in),

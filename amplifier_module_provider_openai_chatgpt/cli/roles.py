@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from rich.cells import cell_len
 
 from ..models.model import LATEST, look_up, model_infos, split_fast
 from ..request.effort import choose_effort
 from ..settings import PROVIDER
+from .console import fits
 from .install_routing import destination, packaged_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
     from ..models.model import Model
     from ..provider import ChatGPTProvider
@@ -190,23 +193,41 @@ def _version(model_id: str) -> tuple[list[int | str], int]:
 
 
 def show_roles(found: Roles, out: Console) -> None:
-    """Print what each role gets as a table."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("role", no_wrap=True)
-    for name in ("model", "effort", "matched by"):
-        table.add_column(name, overflow="fold")
-    for role in found.roles:
-        table.add_row(*map(Text, _row(role)))
-    out.print(table)
+    """Print what each role gets as a table, or as a list where the table does not fit: no id is split."""
+    rows = [_row(role) for role in found.roles]
+    table = _table(rows)
+    if fits(table, out):
+        out.print(table)
+    else:
+        _print_list(rows, out)
     if any(role.is_default for role in found.roles):
         out.print("* default effort; an effort in your settings takes precedence.", style="dim")
     installed = f"Matrix: ~/{destination().relative_to(Path.home())}"
     packaged = "Matrix: this version's; to use it in Amplifier: amplifier-openai-chatgpt install-routing"
     out.print(packaged if found.matrix == _PACKAGED else installed, style="dim", markup=False)
     out.print(f"Models: {_SOURCES[found.source]}.", style="dim")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, name in enumerate(("role", "model", "effort", "matched by")):
+        widest = max((cell_len(row[number]) for row in rows), default=0)
+        table.add_column(name, no_wrap=True, overflow="ignore", min_width=widest)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print_list(rows: Sequence[Sequence[str]], out: Console) -> None:
+    from rich.text import Text
+
+    for role, model, effort, pattern in rows:
+        out.print(Text(role, "bold"), soft_wrap=True)
+        out.print(Text("  " + " ".join(filter(None, (model, effort)))), soft_wrap=True)
+        out.print(Text(f"  matched by {pattern}", "dim"), soft_wrap=True)
 
 
 def _row(role: Resolved) -> tuple[str, str, str, str]:

@@ -1,4 +1,4 @@
-"""The commands ``status``, ``usage`` and ``models``: what they read and how they show it."""
+"""The commands ``status`` and ``models``: what they read and how they show it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..models.model import FAST_SUFFIX, FAST_TIER
-from ..quota import plan_name, reset_phrase, span
+from ..quota import plan_name, span
 from ..settings import LOGIN_COMMAND
-from .console import printable
+from .console import fits, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
-    from rich.text import Text
+    from rich.table import Table
 
     from ..auth.credentials import Status
     from ..auth.tokens import Tokens
     from ..models.cache import Source
     from ..models.model import Model
     from ..provider import ChatGPTProvider
-    from ..quota import Quota, Window
+    from ..secret import Secret
 
-_WIDE, _BAR, _SHORT_BAR = 80, 18, 12
 _TIER_LABELS = {FAST_TIER: "fast"}
 
 
@@ -66,9 +67,10 @@ def read_status(provider: ChatGPTProvider) -> SignInStatus:
     return SignInStatus(credentials.status(), credentials.place, credentials.peek(), why)
 
 
-def masked(account_id: str) -> str | None:
+def masked(account: Secret[str]) -> str | None:
     """Shorten an account id; what is left distinguishes two accounts of one person."""
-    return f"{account_id[:4]}…{account_id[-4:]}" if len(account_id) > 12 else "…" if account_id else None
+    text = account.reveal()
+    return f"{text[:4]}…{text[-4:]}" if len(text) > 12 else "…" if text else None
 
 
 def show_status(status: SignInStatus, out: Console) -> None:
@@ -105,59 +107,18 @@ def expiry_phrase(tokens: Tokens) -> str:
     return f"expired; {'renewed at the next call' if tokens.can_refresh else 'cannot be renewed'}"
 
 
-async def fetch_quota(provider: ChatGPTProvider) -> Quota:
-    """Fetch how much of the plan's limits is used. Raises kernel errors."""
-    try:
-        return await provider.usage()
-    finally:
-        await provider.close()
-
-
-def show_usage(quota: Quota, page: str, out: Console) -> None:
-    """Print a bar and the reset time for each window, credits, spend cap, saved resets and a web page."""
-    from rich.table import Table
-
-    out.print(f"{plan_name(quota.plan)} plan" if quota.plan else "Unknown plan", markup=False)
-    table = Table.grid(padding=(0, 2))
-    for window in quota.windows:
-        table.add_row(*_window_row(window, narrow=out.width < _WIDE))
-    out.print(table if quota.windows else "ChatGPT reports no limits.")
-    if quota.credits and (quota.credits.has_credits or quota.credits.unlimited):
-        left = "unlimited" if quota.credits.unlimited else quota.credits.balance or "some"
-        out.print(f"Credits: {left}", markup=False)
-    if quota.spend_cap_reached:
-        out.print("Spend cap reached: requests are refused until it resets or is raised.", style="red")
-    if quota.reset_credits:
-        out.print(f"Saved limit resets: {quota.reset_credits} (never used automatically)")
-    out.print(page, style="dim", soft_wrap=True)
-
-
-def _window_row(window: Window, *, narrow: bool) -> tuple[Text, Text, Text, Text]:
-    from rich.text import Text
-
-    length = _SHORT_BAR if narrow else _BAR
-    share = min(100.0, max(0.0, window.used_percent))
-    filled = round(share / 100 * length)
-    colour = "red" if share >= 90 else "yellow" if share >= 70 else "green"
-    resets = f"resets {reset_phrase(window.resets_at, time.time())}" if window.resets_at else ""
-    return (
-        Text(" ".join(filter(None, (window.limit, window.name)))),
-        Text.assemble(("█" * filled, colour), ("░" * (length - filled), "dim"), no_wrap=True),
-        Text(f"{share:3.0f} % used", no_wrap=True),
-        Text(resets.replace(", in ", ",\nin ") if narrow else resets),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class ModelsFound:
     """The models and where the list came from; ``fetched_at`` is None for the built-in list.
 
-    ``problem`` is why no new list could be fetched; it is shown, and not part of the JSON form.
+    ``default`` is the id of the model that calls without a model get. ``problem`` is why no new list could
+    be fetched; it is shown, and not part of the JSON form.
     """
 
     models: tuple[Model, ...]
     source: Source
     fetched_at: datetime | None
+    default: str
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -165,7 +126,10 @@ class ModelsFound:
         return {
             "source": self.source,
             "fetched_at": self.fetched_at.isoformat() if self.fetched_at else None,
-            "models": [_model_dict(model) for model in self.models],
+            "default": self.default,
+            "models": [
+                _model_dict(model) | {"is_default": model.slug == self.default} for model in self.models
+            ],
         }
 
 
@@ -191,24 +155,23 @@ async def fetch_models(provider: ChatGPTProvider) -> ModelsFound:
     fetched_at = provider.catalogue.fetched_at
     moment = datetime.fromtimestamp(fetched_at, UTC) if fetched_at else None
     problem = str(provider.catalogue.problem or "")
-    return ModelsFound(tuple(models), provider.catalogue.source, moment, problem)
+    default = provider.get_model_info().id
+    return ModelsFound(tuple(models), provider.catalogue.source, moment, default, problem)
 
 
 def show_models(found: ModelsFound, out: Console) -> None:
-    """Print the models as a table."""
-    from rich.table import Table
+    """Print the models as a table, or as a list where the table does not fit: an id is never split."""
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("id", no_wrap=True)
-    table.add_column("window", no_wrap=True, justify="right")
-    table.add_column("efforts")
-    table.add_column("tiers", max_width=9)
-    table.add_column("input")
-    for model in found.models:
-        table.add_row(*map(Text, _model_row(model)))
-    out.print(table)
-    out.print(f"{_origin(found)} * default effort.", style="dim")
+    rows = [_model_row(model, found.default) for model in found.models]
+    table = _models_table(rows)
+    if fits(table, out):
+        out.print(table)
+    else:
+        _print_list(rows, out)
+    if found.default not in {model.slug for model in found.models}:
+        out.print(f"Used by default: {printable(found.default)}, which is not in this list.", markup=False)
+    out.print(f"{_origin(found)} ← used by default, * default effort.", style="dim")
     if found.problem:
         out.print(Text(printable(found.problem)), style="dim")
     if any(model.has_fast for model in found.models):
@@ -217,11 +180,40 @@ def show_models(found: ModelsFound, out: Console) -> None:
         )
 
 
-def _model_row(model: Model) -> tuple[str, ...]:
+def _models_table(rows: Sequence[Sequence[str]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(
+        "id", no_wrap=True, overflow="ignore", min_width=max((len(row[0]) for row in rows), default=0)
+    )
+    table.add_column("window", no_wrap=True, justify="right")
+    table.add_column("efforts", min_width=20)
+    table.add_column("tiers", max_width=9)
+    table.add_column("input")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _print_list(rows: Sequence[Sequence[str]], out: Console) -> None:
+    """Print a line for each id, and what the table has next to it on indented lines."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for name, window, *details in rows:
+        out.print(Text(name, "bold"), soft_wrap=True)
+        text = ", ".join(filter(None, (f"window {window}", *details)))
+        out.print(Padding(Text(text), (0, 0, 0, 2)))
+
+
+def _model_row(model: Model, default: str) -> tuple[str, ...]:
     efforts = (f"{effort}*" if effort == model.default_effort else effort for effort in model.efforts)
     tiers = (_TIER_LABELS.get(tier, tier) for tier in model.service_tiers)
+    name = f"{model.slug} ←" if model.slug == default else model.slug
     window = f"{model.context_window:,}"
-    return (model.slug, window, " ".join(efforts), " ".join(tiers), " ".join(model.input_modalities))
+    return (name, window, " ".join(efforts), " ".join(tiers), " ".join(model.input_modalities))
 
 
 def _origin(found: ModelsFound) -> str:

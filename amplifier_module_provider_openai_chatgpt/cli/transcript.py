@@ -10,6 +10,7 @@ from rich.cells import cell_len
 
 from ..call.events import STREAM_ABORTED, STREAM_DELTA, STREAM_END, STREAM_START
 from .console import printable
+from .markdown import MarkdownStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 # What stays together in a line: a word, or one character of a script without spaces between words.
-_PIECES = re.compile(r"\n|[^\S\n]+|[\u2e80-\U0010ffff]|[^\s\u2e80-\U0010ffff]+")
+_WIDE = r"[\u2e80-\U0010ffff]"
+_JOINED = rf"{_WIDE}(?:[\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]|\u200d[\u2600-\U0010ffff])*"
+_PIECES = re.compile(rf"\n|[^\S\n]+|{_JOINED}|[^\s\u2e80-\U0010ffff]+")
 _FENCE = "```"
 _CANCELLED = {"AbortError", "CancelledError"}
 
@@ -25,7 +28,7 @@ _CANCELLED = {"AbortError", "CancelledError"}
 class Flow:
     """Streams text to a console and wraps lines between words; fenced code is not wrapped.
 
-    Only a terminal gets wrapped lines. A word is held back until it is complete.
+    Only a terminal gets wrapped lines: there, a word is held back until it is complete or fills a line.
     """
 
     def __init__(self, console: Console) -> None:
@@ -41,6 +44,10 @@ class Flow:
         if style != self._style:
             self._end_word()
             self._style = style
+        if not self._console.is_terminal:
+            self._print(text)
+            self._column = 0 if text.endswith("\n") else self._column + len(text)
+            return
         for piece in _PIECES.findall(printable(text)):
             if piece.isspace():
                 self._end_word()
@@ -50,7 +57,7 @@ class Flow:
                 self._word = piece
                 self._end_word()
             else:
-                self._word += piece
+                self._add_to_word(piece)
 
     def close(self) -> None:
         """End the current line, if there is one."""
@@ -64,6 +71,12 @@ class Flow:
             self._column, self._gap = 0, ""
         else:
             self._gap += space
+
+    def _add_to_word(self, piece: str) -> None:
+        """Hold a piece of a word, unless the word is longer than a line: that is shown as it comes."""
+        self._word += piece
+        if len(self._word) >= self._console.width:
+            self._end_word()
 
     def _end_word(self) -> None:
         """Write the word after its gap, or at the start of a new line if it does not fit."""
@@ -80,7 +93,7 @@ class Flow:
         self._gap = self._word = ""
 
     def _is_too_long(self, text: str) -> bool:
-        if self._verbatim or not self._column or not self._console.is_terminal:
+        if self._verbatim or not self._column:
             return False
         return self._column + cell_len(text.expandtabs()) > self._console.width
 
@@ -99,6 +112,8 @@ class Transcript:
     def __init__(self, console: Console, on_output: Callable[[], object] = lambda: None) -> None:
         self.usage: Mapping[str, int] | None = None
         self._flow = Flow(console)
+        is_rendered = console.is_terminal and not console.is_dumb_terminal
+        self._markdown = MarkdownStream(console) if is_rendered else None
         self._on_output = on_output
         self._is_thinking = self._has_called = False
         self._handlers: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
@@ -123,11 +138,21 @@ class Transcript:
     def _delta(self, data: Mapping[str, Any]) -> None:
         self._on_output()
         self._is_thinking = data["block_type"] == "thinking"
-        self._flow.write(data["text"], "dim italic" if self._is_thinking else "")
+        style = "dim italic" if self._is_thinking else ""
+        if self._markdown:
+            self._markdown.write(printable(data["text"]), style)
+        else:
+            self._flow.write(data["text"], style)
+
+    def close(self) -> None:
+        """End what is being written, and give the cursor back."""
+        if self._markdown:
+            self._markdown.close()
+        self._flow.close()
 
     def _end(self, _: Mapping[str, Any]) -> None:
         """End the line; an empty line separates thinking from the answer, also without colours."""
-        self._flow.close()
+        self.close()
         if self._is_thinking:
             self._flow.write("\n")
         self._is_thinking = False
@@ -155,7 +180,7 @@ class Transcript:
 
     def _write_line(self, text: str, style: str = "") -> None:
         self._on_output()
-        self._flow.close()
+        self.close()
         self._flow.write(text, style)
         self._flow.close()
 

@@ -119,12 +119,22 @@ def clean(value: object, longest: int = MAX_MESSAGE_LENGTH) -> str:
     """Reduce server text to one printable line without markup or secrets, cut to ``longest``."""
     if not isinstance(value, str):
         return ""
-    text = re.sub(_TAG, " ", value[:_MAX_TEXT])
+    text = re.sub(_TAG, " ", _beginning(value))
     text = " ".join(
         "".join(char if char.isprintable() and char != "\ufffd" else " " for char in text).split()
     )
     text = without_secrets(text)
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def _beginning(text: str) -> str:
+    """Return the first ``_MAX_TEXT`` characters, without a word that is cut: half a secret is one too."""
+    if len(text) <= _MAX_TEXT:
+        return text
+    end = _MAX_TEXT
+    while end and "!" <= text[end - 1] <= "~" and "!" <= text[end] <= "~":
+        end -= 1
+    return text[:end]
 
 
 def unsupported_parameter(refusal: Refusal) -> str | None:

@@ -215,12 +215,13 @@ class TransportFault(Refusal):
 def as_faults(*, silence: float | None = None, began: bool = False) -> Iterator[None]:
     """Convert exceptions of httpx and the system into a TransportFault; others are raised unchanged.
 
+    The causes keep no frames, whose local variables hold requests and answers.
     ``silence`` is the read timeout in seconds; ``began``: the answer had started.
     """
     try:
         yield
     except transport_failures() as error:
-        raise fault_of(error, silence=silence, began=began) from error
+        raise fault_of(error, silence=silence, began=began) from error.with_traceback(None)
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..redaction import REDACTED, without_secrets
+from ..redaction import without_secrets
+from ..secret import REDACTED
 
 if TYPE_CHECKING:
     import httpx
@@ -26,6 +27,8 @@ _LOGGERS = (
     "httpcore.proxy",
     "httpcore.socks",
 )
+# The repr of a header, as the server spells its name.
+_COOKIE = r"""(?i)(b'set-cookie', )b(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 # Default limit of a decompressed answer, in bytes; those of a sign-in server have a few thousand.
 MAX_ANSWER = 64 * 1024
 
@@ -55,7 +58,7 @@ def _redact_logs() -> None:
 
 def _without_secrets(record: logging.LogRecord) -> bool:
     """Log filter: keep every record, and remove everything that looks like a secret."""
-    text = re.sub(r"(b'set-cookie', b')[^']*", rf"\1{REDACTED}", record.getMessage())
+    text = re.sub(_COOKIE, rf"\1{REDACTED}", record.getMessage())
     text = re.sub(r"\bauth=\(.*", f"auth={REDACTED}", text)  # the password for a SOCKS proxy
     record.msg, record.args = without_secrets(text), ()
     return True

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from http.cookiejar import Cookie, CookieJar
+from typing import TYPE_CHECKING
 
 import httpx
+
+if TYPE_CHECKING:
+    from ..secret import Secret
 
 # docs/backend.md, Request headers.
 _CLOUDFLARE = {"__cf_bm", "__cflb", "__cfruid", "__cfseq", "_cfuvid", "cf_clearance"}
@@ -27,15 +31,15 @@ class AccountCookies:
     """A jar for each account. Without an account nothing is kept, because accounts must not share cookies."""
 
     def __init__(self) -> None:
-        self._jars: dict[str, httpx.Cookies] = {}  # changed atomically, because threads share it
+        self._jars: dict[Secret[str], httpx.Cookies] = {}  # changed atomically, because threads share it
 
-    def add_to(self, request: httpx.Request, account: str) -> None:
+    def add_to(self, request: httpx.Request, account: Secret[str]) -> None:
         """Send this account's cookies with a request, and no other account's."""
         request.headers.pop("cookie", None)
         if jar := self._jars.get(account):
             jar.set_cookie_header(request)
 
-    def take_from(self, response: httpx.Response, account: str) -> None:
+    def take_from(self, response: httpx.Response, account: Secret[str]) -> None:
         """Keep the cookies of an answer to this account."""
         if not account or "set-cookie" not in response.headers:
             return

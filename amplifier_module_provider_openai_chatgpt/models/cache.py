@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from amplifier_core.llm_errors import LLMError
 
+    from ..secret import Secret
+
 Source = Literal["live", "disk", "built-in"]
 
 MAX_AGE = 7 * 24 * 3600.0
@@ -101,9 +103,9 @@ NO_CATALOGUE = CachedCatalogue((), "built-in", facts=())
 
 
 @lru_cache(maxsize=32)
-def cache_file(token_path: Path, account_id: str, base_url: str) -> Path:
+def cache_file(token_path: Path, account_id: Secret[str], base_url: str) -> Path:
     """Return the path of an account's list: next to the tokens, named by a hash of the account id."""
-    digest = hashlib.sha256(f"{account_id}\n{base_url}".encode()).hexdigest()[:24]
+    digest = hashlib.sha256(f"{account_id.reveal()}\n{base_url}".encode()).hexdigest()[:24]
     return token_path.with_name(f"openai-chatgpt-models-{digest}.json")
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
+    from ..secret import Secret
     from ..settings import Settings
     from .cache import Source
 
@@ -273,7 +274,7 @@ def _bare(etag: str) -> str:
 _shared_caches: dict[tuple[Path, str, str], SharedCache] = {}
 
 
-def shared_catalogue(settings: Settings, fetch: Fetch, account: Callable[[], str]) -> Catalogue:
+def shared_catalogue(settings: Settings, fetch: Fetch, account: Callable[[], Secret[str]]) -> Catalogue:
     """Return a catalogue that shares its cache with all others of this token file and backend.
 
     ``fetch(client_version)`` fetches the list and its ETag for the signed-in account; ``account()``

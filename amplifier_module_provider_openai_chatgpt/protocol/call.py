@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..models.model import Model
+    from ..secret import Secret
     from .conversation import Conversation, RefusedImages
     from .items import Item
 
@@ -46,7 +47,7 @@ class Call:
     model: Model
     requested_model: str
     conversation: Conversation
-    account_id: str = field(repr=False)
+    account_id: Secret[str] = field(repr=False)
     instructions: str = field(repr=False)
     items: tuple[Item, ...] = field(repr=False)
     tools: tuple[dict[str, Any], ...] = field(default=(), repr=False)

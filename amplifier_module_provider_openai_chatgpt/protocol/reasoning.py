@@ -18,19 +18,21 @@ from .text import clean_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..secret import Secret
     from .items import Item
 
 logger = logging.getLogger(__name__)
 
 
-def account_stamp(account_id: str, service: str = CHATGPT_CODEX.name) -> str:
+def account_stamp(account_id: Secret[str], service: str = CHATGPT_CODEX.name) -> str:
     """Return a digest that distinguishes accounts and services, without writing ids into transcripts."""
-    owner = account_id if service == CHATGPT_CODEX.name else f"{service}\n{account_id}"
+    account = account_id.reveal()
+    owner = account if service == CHATGPT_CODEX.name else f"{service}\n{account}"
     return hashlib.sha256(owner.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def to_block_content(
-    item: Mapping[str, Any], model: str, account_id: str, service: str = CHATGPT_CODEX.name
+    item: Mapping[str, Any], model: str, account_id: Secret[str], service: str = CHATGPT_CODEX.name
 ) -> list[dict[str, Any]] | None:
     """Return the ``ThinkingBlock.content`` for a reasoning item; None if it has no ciphertext."""
     ciphertext = item.get("encrypted_content")

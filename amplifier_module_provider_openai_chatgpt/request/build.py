@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..models.model import Model
     from ..protocol.items import Item
+    from ..secret import Secret
     from ..settings import Settings
 
 _NO_CAP = "ChatGPT plan use has no limit for the length of an answer"
@@ -90,7 +91,7 @@ def build_call(
     model: str,
     find: Callable[[str], Model],
     knows: Callable[[str], bool],
-    account_id: str,
+    account_id: Secret[str],
     session_id: str | None,
     remembered: MutableMapping[str, str] = REMEMBERED,
     warned: MutableSet[str] | None = None,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ..protocol.call import Repair
     from ..protocol.items import Item, Output, Part
+    from ..secret import Secret
     from .images import Images
     from .tools import ToolNames
 
@@ -47,7 +48,7 @@ class Reader:
     """For whom a history is read: whose reasoning it replays (model, account, service), images, names."""
 
     model: str
-    account_id: str
+    account_id: Secret[str]
     images: Images
     names: ToolNames
     service: str = CHATGPT_CODEX.name

@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from ..protocol.call import Call
     from ..protocol.events import Event
     from ..quota import Quota
+    from ..secret import Secret
 
 
 class Identity(Protocol):
     """What a request needs to know about the signed-in account."""
 
     @property
-    def access_token(self) -> str:
+    def access_token(self) -> Secret[str]:
         """The bearer token."""
         ...
 
     @property
-    def account_id(self) -> str:
+    def account_id(self) -> Secret[str]:
         """The id of the ChatGPT account; empty if no claim names it."""
         ...
 

@@ -10,6 +10,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
+from ..redaction import Sealed
 from ..tasks import ended
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class BodyReader:
         """
         await self._ready.wait()
         if not self._buffered:
-            await self._task
+            with Sealed():
+                await self._task
             return b""
         data = b"".join(self._buffered)
         self._buffered.clear()

@@ -23,6 +23,7 @@ from ..errors.transport import (
 from ..http import new_client
 from ..http.cookies import AccountCookies
 from ..quota import read_headers
+from ..redaction import Sealed
 from .base import Document
 from .body_reader import BodyReader
 from .json_values import TooManyValuesError, decode
@@ -107,9 +108,11 @@ class HttpSseTransport:
                 response = await self._send_signed_in(client, "GET", path, headers=headers, params=params)
                 if response.status_code != 200:
                     raise await self._read_refusal(response)
-                body = await response.aread()
+                with Sealed():
+                    await response.aread()
         try:
-            return Document(decode(body), response.headers.get("etag"))
+            with Sealed():
+                return Document(decode(response.content), response.headers.get("etag"))
         except TooManyValuesError as error:
             raise TransportFault(Fault.TOO_LARGE) from error
         except ValueError as error:
@@ -156,10 +159,11 @@ class HttpSseTransport:
         tried = [await self._sign_in.current()]
         while True:
             account = tried[-1].account_id
-            request.headers.update(self._identity_headers(tried[-1]))
-            self._cookies.add_to(request, account)
-            response = await client.send(request, stream=True)
-            self._cookies.take_from(response, account)
+            with Sealed():
+                request.headers.update(self._identity_headers(tried[-1]))
+                self._cookies.add_to(request, account)
+                response = await client.send(request, stream=True)
+                self._cookies.take_from(response, account)
             if response.status_code != 401 or len(tried) > MAX_REAUTH:
                 return response
             await BodyReader(response).aclose()
@@ -167,9 +171,9 @@ class HttpSseTransport:
 
     def _identity_headers(self, identity: Identity) -> dict[str, str]:
         names = self._service.request
-        headers = {"Authorization": f"Bearer {identity.access_token}"}
+        headers = {"Authorization": f"Bearer {identity.access_token.reveal()}"}
         if names.account and identity.account_id:
-            headers[names.account] = identity.account_id
+            headers[names.account] = identity.account_id.reveal()
         if names.originator:
             headers[names.originator] = self._settings.originator
         if names.fedramp and identity.is_fedramp:
@@ -224,9 +228,10 @@ class HttpResponseStream:
                 began = True
                 yield events
         except EventTooLargeError as error:
-            raise TransportFault(Fault.EVENT_TOO_LARGE) from error
+            raise TransportFault(Fault.EVENT_TOO_LARGE) from error.with_traceback(None)
         except transport_failures() as error:
-            raise fault_of(error, silence=self._silence, began=began) from error
+            fault = fault_of(error, silence=self._silence, began=began)
+            raise fault from error.with_traceback(None)
         if parser.skipped and not began:
             raise not_events(parser.skipped)
 

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model
 from amplifier_module_provider_openai_chatgpt.protocol import reasoning
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _turn(number: int, *, brief: bool) -> list[dict[str, Any]]:
 
 def _thought() -> dict[str, Any]:
     item = {"type": "reasoning", "encrypted_content": "gAAAA" * 400, "summary": []}
-    state = reasoning.to_block_content(item, MODEL, ACCOUNT)
+    state = reasoning.to_block_content(item, MODEL, Secret(ACCOUNT))
     return {"type": "thinking", "thinking": "", "content": state}
 
 
@@ -65,7 +66,7 @@ def _call(request: ChatRequest) -> Call:
         model=MODEL,
         find=MODELS.__getitem__,
         knows=MODELS.__contains__,
-        account_id=ACCOUNT,
+        account_id=Secret(ACCOUNT),
         session_id="session",
         remembered={},
     )

@@ -1,11 +1,13 @@
 """A process that uses a sign-in, or forks others that do: ``child.py AUTH_URL BASE_URL [FILE]``.
 
 With a file it gets one token from it. Without one it reads orders, one a line, and answers each with one
-line: ``eight FILE`` forks eight processes, each of which makes eight calls in parallel; ``kill SECONDS
-FILE`` forks one that gets a token and kills it after that time; ``MOMENT FILE`` forks one that kills itself
-at the first audit event of this name: ``socket.connect`` to the issuer, ``open`` of the new file when the
-renewed tokens are about to be written, ``os.rename`` of it, ``os.truncate`` in the rehearsal; at the moment
-``done`` it has its token. Forking saves the imports, which take far longer than what is tested here.
+line: ``eight FILE`` forks eight processes, each of which makes eight calls in parallel; ``silent FILE`` forks
+five that renew with short limits, and another one after them; ``kill SECONDS FILE`` forks one that gets a
+token and kills it after that time; ``MOMENT FILE`` forks one that kills itself at the first audit event of
+this name: ``socket.connect`` to the issuer, ``open`` of the new file when the renewed tokens are about to be
+written, ``os.rename`` of it, ``os.truncate`` in the rehearsal, ``rehearsed`` when its file is renamed,
+``renamed`` when the renewed tokens have been, too; at the moment ``done`` it has its token. Forking saves the
+imports, which take far longer than what is tested here.
 """
 
 import asyncio
@@ -18,7 +20,11 @@ from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from amplifier_module_provider_openai_chatgpt.auth.credentials import shared_credentials
+from amplifier_core.llm_errors import LLMError
+
+from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials, shared_credentials
+from amplifier_module_provider_openai_chatgpt.auth.renewal import Renewal
+from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 
@@ -29,7 +35,8 @@ async def token(path, auth_url, base_url):
 
 async def call(path, auth_url, base_url):
     tokens = await token(path, auth_url, base_url)
-    headers = {"Authorization": f"Bearer {tokens.access_token}", "ChatGPT-Account-ID": tokens.account_id}
+    headers = {"Authorization": f"Bearer {tokens.access_token.reveal()}"}
+    headers["ChatGPT-Account-ID"] = tokens.account_id.reveal()
     headers["originator"] = "amplifier"
     async with new_client(connect=10, silence=30, largest=None) as client:
         response = await client.get(f"{base_url}/codex/models?client_version=0.0.0", headers=headers)
@@ -102,8 +109,20 @@ def die_at(moment, path, auth_url, base_url):
         "os.truncate": lambda *_: True,
     }
 
+    folder = str(Path(path).parent)
+    renames = []
+
+    def is_it_later(event, first):
+        """The rename of the rehearsal, or the first look at the folder after that of the renewed tokens."""
+        if event == "os.rename":
+            renames.append(str(first))
+            return moment == "rehearsed"
+        is_folder = event == "open" and str(first) == folder
+        return moment == "renamed" and is_folder and renames[-1:] != [] and renames[-1].endswith(".new")
+
     def watch(event, arguments):
-        if event == moment and is_it[event](*arguments):
+        named = event == moment and is_it[event](*arguments)
+        if named or (event in {"os.rename", "open"} and is_it_later(event, arguments[0])):
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
@@ -112,10 +131,38 @@ def die_at(moment, path, auth_url, base_url):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+async def impatient(path, auth_url, base_url):
+    """Return the kind of error that a call gets, and its first words."""
+    service = CHATGPT_CODEX.at(base_url, auth_url)
+    renewal = Renewal(TokenFile(Path(path)), service, limit=0.5, slow=0.1)
+    try:
+        await Credentials(TokenFile(Path(path)), service, renew=renewal).current()
+    except LLMError as error:
+        return f"{type(error).__name__}: {str(error).split(',')[0]}"
+    return "renewed"
+
+
+def five_and_one(*where):
+    """Let five processes call at the same moment, then one more; returns what each was answered."""
+    results, report = os.pipe()
+
+    def work():
+        os.write(report, asyncio.run(impatient(*where)).encode() + b";")
+
+    for child in [fork(work) for _ in range(5)]:
+        ending(child)
+    ending(fork(work))
+    os.close(report)
+    with os.fdopen(results) as answers:
+        return answers.read()
+
+
 def obey(order, auth_url, base_url):
     match order.split():
         case ["eight", path]:
             return eight_processes(path, auth_url, base_url)
+        case ["silent", path]:
+            return five_and_one(path, auth_url, base_url)
         case ["kill", seconds, path]:
             return kill_later(float(seconds), path, auth_url, base_url)
         case [moment, path]:

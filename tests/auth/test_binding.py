@@ -9,6 +9,7 @@ from amplifier_core.message_models import ChatRequest, Message
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, Origin
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from tests.auth.jwt import jwt
@@ -43,7 +44,7 @@ async def every_use(provider):
         provider.usage,
         provider.list_models,
         provider.credentials.current,
-        lambda: provider.credentials.renew(Tokens(access_token="refused")),
+        lambda: provider.credentials.renew(Tokens(Secret("refused"))),
     )
 
 

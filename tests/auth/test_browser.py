@@ -46,7 +46,7 @@ class Person:
         self.naps: list[float] = []
         self.url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def sign_in(self, browse=None, read_line=None):
+    async def sign_in(self, browse=None, read_line=None, **more):
         loop = asyncio.get_running_loop()
 
         def open_url(url):
@@ -62,6 +62,7 @@ class Person:
             show=self.shown.append,
             read_line=read_line,
             sleep=self.nap,
+            **more,
         )
 
     async def nap(self, seconds):
@@ -142,12 +143,12 @@ async def test_the_authorize_url_has_every_parameter_in_order(sim, person):
 
 def test_every_attempt_has_secrets_of_its_own_that_no_repr_shows():
     first, second = Attempt(), Attempt()
-    digest = hashlib.sha256(first.verifier.encode()).digest()
+    digest = hashlib.sha256(first.verifier.reveal().encode()).digest()
     assert first.challenge == base64.urlsafe_b64encode(digest).decode().rstrip("=")
-    assert (len(first.verifier), len(first.state)) == (86, 43)
+    assert (len(first.verifier.reveal()), len(first.state)) == (86, 43)
     assert first.verifier != second.verifier
     assert first.state != second.state
-    assert first.verifier not in repr(first)
+    assert first.verifier.reveal() not in repr(first)
     assert first.state not in repr(first)
 
 
@@ -208,16 +209,30 @@ async def test_other_addresses_are_not_found_and_cancel_ends_the_sign_in(person)
             await task
 
 
-@pytest.mark.parametrize("header", ["Sec-Fetch-Site", "Origin", "Referer"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "https://example.com"},
+        {"Referer": "https://example.com/"},
+        {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64)"},
+    ],
+    ids=lambda header: next(iter(header)),
+)
 async def test_a_web_page_cannot_end_a_sign_in(person, header):
     async with running(person.sign_in()) as task:
         await person.url
-        asked = await person.client.get("http://127.0.0.1:1455/cancel", headers={header: "cross-site"})
+        asked = await person.client.get("http://127.0.0.1:1455/cancel", headers=header)
         assert asked.status_code == 403
         assert not task.done()
 
 
-async def test_garbage_and_silent_connections_do_no_harm(sim, person):
+async def test_a_sign_in_that_is_never_finished_in_the_browser_ends(person):
+    with pytest.raises(AuthenticationError, match="not finished in the browser within 0 minutes"):
+        await person.sign_in(lifetime=0.01)
+
+
+async def test_garbage_and_silent_connections_do_no_harm(sim, person, caplog):
     async with running(person.sign_in()) as task:
         await person.url
         silent = socket.create_connection(("127.0.0.1", 1455))
@@ -234,6 +249,7 @@ async def test_garbage_and_silent_connections_do_no_harm(sim, person):
         await asyncio.to_thread(Browser(), await person.url)
         assert (await task).access_token in sim.secrets
         silent.close()
+    assert not [record for record in caplog.records if record.name == "asyncio" and record.levelno > 20]
 
 
 async def test_another_sign_in_on_the_port_is_cancelled(sim, person):

@@ -19,6 +19,7 @@ from amplifier_core.llm_errors import (
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials, shared_credentials
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import recorded
 
@@ -224,7 +225,7 @@ async def test_without_a_refresh_token_the_token_is_used_until_it_expires_and_no
     sim, store, service
 ):
     now = datetime.now(UTC)
-    lone = Tokens(access_token="opaque", expires_at=now + timedelta(seconds=60), origin=service.origin)
+    lone = Tokens(Secret("opaque"), expires_at=now + timedelta(seconds=60), origin=service.origin)
     store.save(lone)
     time = [now]
     credentials = Credentials(store, service, clock=lambda: time[0])

@@ -19,6 +19,7 @@ from amplifier_module_provider_openai_chatgpt.auth.device import (
     sign_in_by_device_code,
 )
 from amplifier_module_provider_openai_chatgpt.http import new_client
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 POLL = "/deviceauth/token"
@@ -203,7 +204,9 @@ async def test_an_approval_without_its_verifier_cannot_be_read(sim, sign_in):
 async def test_a_device_code_is_read_in_every_spelling(sim, service, client, body, interval, lifetime):
     sim.misbehave(START, Fault(status=200, body=body))
     device = await request_device_code(client, service.issuer)
-    assert device == DeviceCode(f"{sim.auth_url}/codex/device", "A-B", "d", interval, lifetime)
+    assert device == DeviceCode(
+        f"{sim.auth_url}/codex/device", Secret("A-B"), Secret("d"), interval, lifetime
+    )
 
 
 async def test_a_lifetime_without_an_offset_is_utc_whatever_the_local_time_zone(

@@ -90,3 +90,12 @@ async def test_no_answer_is_a_failure_that_names_the_host(ask, fault, reason):
 async def test_what_an_answer_holds_is_in_no_repr_of_it(ask):
     answer = await ask(Fault(status=200, body={"access_token": "SECRET"}))
     assert "SECRET" not in repr(answer)
+
+
+@pytest.mark.parametrize(("announce_after", "lines"), [(0.01, 1), (60, 0)])
+async def test_a_long_wait_for_an_answer_is_announced_once(sim, caplog, announce_after, lines):
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    async with new_client(connect=5, silence=60) as client:
+        with pytest.raises(SignInError):
+            await issuer.post(client, sim.auth_url + TOKEN, json={}, limit=0.2, announce_after=announce_after)
+    assert caplog.messages == ["Waiting for an answer of 127.0.0.1 …"] * lines

@@ -13,6 +13,7 @@ from amplifier_module_provider_openai_chatgpt.auth import oauth
 from amplifier_module_provider_openai_chatgpt.auth.failures import RefreshRefusedError, translated
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.http import new_client
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
@@ -66,7 +67,7 @@ async def test_a_permanent_refusal_is_known_by_its_code(sim, service, client, ro
     status, body, why = PERMANENT[row]
     sim.misbehave(TOKEN, Fault(status=status, body=body))
     with pytest.raises(RefreshRefusedError, match=why):
-        await oauth.refresh(client, service.issuer, "rt_x")
+        await oauth.refresh(client, service.issuer, Secret("rt_x"))
 
 
 @pytest.mark.parametrize("row", TRANSIENT)
@@ -74,16 +75,16 @@ async def test_everything_else_is_transient_and_retryable(sim, service, client, 
     fault, error = TRANSIENT[row]
     sim.misbehave(TOKEN, fault)
     with pytest.raises(error) as raised, translated():
-        await oauth.refresh(client, service.issuer, "rt_x")
+        await oauth.refresh(client, service.issuer, Secret("rt_x"))
     assert raised.value.retryable
     assert "login" not in str(raised.value)
 
 
 async def test_a_refresh_is_json_with_three_fields_and_our_own_user_agent(sim, service, client):
-    token = sim.sign_in()["refresh_token"]
+    token = Secret(sim.sign_in()["refresh_token"])
     reply = await oauth.refresh(client, service.issuer, token)
     (request,) = sim.requests_to(TOKEN)
-    assert set(reply) == {"id_token", "access_token", "refresh_token"}
+    assert set(reply.reveal()) == {"id_token", "access_token", "refresh_token"}
     assert request.json.keys() == {"client_id", "grant_type", "refresh_token"}
     assert request.headers["user-agent"].startswith("amplifier-module-provider-openai-chatgpt/")
     with pytest.raises(RefreshRefusedError, match="already used"):
@@ -112,7 +113,7 @@ async def test_a_refresh_is_json_with_three_fields_and_our_own_user_agent(sim, s
 async def test_an_exchange_that_fails_says_status_and_reason(sim, service, client, fault, error, text):
     sim.misbehave(TOKEN, fault)
     with pytest.raises(error, match=text) as raised, translated():
-        await oauth.exchange_code(client, service, "ac_code", "verifier", "redirect")
+        await oauth.exchange_code(client, service, Secret("ac_code"), Secret("verifier"), "redirect")
     assert str(raised.value).isprintable()
     assert "ac_code" not in str(raised.value)
     assert "verifier" not in str(raised.value)
@@ -120,7 +121,9 @@ async def test_an_exchange_that_fails_says_status_and_reason(sim, service, clien
 
 async def test_an_exchange_is_a_form(sim, service, client):
     with pytest.raises(AuthenticationError), translated():
-        await oauth.exchange_code(client, service, "ac", "v", "http://localhost:1455/auth/callback")
+        await oauth.exchange_code(
+            client, service, Secret("ac"), Secret("v"), "http://localhost:1455/auth/callback"
+        )
     form = sim.requests_to(TOKEN)[0].form
     assert list(form) == ["grant_type", "code", "redirect_uri", "client_id", "code_verifier"]
 
@@ -128,8 +131,8 @@ async def test_an_exchange_is_a_form(sim, service, client):
 @pytest.mark.parametrize(
     ("tokens", "fields"),
     [
-        (Tokens(access_token="a", refresh_token="r"), {"token": "r", "token_type_hint": "refresh_token"}),
-        (Tokens(access_token="a"), {"token": "a", "token_type_hint": "access_token"}),
+        (Tokens(Secret("a"), Secret("r")), {"token": "r", "token_type_hint": "refresh_token"}),
+        (Tokens(Secret("a")), {"token": "a", "token_type_hint": "access_token"}),
     ],
 )
 async def test_revoking_prefers_the_refresh_token(sim, service, client, tokens, fields):
@@ -142,10 +145,10 @@ async def test_revoking_prefers_the_refresh_token(sim, service, client, tokens, 
 @pytest.mark.parametrize("fault", [Fault(status=500), Fault(drop_connection=True)], ids=["500", "hung up"])
 async def test_a_revocation_that_fails_is_reported_and_not_raised(sim, service, client, fault):
     sim.misbehave("/oauth/revoke", fault)
-    assert not await oauth.revoke(client, service.issuer, Tokens(access_token="a"))
+    assert not await oauth.revoke(client, service.issuer, Tokens(Secret("a")))
 
 
 async def test_a_host_that_is_down_is_a_network_error_that_names_it(client):
     nowhere = CHATGPT_CODEX.at("http://127.0.0.1:9", "http://127.0.0.1:9")
     with pytest.raises(NetworkError, match=r"127\.0\.0\.1 cannot be reached"), translated():
-        await oauth.refresh(client, nowhere.issuer, "rt_x")
+        await oauth.refresh(client, nowhere.issuer, Secret("rt_x"))

@@ -11,6 +11,7 @@ from amplifier_module_provider_openai_chatgpt.auth.browser import Attempt
 from amplifier_module_provider_openai_chatgpt.auth.callback import Callback
 from amplifier_module_provider_openai_chatgpt.auth.device import sign_in_by_device_code
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, Claims, Issuer
 from tests.auth.jwt import jwt
 
@@ -86,10 +87,10 @@ async def test_a_device_sign_in_uses_its_paths_client_id_and_claims(client, serv
     form = parse_qs(server.sent("/other/token"))
     assert form["client_id"] == ["other_client"]
     assert form["redirect_uri"] == ["https://other.example/other/redirect"]
-    assert (tokens.account_id, tokens.plan_type, tokens.email) == ("account-1", "gold", "a@b.c")
+    assert (tokens.account_id.reveal(), tokens.plan_type, tokens.email) == ("account-1", "gold", "a@b.c")
     assert tokens.is_fedramp
     store = TokenFile(path, OTHER.claims)
-    store.save(replace(tokens, account_id="", plan_type=""))
+    store.save(replace(tokens, account_id=Secret(""), plan_type=""))
     assert store.read() == tokens
     assert await oauth.revoke(client, OTHER.issuer, tokens)
     assert {request.url.host for request in server.requests} == {"other.example"}

@@ -22,9 +22,11 @@ KILLED = str(-signal.SIGKILL)
 # Where a process is killed, and whether its sign-in must survive that.
 MOMENTS = {
     "os.truncate": True,  # in the rehearsal
+    "rehearsed": True,
     "socket.connect": True,  # before the request
     "open": False,  # after the answer, before the write
     "os.rename": True,  # all is written and synced, but not under its name yet
+    "renamed": True,
     "done": True,
 }
 
@@ -98,9 +100,21 @@ def test_a_sign_out_leaves_nothing_of_what_a_killed_process_wrote(sim, path, ord
         "tokens.json",
         "tokens.json.lock",
         ".tokens.json.new",
+        ".tokens.json.queue",
     }
     asyncio.run(Credentials(TokenFile(path), service_of(sim)).sign_out())
-    assert {name.name for name in path.parent.iterdir()} == {"tokens.json.lock"}
+    assert {name.name for name in path.parent.iterdir()} == {"tokens.json.lock"}  # the queue went, too
+
+
+@pytest.mark.long
+def test_processes_do_not_wait_in_turn_for_a_silent_issuer(sim, path, order):
+    sign_in(sim, path)
+    sim.misbehave("/oauth/token", Fault(stall_before_headers=True), times=None)
+    first, *others = sorted(order("silent", path).split(";")[:-1], key=lambda text: "not renew" not in text)
+    assert first.startswith("ProviderUnavailableError: The sign-in server did not renew the sign-in in time.")
+    assert len(others) == 5
+    assert all("A renewal of the sign-in has just failed." in answer for answer in others)
+    assert len(sim.requests_to("/oauth/token")) == 1
 
 
 @pytest.mark.long
@@ -113,7 +127,7 @@ def test_over_150_kills_at_any_time_the_file_loads_and_a_loss_means_a_spent_toke
     assert outcomes.count("kept") > 75
 
 
-def test_ctrl_c_in_the_middle_of_a_refresh_lets_it_finish(sim, path):
+def test_where_no_process_can_be_started_ctrl_c_waits_for_a_refresh(sim, path):
     sign_in(sim, path)
     before = TokenFile(path).read()
     sim.misbehave("/oauth/token", Fault(stall_before_headers=True))

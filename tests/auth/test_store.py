@@ -13,6 +13,7 @@ from amplifier_module_provider_openai_chatgpt.auth.sign_in import with_device_co
 from amplifier_module_provider_openai_chatgpt.auth.store import StoreError, TokenStore
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 TOKEN = "/oauth/token"
@@ -29,6 +30,7 @@ class Memory:
         self._changes = 0
         self._failed_at = 0.0
         self._lock = threading.Lock()
+        self._queue = threading.Lock()
 
     def stamp(self) -> int | None:
         return self._changes if self._tokens else None
@@ -44,23 +46,32 @@ class Memory:
         if self.full:
             raise StoreError("The memory is full: forget something.")
 
+    def salvage(self) -> None:
+        return None
+
     def delete(self) -> None:
         self._put(None)
 
-    def note_failure(self) -> None:
-        self._failed_at = time.time()
+    def note_failure(self, seconds: float) -> None:
+        self._failed_at = time.time() + seconds
 
     def failed_since(self, moment: float) -> bool:
         return self._failed_at > moment
 
-    @contextlib.contextmanager
     def lock(self, timeout: float):
-        if not self._lock.acquire(timeout=timeout):
+        return self._held(self._lock, timeout)
+
+    def queue(self, timeout: float):
+        return self._held(self._queue, timeout)
+
+    @contextlib.contextmanager
+    def _held(self, lock, timeout):
+        if not lock.acquire(timeout=timeout):
             raise TimeoutError
         try:
             yield
         finally:
-            self._lock.release()
+            lock.release()
 
     def _put(self, tokens: Tokens | None) -> None:
         self._tokens = tokens
@@ -183,7 +194,7 @@ async def test_what_a_store_says_of_itself_is_what_a_person_reads(sim, service):
     for attempt in (
         credentials.current(),
         credentials.ensure_writable(),
-        credentials.sign_in(Tokens(access_token="a")),
+        credentials.sign_in(Tokens(Secret("a"))),
     ):
         with pytest.raises(ConfigurationError, match=r"^The memory is full: forget something\.$"):
             await attempt

@@ -12,8 +12,9 @@ import pytest
 from amplifier_module_provider_openai_chatgpt.auth.store import StoreError, Unusable
 from amplifier_module_provider_openai_chatgpt.auth.token_file import LARGEST, TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 
-TOKENS = Tokens(access_token="access", refresh_token="refresh", account_id="acc", extra={"theirs": [1]})
+TOKENS = Tokens(Secret("access"), Secret("refresh"), account_id=Secret("acc"), extra=Secret({"theirs": [1]}))
 
 WATCH = """
 import os, select, sys
@@ -190,7 +191,7 @@ def test_what_a_killed_process_left_next_to_the_file_is_replaced_and_deleted(tmp
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_next_to_it(tmp_path):
     path = tmp_path / "tokens.json"
     TokenFile(path).save(TOKENS)
-    unwritable = Tokens(access_token="new", extra={"odd": object()})
+    unwritable = Tokens(Secret("new"), extra=Secret({"odd": object()}))
     with pytest.raises(Exception, match="serialize"):
         TokenFile(path).save(unwritable)
     assert TokenFile(path).read() == TOKENS

@@ -1,9 +1,13 @@
 """What tokens say: account, plan, expiry; and how an answer is merged over what is stored."""
 
 import base64
+import copy
+import dataclasses
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.pretty import pretty_repr
 
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens, decode
 from tests.auth.jwt import jwt
@@ -51,20 +55,13 @@ def test_the_account_is_looked_for_in_a_fixed_order(identity, access, stored, ex
     ],
 )
 def test_only_a_new_id_token_changes_the_account_of_a_renewed_sign_in(reply, expected):
-    old = Tokens(access_token="a", refresh_token="r", account_id="old")
+    old = Tokens.from_dict({"access_token": "a", "refresh_token": "r", "account_id": "old"})
     assert Tokens.from_reply(reply, now=NOW, previous=old).account_id == expected
 
 
 def test_what_a_reply_lacks_is_kept_from_before():
-    old = Tokens(
-        access_token="a",
-        refresh_token="r",
-        id_token="i",
-        account_id="acc",
-        plan_type="plus",
-        expires_at=NOW,
-        extra={"theirs": 1},
-    )
+    stored = {"access_token": "a", "refresh_token": "r", "id_token": "i", "account_id": "acc"}
+    old = Tokens.from_dict({**stored, "plan_type": "plus", "expires_at": NOW.isoformat(), "theirs": 1})
     assert Tokens.from_reply({}, now=NOW + timedelta(hours=9), previous=old) == old
 
 
@@ -162,7 +159,18 @@ def test_unknown_keys_and_odd_values_survive_the_round_trip():
     assert Tokens.from_dict(written).to_dict() == written
 
 
-def test_the_repr_contains_no_secret():
-    tokens = Tokens("SECRET-a", "SECRET-r", "SECRET-i", "SECRET-account", "plus", NOW, extra={"k": "SECRET"})
-    assert "SECRET" not in repr(tokens)
-    assert "SECRET" not in str(tokens)
+def test_no_way_to_show_or_copy_a_sign_in_shows_a_secret():
+    names = ("access_token", "refresh_token", "id_token", "account_id", "OPENAI_API_KEY")
+    stored = {name: f"SECRET-{name}" for name in names}
+    tokens = Tokens.from_dict({**stored, "id_token": jwt(email="SECRET@example.com", sub="SECRET-person")})
+    assert tokens.email == "SECRET@example.com"
+    for shown in (repr(tokens), f"{tokens}", str(dataclasses.asdict(tokens)), pretty_repr(tokens)):
+        assert "SECRET" not in shown
+    assert copy.deepcopy(tokens) == dataclasses.replace(tokens) == tokens
+    with pytest.raises(TypeError, match="a secret cannot be pickled"):
+        pickle.dumps(tokens)
+
+
+def test_text_given_as_a_secret_becomes_one():
+    tokens = Tokens("SECRET-a", account_id="SECRET-b", extra={"key": "SECRET-c"})  # type: ignore[arg-type]
+    assert "SECRET" not in str(dataclasses.asdict(tokens))

@@ -13,8 +13,10 @@ import pytest
 from amplifier_core.llm_errors import ConfigurationError, LLMError, ProviderUnavailableError
 
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
+from amplifier_module_provider_openai_chatgpt.auth.renewal import InThread, Renewal
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import recorded, write_tokens
 
@@ -182,8 +184,51 @@ def test_a_torn_file_is_repaired_from_what_was_written_next_to_it(sim, path):
 
 def test_what_could_not_be_read_again_is_not_saved(path):
     with pytest.raises(Exception, match="could not be read again"):
-        TokenFile(path).save(Tokens(access_token="a", extra={"much": "x" * 2**20}))
+        TokenFile(path).save(Tokens(Secret("a"), extra=Secret({"much": "x" * 2**20})))
     assert not path.exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("delay", "patience", "first"),
+    [(5, 30, Tokens), (35, -0.5, ProviderUnavailableError), (120, -0.5, ProviderUnavailableError)],
+)
+async def test_an_issuer_that_answers_late_does_not_lose_the_sign_in(
+    sim, path, service, delay, patience, first
+):
+    """The issuer is forty times faster; a call waits for one second more than its patience."""
+    expired(sim, path)
+    sim.misbehave(TOKEN, Fault(stall_before_headers=True))
+    renew = InThread(Renewal(TokenFile(path), service, limit=300 / 40))
+    credentials = Credentials(TokenFile(path), service, patience=patience, renew=renew)
+    threading.Timer(delay / 40, sim.release).start()
+    assert isinstance(await outcome(credentials), first)
+    assert credentials.status() == "authenticated"
+    assert (await Credentials(TokenFile(path), service).current()).access_token in sim.secrets
+    assert refreshes(sim) == 1
+
+
+@pytest.mark.parametrize(("seconds", "requests"), [(0, 1), (10, 0), (3600, 1)])
+async def test_a_slow_failure_is_remembered_for_seconds_and_never_for_longer(
+    sim, path, service, seconds, requests
+):
+    """A note from a time that is far away was left by a clock that was wrong."""
+    expired(sim, path)
+    TokenFile(path).note_failure(seconds)
+    assert path.with_name(".tokens.json.failed").read_bytes() == b""
+    found = await outcome(Credentials(TokenFile(path), service))
+    assert isinstance(found, Tokens) == bool(requests)
+    assert refreshes(sim) == requests
+
+
+@pytest.mark.parametrize(("slow", "requests"), [(0, 1), (60, 2)])
+async def test_only_a_failure_after_a_long_wait_is_remembered(sim, path, service, slow, requests):
+    expired(sim, path)
+    sim.misbehave(TOKEN, Fault(status=503), times=2)
+    for _ in range(2):
+        renew = Renewal(TokenFile(path), service, slow=slow)
+        assert isinstance(await outcome(Credentials(TokenFile(path), service, renew=renew)), LLMError)
+    assert refreshes(sim) == requests
 
 
 async def test_who_waits_for_a_slow_issuer_gets_a_retryable_error_and_the_result_is_kept(sim, path, service):
@@ -284,3 +329,22 @@ async def outcome(credentials):
         return await credentials.current()
     except LLMError as error:
         return error
+
+
+@pytest.mark.parametrize("hold", ["lock", "queue"])
+@pytest.mark.parametrize("work", ["current", "sign_out", "ensure_writable"])
+def test_a_long_wait_for_another_process_is_announced_however_many_wait(
+    sim, path, service, caplog, hold, work
+):
+    expired(sim, path)
+    credentials = Credentials(TokenFile(path), service, patience=0.1, announce_after=0.01)
+
+    async def all_ask():
+        calls = [getattr(credentials, work)() for _ in range(8 if work == "current" else 1)]
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    with getattr(TokenFile(path), hold)(1):
+        asyncio.run(all_ask())
+    lines = [message for message in caplog.messages if message.startswith("Waiting")]
+    assert set(lines) == {"Waiting for another process that is renewing the sign-in …"}
+    assert len(lines) <= 2  # a busy machine may take long for the queue, too

@@ -102,9 +102,9 @@ class _Terminal:
         return self._written.decode()
 
 
-def at_terminal(monkeypatch, width, *arguments, colour=True):
+def at_terminal(monkeypatch, width, *arguments, colour=True, term="xterm-256color"):
     """Run a command with a terminal of that width as stdout and stderr."""
-    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.delenv("NO_COLOR", raising=False)
     if not colour:
@@ -112,10 +112,12 @@ def at_terminal(monkeypatch, width, *arguments, colour=True):
     terminal = _Terminal(width)
     code = 0
     with (
+        os.fdopen(os.dup(terminal.slave), "r", encoding="utf-8") as keyboard,
         os.fdopen(os.dup(terminal.slave), "w", encoding="utf-8") as out,
         redirect_stdout(out),
         redirect_stderr(out),
     ):
+        monkeypatch.setattr(sys, "stdin", keyboard)
         try:
             cli(list(arguments), prog_name=NAME)
         except SystemExit as end:

@@ -12,6 +12,7 @@ import pytest
 from amplifier_module_provider_openai_chatgpt.cli.commands import SIMULATED_WORLDS
 from amplifier_module_provider_openai_chatgpt.settings import EFFORTS
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import MODEL
 from tests.request.pictures import GIF, JPEG, WEBP
 
 from .terminal import COMMAND, in_own_process, in_pipe
@@ -22,7 +23,7 @@ PNG = base64.b64decode(
 LONG = "Tell me in a few words, if you please, why so many people think that the sky is blue at noon."
 
 
-def test_a_pipe_gets_only_the_answer_without_control_characters(service):
+def test_a_pipe_gets_only_the_answer(service):
     done = in_pipe("ask", LONG)
     assert done.exit_code == 0
     assert done.stdout.startswith("You asked: “Tell me")
@@ -142,7 +143,7 @@ def test_the_prompt_is_read_from_stdin(service, arguments):
     [
         (["ask", ""], 2, "The prompt is empty"),
         (["ask"], 2, "The prompt is empty"),
-        (["ask", "hi", "--image", "/no/such/file"], 2, "does not exist"),
+        (["ask", "hi", "--image", "/no/such/file"], 2, "cannot be read: No such file or directory."),
         (["ask", "hi", "--image", __file__], 1, "it is not a PNG, JPEG, GIF or WebP image"),
         (["ask", "hi", "--effort", "silly"], 1, "Reasoning effort 'silly' is not known"),
         (["ask", "hi", "--model", "gpt-nix"], 1, "choose another, such as gpt-6.2-astra"),
@@ -160,7 +161,7 @@ def test_exit_codes_distinguish_success_failure_and_wrong_use(service, arguments
 def test_signed_out_is_one_line_with_the_command_to_run(service, monkeypatch, command):
     monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", "/no/such/file")
     done = in_pipe(*command)
-    assert done.exit_code == 1
+    assert done.exit_code == 4
     assert done.stdout == ""
     assert done.stderr == "Error: Run amplifier-openai-chatgpt login: you are not signed in.\n"
 
@@ -180,9 +181,8 @@ def test_ctrl_c_stops_a_question_immediately(service):
         process.send_signal(signal.SIGINT)
 
     screen = in_own_process(80, "ask", "hi", act=interrupt)
-    assert screen.code == 1
-    assert screen.lines[-1] == "Aborted!"
-    assert "Traceback" not in screen.text
+    assert screen.code == 130
+    assert screen.text == ""
     service.wait_until(lambda: service.connections_open == 0)
 
 
@@ -210,9 +210,10 @@ def test_ctrl_c_in_the_middle_of_an_answer_adds_no_remark(service):
         terminal.wait_for("Reading")
         process.send_signal(signal.SIGINT)
 
-    screen = in_own_process(80, "ask", LONG, act=interrupt)
-    assert screen.code == 1
-    assert screen.lines[-1] == "Aborted!"
+    screen = in_own_process(80, "ask", "-m", MODEL, LONG, act=interrupt)
+    assert screen.code == 130
+    assert "Reading" in screen.text
+    assert "Aborted" not in screen.text
     assert "ignore" not in screen.text
 
 

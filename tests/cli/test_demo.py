@@ -1,5 +1,6 @@
 """The command ``demo`` as a new user runs it."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,10 @@ DEMO = [sys.executable, "-m", "amplifier_module_provider_openai_chatgpt", "demo"
 
 
 def run(*arguments):
-    return subprocess.run([*DEMO, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(
+        [*DEMO, *arguments], capture_output=True, encoding="utf-8", env=env, timeout=60, check=False
+    )
 
 
 def test_the_demo_streams_calls_a_tool_and_prints_usage():

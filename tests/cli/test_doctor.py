@@ -15,7 +15,7 @@ from tests.conftest import DEAD, write_tokens
 from tests.event_recorder import RESPONSES
 
 CHECKS = [
-    *("settings", "token file", "file mode", "sign-in"),
+    *("versions", "settings", "proxy", "certificates", "token file", "file mode", "sign-in"),
     *("backend", "sign-in server", "clock", "token", "model list", "test request"),
 ]
 LOGIN = "→ Run: amplifier-openai-chatgpt login"
@@ -80,11 +80,13 @@ def test_a_bad_setting_is_named_and_skips_all_other_checks(sim, environment, exa
     environment(BASE_URL="http://example.com")
     code, report = examine()
     assert code == 1
-    assert marks(report) == failing("settings", skipped=after("settings"))
+    local = {"proxy", "certificates"}
+    skipped = [check for check in after("settings") if check not in local]
+    assert marks(report) == failing("settings", skipped=skipped)
     assert "OPENAI_CHATGPT_BASE_URL: it must be an https:// address" in report
     assert "→ Fix or unset the variable it names." in report
     assert "– test request: skipped (depends on: settings)" in report
-    assert report.splitlines()[-1] == "1 of 10 checks failed, 9 skipped."
+    assert report.splitlines()[-1] == "1 of 13 checks failed, 9 skipped."
     assert sim.requests == []
 
 
@@ -273,3 +275,79 @@ def test_the_json_has_the_same_findings(sim, environment, examine):
         "test request": None,
     }
     assert all(set(finding) == {"check", "ok", "found", "advice"} for finding in findings)
+
+
+def test_proxy_variables_are_shown_without_a_password(examine, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://ada:sesame@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "intranet.example")
+    for arguments in ([], ["--json"], ["--report"]):
+        _, report = examine(*arguments)
+        assert "HTTPS_PROXY=http://***@proxy.example:3128, NO_PROXY=intranet.example" in report
+        assert "sesame" not in report
+        assert "ada:" not in report
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check", "found"),
+    [
+        ("https_proxy", "ftp://ada:sesame@proxy", "proxy", "https_proxy names a proxy whose address"),
+        ("SSL_CERT_FILE", "/no/such/file", "certificates", "SSL_CERT_FILE names /no/such/file: No such file"),
+    ],
+)
+def test_a_bad_network_variable_is_named_and_fails_only_if_it_is_used(
+    examine, environment, monkeypatch, name, value, check, found
+):
+    monkeypatch.setenv(name, value)
+    code, report = examine()
+    assert code == 0
+    assert marks(report)["–"] == [check]
+    assert f"– {check}: skipped ({found}" in report
+    environment(AUTH_URL="https://sign-in.invalid")
+    code, report = examine()
+    assert code == 1
+    assert f"✗ {check}: {found}" in report
+    assert f"– sign-in server: skipped (depends on: {check})" in report
+    assert "sesame" not in report
+
+
+def test_the_settings_are_shown_with_their_sources(sim, examine):
+    _, report = examine()
+    settings = next(line for line in report.splitlines() if line.startswith("✓ settings"))
+    assert f"base_url={sim.base_url} (OPENAI_CHATGPT_BASE_URL)" in settings
+    assert "all others: defaults" in settings
+
+
+def test_the_report_has_all_settings_and_nothing_private(sim, examine, token_file, monkeypatch):
+    monkeypatch.setenv("HOME", str(token_file.parent))
+    tokens = sim.sign_in()
+    code, report = examine("--report")
+    assert code == 0
+    assert report.startswith("```text\nok      versions: ")
+    assert "  token_file_path = ~/tokens.json (OPENAI_CHATGPT_TOKEN_FILE)\n" in report
+    assert "  max_retries = 3 (default)\n" in report
+    private = ("ada@example.com", tokens["account_id"], tokens["account_id"][-4:], str(token_file.parent))
+    assert not [text for text in private if text in report]
+
+
+def test_the_report_hides_what_a_server_repeats(sim, examine):
+    tokens = sim.sign_in()
+    body = {"detail": f"ada@example.com on {tokens['account_id']} with {tokens['access_token']}"}
+    sim.misbehave("/codex/models", Fault(status=500, body=body), times=None)
+    code, report = examine("--report")
+    assert code == 1
+    assert "FAILED  model list" in report
+    assert tokens["account_id"] not in report
+    assert "ada@example.com" not in report
+
+
+def test_with_ascii_the_output_has_only_ascii(examine):
+    code, report = examine("--ascii")
+    assert code == 0
+    assert report.isascii()
+    assert "+ clock: in sync" in report
+
+
+def test_only_exit_code_0_says_that_all_checks_passed(examine, token_file):
+    assert examine()[1].endswith("All checks passed.\n")
+    token_file.chmod(0o644)
+    assert "All checks passed" not in examine()[1]

@@ -1,7 +1,11 @@
 """The commands ``login``, ``status`` and ``logout`` in a real terminal, against the simulator."""
 
+import base64
+import contextlib
 import json
 import re
+import signal
+import socket
 import sys
 from itertools import pairwise
 
@@ -9,11 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from amplifier_module_provider_openai_chatgpt.cli import cli
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.browser import browse, callback_ports
-from tests.conftest import write_tokens
+from tests.conftest import recorded, write_tokens
 from tests.pty_terminal import CTRL_C, CTRL_D, WIDTH, Terminal
 from tests.secret_leaks import watch
 
+DESKTOP = {"SSH_TTY": "", "DISPLAY": ":0"}
 COMMAND = [sys.executable, "-m", "amplifier_module_provider_openai_chatgpt"]
 LEFT = re.compile(r"Waiting for approval: ( ?\d+):(\d\d) left")
 
@@ -30,6 +37,9 @@ def env(sim, path):
         "OPENAI_CHATGPT_AUTH_URL": sim.auth_url,
         "OPENAI_CHATGPT_TOKEN_FILE": str(path),
         "NO_PROXY": "127.0.0.1",
+        "SSH_TTY": "/dev/pts/0",
+        "BROWSER": "",
+        "HOME": str(path.parent),
     }
 
 
@@ -102,11 +112,33 @@ def test_ctrl_c_cancels_a_sign_in_immediately(sim, path, terminal):
     with terminal("login") as login:
         login.show("left. Ctrl-C cancels.")
         login.press(CTRL_C)
-        assert login.end() == 1
-    assert login.screen.text.endswith("Aborted!")
+        assert login.end() == 130
+    assert "Aborted" not in login.screen.text
     assert "Traceback" not in login.raw
     assert "Waiting" not in login.screen.text
     assert login.raw.endswith("\x1b[?25h") or login.raw.rindex("\x1b[?25h") > login.raw.rindex("\x1b[?25l")
+    assert not path.exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("number", "way", "shown"),
+    [
+        (signal.SIGHUP, "--device", "left. Ctrl-C cancels."),
+        (signal.SIGTERM, "--browser", "paste it here and press Enter"),
+    ],
+)
+def test_a_signal_restores_echo_and_cursor_and_ends_the_program(sim, path, terminal, number, way, shown):
+    sim.device.approve_manually = True
+    ports = callback_ports() if way == "--browser" else contextlib.nullcontext()
+    with ports, terminal("login", way, BROWSER="true") as login:
+        before = login.modes()
+        login.show(shown)
+        login.process.send_signal(number)
+        assert login.end() == -number
+        assert login.modes() == before
+    assert login.raw.count("\x1b[?25l") == login.raw.count("\x1b[?25h")
+    assert "Traceback" not in login.raw
     assert not path.exists()
 
 
@@ -118,17 +150,71 @@ def test_a_refused_sign_in_is_one_sentence_and_exit_code_1(sim, run):
 
 
 @pytest.mark.long
-def test_login_opens_the_browser_of_the_environment(sim, path, tmp_path, terminal):
+def test_on_a_desktop_login_opens_the_browser(sim, path, tmp_path, terminal):
     browser = tmp_path / "browser"
     browser.write_text(
         f"#!{sys.executable}\nimport sys\nfrom urllib.request import Request, urlopen\n"
         "urlopen(Request(sys.argv[1], headers={'User-Agent': 'Mozilla/5.0'}))\n"
     )
     browser.chmod(0o700)
-    with callback_ports(), terminal("login", "--browser", BROWSER=str(browser)) as login:
+    with callback_ports(), terminal("login", BROWSER=str(browser), **DESKTOP) as login:
         assert login.end() == 0
     assert "Signed in as ada@example.com." in login.screen.text
+    assert "Traceback" not in login.raw
     assert path.exists()
+
+
+@pytest.mark.long
+def test_with_all_ports_in_use_login_continues_with_a_code(sim, path, terminal):
+    sim.device.pending = 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(callback_ports())
+        for port in CHATGPT_CODEX.issuer.redirect_ports:
+            stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        with terminal("login", BROWSER="true", **DESKTOP) as login:
+            assert login.end() == 0
+    assert "Continuing with a code." in login.screen.text
+    assert path.exists()
+
+
+@pytest.mark.long
+def test_enter_opens_the_page_and_the_code_is_bold_and_copied(sim, path, tmp_path, terminal):
+    sim.device.approve_manually = True
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n')
+    browser.chmod(0o700)
+    with terminal("login", "--device", BROWSER=str(browser)) as login:
+        login.show("Press Enter to open the page in your browser.")
+        login.show("left. Ctrl-C cancels.")
+        login.press("\n")
+        sim.wait_until((tmp_path / "opened").exists, timeout=10)
+        sim.device.approve()
+        assert login.end() == 0
+    (code,) = sim.user_codes
+    assert (tmp_path / "opened").read_text() == f"{sim.auth_url}/codex/device\n"
+    assert f"\x1b[1m{code}\x1b[0m" in login.raw
+    assert f"\x1b]52;c;{base64.b64encode(code.encode()).decode()}\x07" in login.raw
+    assert "amplifier-openai-chatgpt login --browser" in login.screen.text
+    assert_calm(login.frames)
+
+
+def test_login_says_who_is_replaced_before_it_begins(sim, path, run):
+    write_tokens(path, recorded(sim, sim.sign_in()))
+    sim.device.refuse()
+    assert run("login").stderr.startswith(
+        "You are signed in as ada@example.com (Plus). A new sign-in replaces this one.\n"
+    )
+
+
+@pytest.mark.long
+def test_a_silent_sign_in_server_is_shown_after_two_seconds(sim, terminal):
+    sim.device.pending = 0
+    sim.misbehave("/deviceauth/usercode", Fault(stall_before_headers=True))
+    with terminal("login") as login:
+        login.show("Waiting for an answer of 127.0.0.1")
+        sim.release()
+        assert login.end() == 0
+    assert login.screen.text.count("Waiting") == 1
 
 
 @pytest.mark.long
@@ -154,11 +240,13 @@ def test_a_pasted_address_signs_in_and_no_browser_takes_over_the_terminal(sim, p
 @pytest.mark.long
 def test_end_of_input_and_ctrl_c_work_while_login_waits_for_the_browser(terminal):
     with callback_ports(), terminal("login", "--browser", BROWSER="true") as login:
+        before = login.modes()
         login.show("paste it here and press Enter")
         login.press(CTRL_D)
         login.press(CTRL_C)
-        assert login.end() == 1
-    assert login.screen.text.endswith("Aborted!")
+        assert login.end() == 130
+        assert login.modes() == before
+    assert "Aborted" not in login.screen.text
     assert "Traceback" not in login.raw
 
 
@@ -226,6 +314,26 @@ def test_logout_names_and_removes_a_damaged_sign_in_and_nothing_else(path, run, 
     assert out.exit_code == 0
     assert said.format(path=path) in out.stderr
     assert path.exists() == stays
+
+
+@pytest.mark.parametrize("how", ["oversized", "damaged"])
+def test_logout_revokes_what_can_still_be_read(sim, path, run, how):
+    tokens = recorded(sim, sim.sign_in())
+    text = json.dumps({"theirs": {"refresh_token": "not-ours"}, **tokens}, indent=2)
+    path.write_text(text + (" " * 2**20 if how == "oversized" else "}"))
+    why = "it is far too large" if how == "oversized" else "it does not hold a JSON object"
+    said = f"Removed {path}, which was not used: {why}. The sign-in in it was revoked.\n"
+    assert run("logout").stderr == said
+    (revoked,) = sim.requests_to("/oauth/revoke")
+    assert revoked.json["token"] == tokens["refresh_token"]
+    assert not path.exists()
+
+
+def test_logout_leaves_another_programs_damaged_sign_in(path, run):
+    content = b'{"auth_mode": "chatgpt_plan", "refresh_token": "theirs"'
+    path.write_bytes(content)
+    assert "was left as it is" in run("logout").stderr
+    assert path.read_bytes() == content
 
 
 def test_logout_removes_a_link_and_leaves_what_it_points_to(sim, path, tmp_path, run):

@@ -22,6 +22,7 @@ from amplifier_core.llm_errors import (
 from amplifier_module_provider_openai_chatgpt.models.cache import CachedCatalogue, cache_file, load, store
 from amplifier_module_provider_openai_chatgpt.models.catalogue import Catalogue, SharedCache, shared_catalogue
 from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Model
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +74,11 @@ class World:
         )
 
     def path(self) -> Path | None:
-        return cache_file(self.folder / "tokens.json", self.account, "https://x") if self.account else None
+        return (
+            cache_file(self.folder / "tokens.json", Secret(self.account), "https://x")
+            if self.account
+            else None
+        )
 
     @property
     def file(self) -> Path:
@@ -425,7 +430,7 @@ async def test_providers_with_the_same_sign_in_and_backend_share_a_list(tmp_path
 
     def catalogue(**settings: object) -> Catalogue:
         settings = {"token_file_path": tmp_path / "tokens.json", "base_url": "https://a.example", **settings}
-        return shared_catalogue(Settings(**settings), get, lambda: "ada")  # type: ignore[arg-type]
+        return shared_catalogue(Settings(**settings), get, lambda: Secret("ada"))  # type: ignore[arg-type]
 
     await catalogue().list()
     await catalogue().list()

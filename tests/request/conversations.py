@@ -8,6 +8,7 @@ from amplifier_module_provider_openai_chatgpt.models.model import BUILT_IN, Mode
 from amplifier_module_provider_openai_chatgpt.protocol.call import Call
 from amplifier_module_provider_openai_chatgpt.protocol.reasoning import to_block_content
 from amplifier_module_provider_openai_chatgpt.request.build import build_call
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
 from .pictures import b64, png
@@ -45,7 +46,7 @@ def call_for(
         model=model,
         find=lambda slug: look_up(CATALOGUE, slug),
         knows=CATALOGUE.__contains__,
-        account_id=account_id,
+        account_id=Secret(account_id),
         session_id=session_id,
         remembered={} if remembered is None else remembered,
         warned=warned,
@@ -87,7 +88,11 @@ def image(data: str = PNG, media_type: str = "image/png") -> dict:
 
 def thinking(ciphertext: str, *, model: str = "gpt-5.5", account_id: str = "acc-1") -> dict:
     item = {"encrypted_content": ciphertext, "summary": [{"type": "summary_text", "text": "so"}]}
-    return {"type": "thinking", "thinking": "so", "content": to_block_content(item, model, account_id)}
+    return {
+        "type": "thinking",
+        "thinking": "so",
+        "content": to_block_content(item, model, Secret(account_id)),
+    }
 
 
 def said(role: str, words: str) -> dict:

@@ -589,7 +589,7 @@ EXAMPLES = {
 
 def table(heading: str) -> dict[str, str]:
     """Return name and verdict of each row under a heading."""
-    section = PAGE.read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    section = PAGE.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| `?([\w ]+?)`? \| (sent|applied here|ignored)\b", section, re.MULTILINE)
     return dict(rows)
 

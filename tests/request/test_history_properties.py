@@ -7,6 +7,7 @@ from amplifier_core.message_models import ChatRequest, Message
 from hypothesis import given, settings, strategies as st
 
 from amplifier_module_provider_openai_chatgpt.protocol.reasoning import to_block_content
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 
 from .conversations import (
     assistant,
@@ -85,7 +86,7 @@ class Numbered:
             return value.replace(MARK, self._mark()) if isinstance(value, str) and MARK in value else value
         if value.get("type") == "thinking" and value["thinking"] == MARK:
             item = {"encrypted_content": f"gAAA{self._mark()}", "summary": []}
-            return {**value, "content": to_block_content(item, "gpt-5.5", "acc-1")}
+            return {**value, "content": to_block_content(item, "gpt-5.5", Secret("acc-1"))}
         if value.get("data") == MARK:
             self.marks.append(b64(png(len(self.marks))))
             return {**value, "data": self.marks[-1]}

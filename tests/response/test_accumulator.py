@@ -19,6 +19,7 @@ from amplifier_module_provider_openai_chatgpt.response.outcome import (
     Outcome,
     Resumable,
 )
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 
 
@@ -31,7 +32,7 @@ def call(**options):
         model="gpt-5.5",
         find=Model,
         knows=lambda _: False,
-        account_id="acct",
+        account_id=Secret("acct"),
         session_id="s",
     )
 

@@ -17,6 +17,7 @@ from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.cli import doctor
 from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.settings import read_settings
 from amplifier_module_provider_openai_chatgpt.transport.http_sse import HttpSseTransport
@@ -27,8 +28,8 @@ from tests.transport.memory_child import peak
 class SignedIn:
     """A sign-in that never changes."""
 
-    access_token = "token"
-    account_id = "account"
+    access_token = Secret("token")
+    account_id = Secret("account")
     is_fedramp = False
 
     async def current(self):
@@ -76,10 +77,10 @@ class Client:
             await request_device_code(client, self.issuer)
 
     async def refresh(self):
-        await oauth.refresh_alone(self.issuer, "refresh")
+        await oauth.refresh_alone(self.issuer, Secret("refresh"))
 
     async def revoke(self):
-        await oauth.revoke_alone(self.issuer, Tokens(refresh_token="refresh"))
+        await oauth.revoke_alone(self.issuer, Tokens(refresh_token=Secret("refresh")))
 
     async def doctor(self):
         provider = ChatGPTProvider({"base_url": self.url})

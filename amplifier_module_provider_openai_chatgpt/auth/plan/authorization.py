@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ...errors.refusal import clean
+from ...secret import Secret
 from ..failures import Reason, SignInError
 from .credential import is_client_id
 from .failures import PlanError, Problem
@@ -24,7 +25,7 @@ _MOST_FIELDS = 50
 class Brought:
     """What a browser brought to the end: the code, and the registration that it belongs to."""
 
-    code: str = field(repr=False)
+    code: Secret[str]
     client_id: str = field(repr=False)
 
 
@@ -38,16 +39,16 @@ class Attempt:
     host_id: str = field(repr=False)
     app_name: str
     client_id: str = field(default="", repr=False)
-    hint: str = field(default="", repr=False)
+    hint: Secret[str] = field(default_factory=lambda: Secret(""))
     enable_plan: bool = False
     state: str = field(default_factory=lambda: _random(32), repr=False)
     nonce: str = field(default_factory=lambda: _random(32), repr=False)
-    verifier: str = field(default_factory=lambda: _random(64), repr=False)
+    verifier: Secret[str] = field(default_factory=lambda: Secret(_random(64)))
 
     @property
     def challenge(self) -> str:
         """The hash that the issuer will check the verifier against."""
-        return _base64url(hashlib.sha256(self.verifier.encode()).digest())
+        return _base64url(hashlib.sha256(self.verifier.reveal().encode()).digest())
 
     def url(self, endpoint: str, service: PlanSignIn, redirect_uri: str, *, hinted: bool = False) -> str:
         """Return the page on which a person consents; ``hinted``: with a token, so it is never shown."""
@@ -62,7 +63,7 @@ class Attempt:
             "nonce": self.nonce,
             "code_challenge_method": "S256",
             "code_challenge": self.challenge,
-            **({"id_token_hint": self.hint} if hinted and self.hint and self.client_id else {}),
+            **({"id_token_hint": self.hint.reveal()} if hinted and self.hint and self.client_id else {}),
         }
         return f"{endpoint}?{urlencode(query, quote_via=quote)}"
 
@@ -89,7 +90,7 @@ class Attempt:
         if len(codes) != 1 or not codes[0]:
             return SignInError(Reason.CODE_MISSING)
         client_id = self._registered(_values(pairs, "client_id"))
-        return client_id if isinstance(client_id, PlanError) else Brought(codes[0], client_id)
+        return client_id if isinstance(client_id, PlanError) else Brought(Secret(codes[0]), client_id)
 
     def _registered(self, named: list[str]) -> str | PlanError:
         """Return the registration: a first sign-in needs a new one, a later one keeps its own."""

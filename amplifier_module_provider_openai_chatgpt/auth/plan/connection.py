@@ -8,9 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from ...http import new_client
+from ...secret import Secret
 from .. import issuer
 from ..failures import Reason, RefreshRefusedError, SignInError, translated
-from ..single_flight import SingleFlight
+from ..single_flight import SingleFlight, started
 from ..store import StoreError, Unusable
 from . import grants
 from .credential import Grant, PlanCredential
@@ -37,6 +38,8 @@ _CONNECT_LIMIT = 10.0
 _RENEWAL_LIMIT = 300.0
 _REVOCATION_LIMIT = 15.0
 
+_NONE = Secret("")
+
 logger = logging.getLogger(__name__)
 
 
@@ -57,13 +60,13 @@ class PlanConnection:
         self, file: PlanFile, service: PlanSignIn, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._file, self._service, self._clock = file, service, clock
-        self._flight = SingleFlight(self._renew, name="ChatGPT plan renewal")
+        self._flight = SingleFlight(self._run_renewal, name="plan-token-refresh")
         # Renewed tokens that could not be stored, with the spent refresh token. Under the file's lock.
-        self._unsaved: tuple[str, PlanCredential] | None = None
+        self._unsaved: tuple[Secret[str], PlanCredential] | None = None
         # Written by any thread without a lock: a lost value costs one attempt.
         self._paused_until = 0.0
 
-    async def current(self, refused: str = "") -> PlanCredential:
+    async def current(self, refused: Secret[str] = _NONE) -> PlanCredential:
         """Return a credential that may be used; ``refused`` is an access token that the API answered 401 to.
 
         Raises kernel errors.
@@ -82,14 +85,14 @@ class PlanConnection:
         with translated():
             return await asyncio.to_thread(self._sign_out)
 
-    def _is_usable(self, found: PlanCredential, refused: str) -> bool:
+    def _is_usable(self, found: PlanCredential, refused: Secret[str]) -> bool:
         now = self._clock()
         if found.access_token == refused:
             return False
         is_fresh = not found.is_due(now) and found.pending is None
         return is_fresh or (now < self._paused_until and found.is_valid(now))
 
-    def _may_still_be_used(self, found: PlanCredential, refused: str) -> bool:
+    def _may_still_be_used(self, found: PlanCredential, refused: Secret[str]) -> bool:
         return found.is_valid(self._clock()) and found.access_token != refused
 
     def _connected(self, found: PlanCredential | Unusable | None) -> PlanCredential:
@@ -111,14 +114,18 @@ class PlanConnection:
 
     # Renewing; runs in a thread of its own.
 
-    def _renew(self, refused: str) -> PlanCredential:
+    def _run_renewal(self, refused: Secret[str]) -> PlanCredential:
+        """Renew in a thread that the interpreter waits for: a spent token's successor must be stored."""
+        return started(lambda: self._renew(refused), name="plan-token-renewal", daemon=False).result()
+
+    def _renew(self, refused: Secret[str]) -> PlanCredential:
         with self._file.lock():
             found = self._connected(self._file.read())
             if self._is_usable(found, refused):
                 return found
             return asyncio.run(self._renewed(found, refused))
 
-    async def _renewed(self, found: PlanCredential, refused: str) -> PlanCredential:
+    async def _renewed(self, found: PlanCredential, refused: Secret[str]) -> PlanCredential:
         try:
             async with asyncio.timeout(_RENEWAL_LIMIT), _client(_RENEWAL_LIMIT) as client:
                 at = await discover(client, self._service)
@@ -148,7 +155,7 @@ class PlanConnection:
             self._save(found.without_tokens(), found.refresh_token)
             because = f" The stored sign-in cannot be renewed: {refusal}."
             raise PlanError(Problem.SIGNED_OUT, because=because) from refusal
-        renewed = found.with_pending(Grant.from_reply(reply, self._clock()))
+        renewed = found.with_pending(Grant.from_reply(reply.reveal(), self._clock()))
         self._save(renewed, found.refresh_token)
         return renewed
 
@@ -171,7 +178,7 @@ class PlanConnection:
         self._save(settled, found.refresh_token)
         return settled
 
-    def _save(self, credential: PlanCredential, spent: str) -> None:
+    def _save(self, credential: PlanCredential, spent: Secret[str]) -> None:
         """Store a credential; if that fails it is kept in memory, because its predecessor is spent."""
         try:
             self._file.save(credential)
@@ -198,7 +205,7 @@ class PlanConnection:
             self._unsaved = None
             return confirmed
 
-    async def _revoked(self, client_id: str, token: str) -> bool:
+    async def _revoked(self, client_id: str, token: Secret[str]) -> bool:
         try:
             async with asyncio.timeout(_REVOCATION_LIMIT), _client(_REVOCATION_LIMIT) as client:
                 at = await discover(client, self._service)
@@ -240,8 +247,8 @@ def _import(carried: PlanCredential, file: PlanFile, host_file: Path) -> PlanCre
     own = replace(carried, host_id=host_id(host_file))
     with file.lock():
         found = file.read()
-        known = found.subject if isinstance(found, PlanCredential) else ""
-        if known not in ("", carried.subject):
+        known = found.subject if isinstance(found, PlanCredential) else _NONE
+        if known and known != carried.subject:
             raise PlanError(Problem.OTHER_ACCOUNT)
         file.save(own)
     return own

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ...secret import Secret, revealed
 from ...services import CHATGPT_PLAN_SIGN_IN, Origin
 from .identity import is_shown
 
@@ -34,6 +35,9 @@ _WORDS = {
     "id_token": "id_token",
 }
 _TOKENS = ("access_token", "refresh_token", "id_token")
+_SECRETS = (*_TOKENS, "subject", "email")
+_NONE = Secret("")
+_NOTHING: Secret[Mapping[str, Any]] = Secret({})
 _KEYS = {
     *_WORDS,
     *("auth_mode", "issuer", "backend", "token_type", "scopes", "expires_at", "earliest_refresh_at"),
@@ -43,14 +47,20 @@ _KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the token endpoint gave: times are in Unix seconds, None if they are not known."""
+    """What the token endpoint gave: times are in Unix seconds, None if they are not known.
 
-    access_token: str = field(default="", repr=False)
-    refresh_token: str = field(default="", repr=False)
-    id_token: str = field(default="", repr=False)
+    Text given for a token becomes a secret.
+    """
+
+    access_token: Secret[str] = field(default=_NONE, repr=False)
+    refresh_token: Secret[str] = field(default=_NONE, repr=False)
+    id_token: Secret[str] = field(default=_NONE, repr=False)
     scopes: tuple[str, ...] | None = None
     expires_at: float | None = None
     earliest_refresh_at: float | None = None
+
+    def __post_init__(self) -> None:
+        _hide(self, _TOKENS)
 
     @classmethod
     def from_reply(cls, reply: Mapping[str, Any], now: float) -> Grant:
@@ -65,16 +75,16 @@ class Grant:
     def from_dict(cls, stored: Mapping[str, Any]) -> Grant:
         """Read what a file holds; what is missing or of a wrong type is empty."""
         return cls(
-            **{name: _word(stored.get(name)) for name in _TOKENS},
+            **{name: Secret(_word(stored.get(name))) for name in _TOKENS},
             scopes=_scopes(stored.get("scopes")),
             expires_at=_moment(stored.get("expires_at")),
             earliest_refresh_at=_moment(stored.get("earliest_refresh_at")),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the shape in the file."""
+        """Return the shape in the file, with the tokens."""
         return {
-            **{name: getattr(self, name) for name in _TOKENS},
+            **revealed({name: getattr(self, name) for name in _TOKENS}),
             "scopes": None if self.scopes is None else list(self.scopes),
             "expires_at": self.expires_at,
             "earliest_refresh_at": self.earliest_refresh_at,
@@ -86,22 +96,26 @@ class PlanCredential:
     """One connected account. After a sign-out only the registration and the person are left.
 
     ``pending`` are renewed tokens whose id token was not verified yet: their predecessors are spent.
-    ``origin`` is where it was obtained; ``extra`` keeps keys that other programs put into the file.
+    ``origin`` is where it was obtained; ``extra`` keeps keys that other programs put into the file. Text
+    given for a secret becomes one.
     """
 
     client_id: str = field(default="", repr=False)
     host_id: str = field(default="", repr=False)
-    subject: str = field(default="", repr=False)
-    email: str = field(default="", repr=False)
-    access_token: str = field(default="", repr=False)
-    refresh_token: str = field(default="", repr=False)
-    id_token: str = field(default="", repr=False)
+    subject: Secret[str] = field(default=_NONE, repr=False)
+    email: Secret[str] = field(default=_NONE, repr=False)
+    access_token: Secret[str] = field(default=_NONE, repr=False)
+    refresh_token: Secret[str] = field(default=_NONE, repr=False)
+    id_token: Secret[str] = field(default=_NONE, repr=False)
     scopes: tuple[str, ...] = ()
     expires_at: float | None = None
     earliest_refresh_at: float | None = None
     pending: Grant | None = field(default=None, repr=False)
     origin: Origin = CHATGPT_PLAN_SIGN_IN.origin
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    extra: Secret[Mapping[str, Any]] = field(default=_NOTHING, repr=False)
+
+    def __post_init__(self) -> None:
+        _hide(self, (*_SECRETS, "extra"))
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> PlanCredential:
@@ -109,26 +123,27 @@ class PlanCredential:
         words = {own: _word(stored.get(name)) for name, own in _WORDS.items()}
         email = stored.get("email")
         pending = stored.get("pending")
+        client_id = words["client_id"]
         return cls(
-            **{
-                **words,
-                "client_id": words["client_id"] if is_client_id(words["client_id"]) else "",
-                "email": str(email) if is_shown(email) else "",
-            },
+            client_id=client_id if is_client_id(client_id) else "",
+            host_id=words["host_id"],
+            subject=Secret(words["subject"]),
+            email=Secret(str(email) if is_shown(email) else ""),
+            **{name: Secret(words[name]) for name in _TOKENS},
             scopes=_scopes(stored.get("scopes")) or (),
             expires_at=_moment(stored.get("expires_at")),
             earliest_refresh_at=_moment(stored.get("earliest_refresh_at")),
             pending=Grant.from_dict(pending) if isinstance(pending, Mapping) else None,
             origin=_origin(stored),
-            extra={key: value for key, value in stored.items() if key not in _KEYS},
+            extra=Secret({key: value for key, value in stored.items() if key not in _KEYS}),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the shape of the file."""
-        known = {name: getattr(self, own) for name, own in _WORDS.items() if getattr(self, own)}
+        """Return the shape of the file, with the secrets."""
+        known = revealed({name: getattr(self, own) for name, own in _WORDS.items() if getattr(self, own)})
         times = {"expires_at": self.expires_at, "earliest_refresh_at": self.earliest_refresh_at}
         return {
-            **self.extra,
+            **self.extra.reveal(),
             "auth_mode": CHATGPT_PLAN_SIGN_IN.mode,
             **known,
             "issuer": self.origin.issuer,
@@ -176,7 +191,7 @@ class PlanCredential:
             expires_at=grant.expires_at if grant.access_token else self.expires_at,
             earliest_refresh_at=grant.earliest_refresh_at,
             subject=identity.subject if identity else self.subject,
-            email=(identity.email if identity else "") or self.email,
+            email=(identity.email if identity else _NONE) or self.email,
             pending=None,
         )
 
@@ -190,6 +205,14 @@ class PlanCredential:
             origin=self.origin,
             extra=self.extra,
         )
+
+
+def _hide(owner: Grant | PlanCredential, names: tuple[str, ...]) -> None:
+    """Make secrets of the values of these fields."""
+    for name in names:
+        value = getattr(owner, name)
+        if not isinstance(value, Secret):
+            object.__setattr__(owner, name, Secret(value))
 
 
 def is_client_id(text: str) -> bool:

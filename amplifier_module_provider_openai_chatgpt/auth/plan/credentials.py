@@ -88,6 +88,7 @@ def _tokens(found: PlanCredential) -> Tokens:
     expires_at = None if found.expires_at is None else datetime.fromtimestamp(found.expires_at, UTC)
     return Tokens(
         access_token=found.access_token,
+        id_token=found.id_token,
         account_id=found.subject,
         expires_at=expires_at,
         auth_mode=CHATGPT_PLAN_SIGN_IN.mode,

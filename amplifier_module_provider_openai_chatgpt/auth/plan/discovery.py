@@ -44,7 +44,7 @@ async def discover(client: httpx.AsyncClient, service: PlanSignIn) -> Endpoints:
         if 200 <= answer.status < 300:
             raise issuer.unreadable("its addresses")
         raise issuer.failure(answer, "asking for its addresses")
-    return endpoints(answer.data or {}, service.url)
+    return endpoints(answer.fields, service.url)
 
 
 def endpoints(document: Mapping[str, Any], url: str) -> Endpoints:

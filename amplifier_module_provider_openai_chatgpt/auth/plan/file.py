@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from ... import files
+from ...redaction import Sealed
 from ...services import CHATGPT_PLAN_SIGN_IN
 from .. import stored
 from ..failures import Reason, SignInError
@@ -63,7 +64,7 @@ class PlanFile:
             found = self._read(self.path)
             if isinstance(found, Unusable) and not found.is_ours:
                 raise StoreError(f"The file {self.path} cannot be written: {found.why}. {found.advice}")
-            self._put(self.path, credential.to_dict())
+            self._put(self.path, credential)
 
     def registration(self) -> PlanCredential | None:
         """Return the registration of a sign-in that did not get to its end."""
@@ -73,7 +74,7 @@ class PlanFile:
     def save_registration(self, registration: PlanCredential) -> None:
         """Keep an issued registration, before anything else can fail. Raises StoreError."""
         with self._reported():
-            self._put(self._registration, registration.to_dict())
+            self._put(self._registration, registration)
 
     def drop_registration(self) -> None:
         """Remove the registration file: it is part of the credential now."""
@@ -115,8 +116,12 @@ class PlanFile:
     def _new(self) -> Path:
         return _new(self.path)
 
-    def _put(self, path: Path, content: Mapping[str, Any]) -> None:
-        new, encoded = _new(path), to_json(content, indent=2) + b"\n"
+    def _put(self, path: Path, credential: PlanCredential) -> None:
+        with Sealed():
+            self._write(path, credential)
+
+    def _write(self, path: Path, credential: PlanCredential) -> None:
+        new, encoded = _new(path), to_json(credential.to_dict(), indent=2) + b"\n"
         files.stage(new, encoded)
         if not files.put(new, path):
             files.overwrite(path, encoded)

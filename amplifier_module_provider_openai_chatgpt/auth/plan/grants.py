@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ...redaction import Sealed
+from ...secret import Secret
 from .. import issuer
 from ..failures import Reason, RefreshRefusedError, SignInError
 from .failures import PlanError, Problem
@@ -39,15 +41,15 @@ async def exchange(
     service: PlanSignIn,
     client_id: str,
     *,
-    code: str,
-    verifier: str,
+    code: Secret[str],
+    verifier: Secret[str],
     redirect_uri: str,
-) -> Mapping[str, Any]:
+) -> Secret[Mapping[str, Any]]:
     """Exchange an authorization code for tokens. Raises SignInError.
 
     After a lost connection it is sent again: the person's approval is worth more than another request.
     """
-    form = {
+    form: dict[str, str | Secret[str]] = {
         "grant_type": "authorization_code",
         "client_id": client_id,
         "code": code,
@@ -57,7 +59,7 @@ async def exchange(
     }
     answer = await _post_until_answered(client, at.token, form)
     if answer.is_success and answer.word("access_token") and answer.word("id_token"):
-        return answer.data or {}
+        return Secret(answer.fields)
     if 200 <= answer.status < 300:
         raise issuer.unreadable("the tokens")
     if answer.refusal.code == "invalid_grant":
@@ -65,7 +67,9 @@ async def exchange(
     raise issuer.failure(answer, "exchanging the code for tokens")
 
 
-async def _post_until_answered(client: httpx.AsyncClient, url: str, form: Mapping[str, str]) -> issuer.Answer:
+async def _post_until_answered(
+    client: httpx.AsyncClient, url: str, form: Mapping[str, str | Secret[str]]
+) -> issuer.Answer:
     """If the issuer had the first form it refuses the second; then what was lost is the failure."""
     lost: SignInError | None = None
     for _ in range(_EXCHANGES):
@@ -81,8 +85,8 @@ async def _post_until_answered(client: httpx.AsyncClient, url: str, form: Mappin
 
 
 async def refresh(
-    client: httpx.AsyncClient, at: Endpoints, service: PlanSignIn, client_id: str, refresh_token: str
-) -> Mapping[str, Any]:
+    client: httpx.AsyncClient, at: Endpoints, service: PlanSignIn, client_id: str, refresh_token: Secret[str]
+) -> Secret[Mapping[str, Any]]:
     """Spend a refresh token, which works once.
 
     Raises RefreshRefusedError when the token is dead, and SignInError for everything transient.
@@ -95,7 +99,7 @@ async def refresh(
     }
     answer = await issuer.post(client, at.token, limit=None, data=form)
     if answer.is_success and answer.word("access_token", "refresh_token"):
-        return answer.data or {}
+        return Secret(answer.fields)
     if answer.is_success:
         raise issuer.unreadable("the renewed tokens")
     if why := DEAD.get(answer.refusal.code, ""):
@@ -104,7 +108,9 @@ async def refresh(
     raise SignInError(reason, answer.refusal, host=urlsplit(at.token).hostname or at.token)
 
 
-async def revoke(client: httpx.AsyncClient, at: Endpoints, client_id: str, refresh_token: str) -> bool:
+async def revoke(
+    client: httpx.AsyncClient, at: Endpoints, client_id: str, refresh_token: Secret[str]
+) -> bool:
     """Report to the issuer that a sign-in is no longer used; returns whether it confirmed that."""
     form = {"token": refresh_token, "token_type_hint": "refresh_token", "client_id": client_id}
     for _ in range(_REVOCATIONS):
@@ -117,7 +123,9 @@ async def revoke(client: httpx.AsyncClient, at: Endpoints, client_id: str, refre
     return False
 
 
-async def identify(client: httpx.AsyncClient, at: Endpoints, token: str, expected: Expected) -> Identity:
+async def identify(
+    client: httpx.AsyncClient, at: Endpoints, token: Secret[str], expected: Expected
+) -> Identity:
     """Verify an id token by the keys that the issuer publishes now. Raises PlanError.
 
     Keys that cannot be had, for whatever reason, are KEYS_UNAVAILABLE.
@@ -128,4 +136,5 @@ async def identify(client: httpx.AsyncClient, at: Endpoints, token: str, expecte
         raise PlanError(Problem.KEYS_UNAVAILABLE) from failure
     if not answer.is_success:
         raise PlanError(Problem.KEYS_UNAVAILABLE)
-    return verified(token, answer.data or {}, expected, time.time())
+    with Sealed():
+        return verified(token, answer.fields, expected, time.time())

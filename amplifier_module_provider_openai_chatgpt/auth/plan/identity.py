@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from ...secret import Secret
 from .failures import PlanError, Problem
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ _LONGEST_EMAIL = 320
 class Identity:
     """The person: ``subject`` is permanent, ``email`` is for display."""
 
-    subject: str
-    email: str = ""
+    subject: Secret[str]
+    email: Secret[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,17 @@ class Expected:
     issuer: str
     client_id: str
     nonce: str | None = None
-    subject: str | None = None
+    subject: Secret[str] | None = None
     may_be_expired: bool = False
 
 
-def verified(token: str, keys: Mapping[str, Any], expected: Expected, now: float) -> Identity:
+def verified(token: Secret[str], keys: Mapping[str, Any], expected: Expected, now: float) -> Identity:
     """Return who an id token is about; ``keys`` is the published key set, ``now`` in Unix seconds.
 
     Raises PlanError: KEYS_UNAVAILABLE if the set does not have its key, which is transient, OTHER_ACCOUNT for
     another person, UNTRUSTED for anything that is wrong with it.
     """
-    claims = _signed_claims(token, keys)
+    claims = _signed_claims(token.reveal(), keys)
     for is_right, why in _checks(claims, expected, now):
         if not is_right:
             raise _untrusted(why)
@@ -62,7 +63,7 @@ def verified(token: str, keys: Mapping[str, Any], expected: Expected, now: float
     if expected.subject is not None and subject != expected.subject:
         raise PlanError(Problem.OTHER_ACCOUNT)
     email = claims.get("email")
-    return Identity(subject, str(email) if is_shown(email) else "")
+    return Identity(Secret(subject), Secret(str(email) if is_shown(email) else ""))
 
 
 def _checks(claims: Mapping[str, Any], expected: Expected, now: float) -> list[tuple[bool, str]]:

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ...secret import Secret
 from .. import issuer
 from ..failures import SignInError, translated
 from .authorization import Attempt, pasted_query
@@ -111,7 +112,7 @@ async def _brought(start: _Start, callback: Callback, screen: Screen, limit: flo
     shown = attempt.url(endpoint, start.service, redirect_uri)
     screen.show(_instructions(shown, callback.port, pasting=screen.read_line is not None))
     if screen.open_url is not None:
-        url = attempt.url(endpoint, start.service, redirect_uri, hinted=True)
+        url = Secret(attempt.url(endpoint, start.service, redirect_uri, hinted=True))
         threading.Thread(target=_open, args=(screen.open_url, url), daemon=True).start()
     async with _pasting(callback, screen):
         try:
@@ -140,7 +141,7 @@ async def _redeem(
         verifier=attempt.verifier,
         redirect_uri=redirect_uri,
     )
-    grant = Grant.from_reply(reply, time.time())
+    grant = Grant.from_reply(reply.reveal(), time.time())
     if not grant.access_token:
         raise issuer.unreadable("the tokens")
     expected = Expected(
@@ -207,10 +208,10 @@ async def _read_pasted(
             )
 
 
-def _open(open_url: Callable[[str], object], url: str) -> None:
+def _open(open_url: Callable[[str], object], url: Secret[str]) -> None:
     """Open the browser where there is one; an address is on screen anyway."""
     with contextlib.suppress(Exception):
-        open_url(url)
+        open_url(url.reveal())
 
 
 def _instructions(url: str, port: int, *, pasting: bool) -> str:
@@ -228,7 +229,7 @@ def _instructions(url: str, port: int, *, pasting: bool) -> str:
 
 def _result(credential: PlanCredential, service: PlanSignIn) -> str:
     """Say whose plan is used from now on, and where that is managed."""
-    account = f" as {credential.email}" if credential.email else ""
+    account = f" as {credential.email.reveal()}" if credential.email else ""
     if not credential.uses_plan:
         return (
             f"You are signed in{account}, but this app may not use your ChatGPT plan yet.\n"

@@ -7,10 +7,13 @@ import pytest
 from amplifier_module_provider_openai_chatgpt.auth.failures import Reason, SignInError
 from amplifier_module_provider_openai_chatgpt.auth.plan.authorization import Attempt, Brought, pasted_query
 from amplifier_module_provider_openai_chatgpt.auth.plan.failures import PlanError, Problem
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN_SIGN_IN
 
-NEW = Attempt(host_id="urn:uuid:1", app_name="Amplifier")
-AGAIN = Attempt(host_id="urn:uuid:1", app_name="Amplifier", client_id="oaiapp_1", hint="a.b.c")
+NEW = Attempt(host_id="urn:uuid:1", app_name="Amplifier", state="n" * 43)
+AGAIN = Attempt(
+    host_id="urn:uuid:1", app_name="Amplifier", client_id="oaiapp_1", hint=Secret("a.b.c"), state="a" * 43
+)
 REDIRECT = "http://127.0.0.1:1455/auth/callback"
 
 
@@ -40,9 +43,10 @@ def test_a_later_request_uses_the_registration_and_shows_no_token():
 
 
 def test_the_secrets_of_an_attempt_are_new_and_are_not_shown():
-    other = Attempt(host_id="urn:uuid:1", app_name="Amplifier")
-    assert len({NEW.state, NEW.nonce, NEW.verifier, other.state, other.nonce, other.verifier}) == 6
-    assert not [secret for secret in (NEW.state, NEW.nonce, NEW.verifier) if secret in repr(NEW)]
+    one, other = (Attempt(host_id="urn:uuid:1", app_name="Amplifier") for _ in range(2))
+    secrets = [one.state, one.nonce, one.verifier.reveal(), other.state, other.nonce, other.verifier.reveal()]
+    assert len(set(secrets)) == 6
+    assert not [secret for secret in secrets if secret in repr(one)]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_the_secrets_of_an_attempt_are_new_and_are_not_shown():
     [(NEW, {}), (NEW, {"scope": "openid"}), (AGAIN, {}), (AGAIN, {"client_id": None})],
 )
 def test_an_answer_to_this_attempt_is_taken(attempt, changes):
-    assert attempt.outcome(query(attempt, **changes)) == Brought("ac_1", "oaiapp_1")
+    assert attempt.outcome(query(attempt, **changes)) == Brought(Secret("ac_1"), "oaiapp_1")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from amplifier_module_provider_openai_chatgpt.auth.plan.credential import (
     PlanCredential,
     is_client_id,
 )
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN_SIGN_IN, Origin
 
 NOW = 1_796_000_000.0
@@ -34,13 +35,13 @@ def test_a_file_of_upstreams_plugin_is_read():
     assert CREDENTIAL.uses_plan
     assert CREDENTIAL.is_valid(NOW)
     assert CREDENTIAL.origin == CHATGPT_PLAN_SIGN_IN.origin
-    assert (CREDENTIAL.host_id, CREDENTIAL.subject) == ("urn:uuid:1", "user-1")
+    assert (CREDENTIAL.host_id, CREDENTIAL.subject) == ("urn:uuid:1", Secret("user-1"))
 
 
 def test_what_is_written_is_read_again_with_keys_that_are_not_known():
     given = PlanCredential.from_dict({**STORED, "note": {"a": 1}})
     pending = given.with_pending(
-        Grant(access_token="at_2", id_token="d.e.f", scopes=("openid",), expires_at=NOW)
+        Grant(access_token=Secret("at_2"), id_token=Secret("d.e.f"), scopes=("openid",), expires_at=NOW)
     )
     for credential in (given, pending, given.without_tokens()):
         assert PlanCredential.from_dict(credential.to_dict()) == credential
@@ -106,7 +107,11 @@ def test_a_lifetime_that_is_missing_or_absurd_is_an_hour(lifetime, seconds):
 
 def test_a_renewal_that_says_nothing_of_its_scope_keeps_it():
     settled = CREDENTIAL.settled(Grant.from_reply({"access_token": "at_2"}, NOW))
-    assert (settled.scopes, settled.refresh_token, settled.id_token) == (SCOPES, "rt_1", "a.b.c")
+    assert (settled.scopes, settled.refresh_token, settled.id_token) == (
+        SCOPES,
+        Secret("rt_1"),
+        Secret("a.b.c"),
+    )
     reduced = CREDENTIAL.settled(Grant.from_reply({"access_token": "at_2", "scope": "openid"}, NOW))
     assert not reduced.uses_plan
 

@@ -10,10 +10,15 @@ from amplifier_module_provider_openai_chatgpt.auth.failures import Reason, SignI
 from amplifier_module_provider_openai_chatgpt.auth.plan.credential import PlanCredential
 from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
 from amplifier_module_provider_openai_chatgpt.auth.store import StoreError, Unusable
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 
 CREDENTIAL = PlanCredential(
-    client_id="oaiapp_1", host_id="urn:uuid:1", subject="user-1", access_token="at_1", scopes=("openid",)
+    client_id="oaiapp_1",
+    host_id="urn:uuid:1",
+    subject=Secret("user-1"),
+    access_token=Secret("at_1"),
+    scopes=("openid",),
 )
 
 
@@ -85,7 +90,7 @@ def test_a_sign_in_of_another_service_is_not_used(file):
 def test_a_complete_new_file_of_a_killed_process_is_used_and_a_half_one_is_not(file):
     file.save(CREDENTIAL)
     left = file.path.with_name(f".{file.path.name}.new")
-    renewed = replace(CREDENTIAL, access_token="at_2")
+    renewed = replace(CREDENTIAL, access_token=Secret("at_2"))
     left.write_text(json.dumps(renewed.to_dict()))
     left.chmod(0o600)
     assert file.read() == renewed
@@ -99,7 +104,7 @@ def test_a_complete_new_file_of_a_killed_process_is_used_and_a_half_one_is_not(f
 def test_a_new_file_that_is_older_is_not_used(file):
     left = file.path.with_name(f".{file.path.name}.new")
     file.save(CREDENTIAL)
-    left.write_text(json.dumps(replace(CREDENTIAL, access_token="at_0").to_dict()))
+    left.write_text(json.dumps(replace(CREDENTIAL, access_token=Secret("at_0")).to_dict()))
     os.utime(left, (1, 1))
     assert file.read() == CREDENTIAL
 

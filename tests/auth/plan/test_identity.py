@@ -7,11 +7,12 @@ from pydantic_core import to_json
 
 from amplifier_module_provider_openai_chatgpt.auth.plan.failures import PlanError, Problem
 from amplifier_module_provider_openai_chatgpt.auth.plan.identity import Expected, verified
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator.plan.keys import Keys
 
 NOW = 1_796_000_000
 ISSUER, CLIENT, NONCE = "https://auth.openai.com", "oaiapp_1", "n" * 43
-EXPECTED = Expected(issuer=ISSUER, client_id=CLIENT, nonce=NONCE, subject="user-1")
+EXPECTED = Expected(issuer=ISSUER, client_id=CLIENT, nonce=NONCE, subject=Secret("user-1"))
 CLAIMS = {
     "iss": ISSUER,
     "aud": CLIENT,
@@ -31,7 +32,7 @@ def token(signature="RS256", header=None, **claims):
 
 
 def check(text, keys=None, expected=EXPECTED, now=NOW):
-    return verified(text, KEYS.document() if keys is None else keys, expected, now)
+    return verified(Secret(text), KEYS.document() if keys is None else keys, expected, now)
 
 
 def problem_of(text, **how):
@@ -141,11 +142,11 @@ def test_a_key_that_is_not_an_rsa_key_is_not_used(fields):
 
 
 def test_a_token_that_was_verified_once_may_have_expired():
-    carried = Expected(issuer=ISSUER, client_id=CLIENT, subject="user-1", may_be_expired=True)
+    carried = Expected(issuer=ISSUER, client_id=CLIENT, subject=Secret("user-1"), may_be_expired=True)
     assert check(token(exp=1, iat=0), expected=carried).subject == "user-1"
     assert problem_of(token("broken", exp=1), expected=carried) is Problem.UNTRUSTED
 
 
 def test_at_a_renewal_the_nonce_is_not_checked():
-    renewal = Expected(issuer=ISSUER, client_id=CLIENT, subject="user-1")
+    renewal = Expected(issuer=ISSUER, client_id=CLIENT, subject=Secret("user-1"))
     assert check(token(nonce=None), expected=renewal).subject == "user-1"
