@@ -121,7 +121,7 @@ async def listening(
 async def _bind(
     visited: Visit, ports: tuple[int, ...], sleep: Callable[[float], Awaitable[object]]
 ) -> tuple[asyncio.Server, int]:
-    """Listen on the first port, asking another sign-in that holds it to end; else on the next free one."""
+    """Listen on the first port, asking another sign-in that uses it to end; else on the next free one."""
     first, *others = ports
     for attempt in range(_ATTEMPTS):
         with contextlib.suppress(OSError):

@@ -57,7 +57,7 @@ class Credentials:
 
     A token is *usable* until it expires, and for ``PAUSE`` after it was renewed, in case the clock is wrong.
     It is *fresh* while a refresh is not due (``tokens.RENEW_BEFORE`` says when) or cannot help: there is no
-    refresh token, the issuer has refused it for good, or the last refresh ended less than ``PAUSE`` ago.
+    refresh token, the issuer has refused it permanently, or the last refresh ended less than ``PAUSE`` ago.
 
     ``current``, for a call:
 
@@ -72,7 +72,7 @@ class Credentials:
       ``VERDICT`` no call renews it again (each still tries the token, in case the backend was wrong);
     * else a refresh, once for all who ask; if it is impossible, the refused tokens are not usable any more.
 
-    A refresh token that was refused for good is not sent again until a new sign-in is stored. If another
+    A refresh token that was refused permanently is not sent again until a new sign-in is stored. If another
     program has stored a usable token meanwhile, that one is used and the refusal means nothing.
     """
 
@@ -101,7 +101,7 @@ class Credentials:
         self._seen: tuple[Hashable, Tokens | Unusable | None] = (None, None)
         # These are written by who is first in the store's queue, so by one thread at a time. They are read
         # without that: each read is one step, and what is decided on an old value is decided again then. (A
-        # sign-out whose turn did not come in time clears the memory all the same.)
+        # sign-out that waited too long in the queue clears the memory all the same.)
         # Tokens that are not in the store: given, or renewed when it could not be written.
         self._memory: Tokens | None = None
         # Why the given tokens are not used; nothing else is then used in their place.
@@ -112,7 +112,7 @@ class Credentials:
                     self._not_given = problem
                 case given:
                     self._memory = given
-        # Refresh tokens refused for good, with the reason.
+        # Refresh tokens that were refused permanently, with the reason.
         self._refused: dict[Secret[str], str] = {}
         # Access tokens that got a 401 and could not be replaced.
         self._rejected: set[Secret[str]] = set()

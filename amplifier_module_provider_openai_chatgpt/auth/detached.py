@@ -171,7 +171,7 @@ def _read_answer(found: Mapping[str, Any], claims: Claims) -> Renewed:
 
 
 def main() -> None:
-    """Carry out the order on stdin, and end. Whoever gave it may be gone by then."""
+    """Carry out the order on stdin, and end. The process that gave it may have ended by then."""
     found = answer(sys.stdin.buffer.read())
     with contextlib.suppress(OSError):
         sys.stdout.buffer.write(found)

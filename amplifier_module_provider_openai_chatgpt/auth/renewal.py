@@ -1,7 +1,7 @@
 """One renewal as a transaction: a refresh token works once, so its successor is stored before it is used.
 
 Under the lock that all processes share, the store is read again, the token is sent and its successor is
-written. The transaction may take minutes, and whoever runs it must let it end.
+written. The transaction may take minutes, and must not be interrupted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Renewer = Callable[["Order"], "Renewed"]
 
-# Seconds. A renewal that failed after a long wait is remembered, so that not every process waits in turn; one
+# Seconds. A renewal that failed after a long wait is remembered, so not every process waits in turn; one
 # that failed fast may be tried again immediately.
 REMEMBERED = 10.0
 SLOW = 2.0

@@ -1,4 +1,4 @@
-"""A whole sign-in, whoever asks for it: check that it can be stored, let the person approve it, store it."""
+"""A whole sign-in: check that it can be stored, let the person approve it, store it."""
 
 from __future__ import annotations
 

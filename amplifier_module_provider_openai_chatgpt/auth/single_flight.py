@@ -1,4 +1,4 @@
-"""Blocking work that many ask for at the same time and that is done once, whoever leaves."""
+"""Blocking work that many ask for at the same time and that is done once, even if some of them leave."""
 
 from __future__ import annotations
 
@@ -80,6 +80,6 @@ class SingleFlight(Generic[Key, Result]):
             future.set_result(result)
 
     def _land(self, key: Key) -> None:
-        """Let whoever asks from now on start the work again, before those who wait hear of the result."""
+        """Let those who ask from now on start the work again, before those who wait hear of the result."""
         with self._mutex:
             del self._running[key]

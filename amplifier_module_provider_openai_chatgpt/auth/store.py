@@ -109,7 +109,7 @@ class TokenStore(Protocol):
         ...
 
     def queue(self, timeout: float) -> AbstractContextManager[None]:
-        """Keep out whoever else wants to decide on a renewal, without keeping the renewal itself out.
+        """Keep out others who want to decide on a renewal, without keeping the renewal itself out.
 
         Others may yet pass if a process is killed here: it only saves work. Raises as ``lock`` does.
         """

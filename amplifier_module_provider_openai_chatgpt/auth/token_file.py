@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _REHEARSED = 32 * 1024
 # A note of a failure never holds for longer, in seconds.
 _LONGEST_NOTE = 60.0
-# The last warning about each path, so that it is logged once for each change of the file. Written by any
+# The last warning about each path, so it is logged once for each change of the file. Written by any
 # thread without a lock: losing an entry only repeats a warning.
 _warned: dict[str, tuple[object, str]] = {}
 
@@ -299,7 +299,7 @@ class TokenFile:
         return moment < noted < time.time() + _LONGEST_NOTE
 
     def _check_target(self, path: Path) -> None:
-        """Refuse to replace what is not a sign-in: a link, another user's file, somebody's notes."""
+        """Refuse to replace what is not a sign-in: a link, another user's file, other notes."""
         found = self._read(path)
         if isinstance(found, Unusable) and not found.is_ours:
             raise StoreError(f"The token file {path} cannot be written: {found.why}. {found.advice}")

@@ -50,7 +50,7 @@ class Tokens:
     origin: Origin | None = None
     extra: Secret[Mapping[str, Any]] = field(default=_NOTHING, repr=False)
     claims: Claims = field(default=CHATGPT_CODEX.claims, repr=False, compare=False)
-    # What else names the person; kept, so that it counts as a secret as long as this sign-in is used.
+    # What else names the person; kept, so it counts as a secret as long as this sign-in is used.
     _names: tuple[Secret[str], ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Work that many ask for runs once, and reaches all of them, whoever leaves."""
+"""Work that many ask for runs once, and reaches all who still wait."""
 
 import asyncio
 import threading

@@ -248,7 +248,7 @@ async def test_who_waits_for_a_slow_issuer_gets_a_retryable_error_and_the_result
     assert refreshes(sim) == 1
 
 
-def test_while_the_process_with_the_lock_is_stopped_calls_end_in_time_and_nobody_is_signed_out(
+def test_while_the_process_with_the_lock_is_stopped_calls_end_in_time_and_the_sign_in_is_kept(
     sim, path, service
 ):
     expired(sim, path)
