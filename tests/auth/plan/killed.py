@@ -1,11 +1,12 @@
 """A process that kills itself while it signs in or renews: ``ORDER MOMENTS NTH FILE AUTH_URL BASE_URL``.
 
-ORDER is ``login`` or ``renew``. It dies before the NTH audit event with a name in MOMENTS that is about the
-folder of FILE or a connection to the issuer, at a sign-in after the callback; with NTH 0 it never does, and
-prints how many such events there were.
+ORDER is ``login``, ``renew`` or ``leave``, which renews and does not wait for the result. The process dies
+before the NTH audit event with a name in MOMENTS that is about the folder of FILE or a connection to the
+issuer, at a sign-in after the callback; with NTH 0 it never does, and prints how many such events there were.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -55,12 +56,18 @@ async def renew(file, service, killer):
     await PlanConnection(file, service).current()
 
 
+async def leave(file, service, _):
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await PlanConnection(file, service).current()
+
+
 def main(order, moments, nth, path, auth_url, base_url):
     service = replace(CHATGPT_PLAN_SIGN_IN.at(base_url, auth_url), redirect_port=0)
     file = PlanFile(Path(path), service.origin)
     killer = Killer(moments.split(","), int(nth), str(file.path.parent), urlsplit(auth_url).port)
     sys.addaudithook(killer)
-    asyncio.run({"login": login, "renew": renew}[order](file, service, killer))
+    asyncio.run({"login": login, "renew": renew, "leave": leave}[order](file, service, killer))
     print(killer.count)  # noqa: T201
 
 

@@ -74,3 +74,12 @@ def test_a_renewal_that_is_killed_loses_nothing(sim, service, new_file):
     for file in each_kill("renew", "os.rename,socket.connect", sim, expired):
         asyncio.run(PlanConnection(file, service).current())
         assert file.read().is_valid(time.time())
+
+
+def test_a_renewal_goes_on_when_its_program_ends(sim, new_file):
+    file = new_file()
+    file.save(PlanCredential.from_dict(sim.connect(expires_in=-60)))
+    done = run("leave", "os.rename", 0, file, sim)
+    assert done.returncode == 0, done.stderr
+    assert len(sim.requests_to("/oauth/token")) == 1
+    assert file.read().is_valid(time.time())
