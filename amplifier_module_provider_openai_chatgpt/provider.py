@@ -141,8 +141,7 @@ class ChatGPTProvider:
         if isinstance(self.credentials, Credentials):
             return self.credentials
         raise ConfigurationError(
-            f"This command signs in to another service than auth_mode {self.settings.auth_mode}: "
-            f"run {self.settings.service.login}.",
+            f"Use auth_mode chatgpt_codex: no command signs in for {self.settings.auth_mode} yet.",
             provider=PROVIDER,
         )
 

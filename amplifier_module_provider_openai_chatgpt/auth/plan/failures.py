@@ -18,9 +18,6 @@ from ..failures import Reason, SignInError
 if TYPE_CHECKING:
     from ...errors.refusal import Refusal
 
-LOGIN = "amplifier-openai-chatgpt login --plan"
-ENABLE = f"{LOGIN} --enable-plan"
-
 
 class Problem(Enum):
     """What went wrong; ``RULES`` says how it is reported."""
@@ -42,11 +39,15 @@ class Problem(Enum):
 
 _AGAIN = "start the sign-in again"
 RULES: dict[Problem, Rule] = {
-    Problem.SIGNED_OUT: Rule(AuthenticationError, f"Not signed in: run {LOGIN}.{{because}}"),
+    Problem.SIGNED_OUT: Rule(
+        AuthenticationError,
+        "Use auth_mode chatgpt_codex: you are not signed in for chatgpt_plan, and no command does that "
+        "yet.{because}",
+    ),
     Problem.NOT_USED: Rule(AuthenticationError, "Not signed in. {why}"),
     Problem.NO_PLAN_USE: Rule(
         AccessDeniedError,
-        f"You are signed in, but this app may not use your ChatGPT plan: to allow it, run {ENABLE}.",
+        "Use auth_mode chatgpt_codex: this app may not use your ChatGPT plan, and no command allows it yet.",
     ),
     Problem.FOREIGN_ENDPOINT: Rule(
         ProviderUnavailableError,

@@ -16,7 +16,7 @@ from .authorization import Attempt, pasted_query
 from .callback import listening
 from .credential import Grant, PlanCredential
 from .discovery import discover
-from .failures import ENABLE, PlanError, Problem
+from .failures import PlanError, Problem
 from .grants import exchange, identify
 from .host import host_id
 from .identity import Expected
@@ -233,7 +233,7 @@ def _result(credential: PlanCredential, service: PlanSignIn) -> str:
     if not credential.uses_plan:
         return (
             f"You are signed in{account}, but this app may not use your ChatGPT plan yet.\n"
-            f"To allow it, run {ENABLE}."
+            "To allow it, sign in again and consent to plan use."
         )
     return (
         f"You are signed in{account}. This app uses your ChatGPT plan from now on.\n"
