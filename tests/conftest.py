@@ -40,8 +40,10 @@ def pytest_configure(config):
     os.environ["TERM"] = "xterm-256color"
     # A process of its own for each renewal costs a second; tests of such processes ask for them.
     os.environ["OPENAI_CHATGPT_RENEW_IN_PROCESS"] = "1"
-    # A run in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
+    # A run in the background ignores Ctrl-C and the end of its terminal, and so would the programs of tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.option.log_level = config.option.log_level or "WARNING"
     surround(watch)
 

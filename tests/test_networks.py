@@ -223,27 +223,29 @@ def test_a_sign_in_reports_what_the_environment_says_wrongly(environment, name):
 
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("name", ["socks", "a port in words", "407", "a missing file", "a missing folder"])
-def test_every_command_reports_it(environment, name):
-    everything(environment, name)
+def test_every_command_reports_it(environment, caplog, name):
+    everything(environment, caplog, name)
 
 
 @pytest.mark.long
 @pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize("name", SETTINGS)
-def test_every_command_reports_whatever_the_environment_says_wrongly(environment, name):
-    everything(environment, name)
+def test_every_command_reports_whatever_the_environment_says_wrongly(environment, caplog, name):
+    everything(environment, caplog, name)
 
 
-def everything(environment, name):
+def everything(environment, caplog, name):
     environment(name)
     is_retried = SETTINGS[name][1] == DIRECT or "cannot be reached" in SETTINGS[name][1]
     asks = [("ask", "Hi")] if name in ASKED or not is_retried else []
     for command in *asks, ("models",), ("doctor",):
         _, said = run(command)
         assert re.search(SETTINGS[name][1], said), (command, said)
-    code, said = run(("logout",))
+    with caplog.at_level("WARNING"):
+        code, said = run(("logout",))
     assert code == 0
     assert "expire" in said
+    assert re.search(SETTINGS[name][1], caplog.text), caplog.text
 
 
 @pytest.mark.parametrize("name", ["a dead proxy", "socks", "a missing file"])

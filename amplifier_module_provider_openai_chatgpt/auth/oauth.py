@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 from ..http import new_client
 from ..secret import Secret
 from . import issuer
-from .failures import Reason, RefreshRefusedError, SignInError
+from .failures import Reason, RefreshRefusedError, SignInError, kernel_error
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _DEAD_TOKEN = {
     "account_deactivated": "the account is deactivated",
     "account_suspended": "the account is suspended",
 }
+
+logger = logging.getLogger(__name__)
 
 
 async def exchange_code(
@@ -116,7 +119,10 @@ async def refresh_alone(
 
 
 async def revoke(client: httpx.AsyncClient, at: Issuer, tokens: Tokens) -> bool:
-    """Report to the issuer that a sign-in is no longer used; returns whether it was reached."""
+    """Report to the issuer that a sign-in is no longer used; returns whether it has accepted that.
+
+    Logs a warning with the reason if the issuer was not reached.
+    """
     fields: dict[str, str | Secret[str]]
     if tokens.refresh_token:
         fields = {
@@ -128,7 +134,8 @@ async def revoke(client: httpx.AsyncClient, at: Issuer, tokens: Tokens) -> bool:
         fields = {"token": tokens.access_token, "token_type_hint": "access_token"}
     try:
         return 200 <= (await issuer.post(client, at.url + at.revoke_path, json=fields)).status < 300
-    except SignInError:
+    except SignInError as error:
+        logger.warning("The sign-in could not be revoked. %s", kernel_error(error))
         return False
 
 
