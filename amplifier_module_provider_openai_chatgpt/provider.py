@@ -22,7 +22,7 @@ from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
 from .secret import Secret
-from .services import CHATGPT_CODEX, CHATGPT_PLAN, SERVICES
+from .services import CHATGPT_CODEX, CHATGPT_PLAN
 from .settings import EFFORTS, LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
@@ -209,15 +209,6 @@ class ChatGPTProvider:
                 "max_output_tokens": model.max_output_tokens,
             },
             config_fields=[
-                ConfigField(
-                    id="auth_mode",
-                    display_name="Sign-in",
-                    prompt="How should this provider use your ChatGPT plan?",
-                    field_type="choice",
-                    choices=list(SERVICES),
-                    default=CHATGPT_CODEX.name,
-                    required=False,
-                ),
                 ConfigField(
                     id="reasoning_effort",
                     display_name="Reasoning effort",
