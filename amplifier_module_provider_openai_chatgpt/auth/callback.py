@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -12,23 +11,21 @@ from urllib.parse import parse_qsl, urlsplit
 from ..errors.refusal import clean
 from ..secret import Secret
 from .failures import Reason, SignInError
+from .loopback import end_visits, page, visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ..services import Issuer
-
-    Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+    from .loopback import Visit
 
 HOST = "127.0.0.1"
 # Not the issuer's: programs that sign in this way end each other's forgotten sign-ins with it.
 CANCEL_PATH = "/cancel"
 _ATTEMPTS = 10
 _PAUSE = 0.2
-_REQUEST_LIMIT = 10.0
 _LAST_PAGE_LIMIT = 0.5
 _NO_CODEX = "missing_codex_entitlement"
-_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found"}
 # A browser sends one of these with whatever a page asks for; programs that sign in do not.
 _FROM_A_PAGE = (b"\r\nsec-fetch-site:", b"\r\norigin:", b"\r\nreferer:", b"\r\nuser-agent: mozilla/")
 
@@ -83,6 +80,12 @@ class Callback:
             return 400, "State mismatch", f"{problem} Start again from the terminal."
         return (200, *(await asyncio.shield(self._farewell)))
 
+    async def respond(self, head: bytes) -> bytes:
+        """Answer the head of one request."""
+        method, target, *_ = [*head.split(b"\r\n", 1)[0].decode("latin-1").split(), "", ""]
+        from_page = any(name in head.lower() for name in _FROM_A_PAGE)
+        return page(*await self.page(target if method == "GET" else "", from_page=from_page))
+
     def _refuse(self, failure: SignInError) -> None:
         if not self.code.done():
             self.code.set_exception(failure)
@@ -101,16 +104,7 @@ async def listening(
     callback = Callback(state, at)
     visits: set[asyncio.Task[None]] = set()
 
-    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visit = asyncio.current_task()
-        if visit is not None:
-            visits.add(visit)
-            visit.add_done_callback(visits.discard)
-        # Some versions of asyncio report a connection's task that ends as cancelled with a traceback.
-        with contextlib.suppress(asyncio.CancelledError):
-            await _answer(callback, reader, writer)
-
-    server, callback.port = await _bind(visited, at.redirect_ports, sleep)
+    server, callback.port = await _bind(visitor(visits, callback.respond), at.redirect_ports, sleep)
     try:
         yield callback
     finally:
@@ -150,35 +144,12 @@ async def _ask_to_cancel(port: int) -> None:
                 writer.close()
 
 
-async def _answer(callback: Callback, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Serve one request of one connection."""
-    try:
-        async with asyncio.timeout(_REQUEST_LIMIT):
-            head = await reader.readuntil(b"\r\n\r\n")
-        method, target, *_ = [*head.split(b"\r\n", 1)[0].decode("latin-1").split(), "", ""]
-        from_page = any(name in head.lower() for name in _FROM_A_PAGE)
-        status, title, text = await callback.page(target if method == "GET" else "", from_page=from_page)
-        writer.write(_response(status, title, text))
-        await writer.drain()
-    except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        return
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
 async def _finish(callback: Callback, visits: set[asyncio.Task[None]]) -> None:
     """Let browsers that wait have their last page, and end all other connections."""
     if callback.code.done() and not callback.code.cancelled():
         callback.code.exception()
     callback.farewell("Sign-in ended", "It was cancelled in the terminal.")
-    open_visits = list(visits)
-    if open_visits:
-        await asyncio.wait(open_visits, timeout=_LAST_PAGE_LIMIT)
-    for visit in open_visits:
-        visit.cancel()
-    await asyncio.gather(*open_visits, return_exceptions=True)
+    await end_visits(visits, _LAST_PAGE_LIMIT)
 
 
 def _failure(fields: dict[str, str]) -> SignInError:
@@ -189,20 +160,3 @@ def _failure(fields: dict[str, str]) -> SignInError:
     if code == "access_denied" and _NO_CODEX in said:
         return SignInError(Reason.NO_CODEX)
     return SignInError(Reason.BROWSER_ERROR, said=clean(said or code))
-
-
-def _response(status: int, title: str, text: str) -> bytes:
-    """One page that closes its connection: a kept one would hang the next sign-in."""
-    title, text = html.escape(title), html.escape(text)
-    body = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}</title></head>"
-        '<body style="font:1.1em system-ui;margin:4em auto;max-width:36em">'
-        f"<h1>{title}</h1><p>{text}</p></body></html>"
-    ).encode()
-    head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: text/html; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nReferrer-Policy: no-referrer\r\n"
-        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body

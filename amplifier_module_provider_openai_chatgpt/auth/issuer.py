@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Seconds for a whole answer, however it trickles.
 ANSWER_LIMIT = 60.0
+# How often the exchange of an approval is sent if the connection is lost.
+_EXCHANGES = 3
 # An issuer sends none of a backend's own headers.
 _HEADERS = ResponseHeaders()
 _TIMEOUTS = {
@@ -126,6 +128,26 @@ async def _request(
         named = found if found.fault in _NAMED else None
         raise SignInError(reason, named, host=host) from error
     return _read(response)
+
+
+async def post_until_answered(
+    client: httpx.AsyncClient, url: str, form: Mapping[str, str | Secret[str]]
+) -> Answer:
+    """Send a form again after a lost connection: the person's approval is worth more than a second try.
+
+    If the issuer had the first one, it refuses the second; then what was lost is the failure.
+    """
+    lost: SignInError | None = None
+    for _ in range(_EXCHANGES):
+        try:
+            answer = await post(client, url, data=form)
+        except SignInError as failure:
+            lost = lost or failure
+            continue
+        if lost is not None and not answer.is_success:
+            raise lost
+        return answer
+    raise lost or unreadable("the tokens")
 
 
 def _sent(content: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,6 @@ _CONNECT_LIMIT = 10.0
 # An answer that comes late still holds the only valid token; those who wait for it leave much earlier.
 REFRESH_LIMIT = 300.0
 _REVOKE_LIMIT = 10.0
-_EXCHANGES = 3
 # Codes after which a refresh token is dead, and why, as the end of a sentence.
 _DEAD_TOKEN = {
     "refresh_token_expired": "it has expired",
@@ -51,32 +50,12 @@ async def exchange_code(
         "client_id": service.issuer.client_id,
         "code_verifier": verifier,
     }
-    answer = await _post_until_answered(client, service.issuer.url + service.issuer.token_path, form)
+    answer = await issuer.post_until_answered(client, service.issuer.url + service.issuer.token_path, form)
     if answer.is_success and answer.word("access_token") and answer.word("refresh_token"):
         return Tokens.from_reply(answer.fields, now=datetime.now(UTC), claims=service.claims)
     if 200 <= answer.status < 300:
         raise issuer.unreadable("the tokens")
     raise issuer.failure(answer, "exchanging the code for tokens")
-
-
-async def _post_until_answered(
-    client: httpx.AsyncClient, url: str, form: Mapping[str, str | Secret[str]]
-) -> issuer.Answer:
-    """Send a form again after a lost connection: the person's approval is worth more than a second try.
-
-    If the issuer had the first one, it refuses the second; then what was lost is the failure.
-    """
-    lost: SignInError | None = None
-    for _ in range(_EXCHANGES):
-        try:
-            answer = await issuer.post(client, url, data=form)
-        except SignInError as failure:
-            lost = lost or failure
-            continue
-        if lost is not None and not answer.is_success:
-            raise lost
-        return answer
-    raise lost or issuer.unreadable("the tokens")
 
 
 async def refresh(

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..failures import SignInError
+from ..loopback import end_visits, page, visitor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from ...services import PlanSignIn
+    from ..loopback import Visit
     from .authorization import Attempt, Brought
-
-    Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 # A page without the query, so the browser's address bar and history do not keep the code.
 _LAST_PATH = "/finished"
-_REQUEST_LIMIT = 10.0
 _LAST_PAGE_LIMIT = 1.0
-_REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed"}
 
 
 class Callback:
@@ -70,19 +67,19 @@ class Callback:
         method, target, hosts = _read(head)
         asked = urlsplit(target)
         if hosts != [self.authority]:
-            return _page(400, "Not accepted", "This address is not the one of the sign-in.")
+            return page(400, "Not accepted", "This address is not the one of the sign-in.")
         if method != "GET":
-            return _page(405, "Not accepted", "A sign-in ends with a GET request.")
+            return page(405, "Not accepted", "A sign-in ends with a GET request.")
         if asked.path == _LAST_PATH and self.brought.done():
             title, text = await asyncio.shield(self._farewell)
             self._shown.set()
-            return _page(200, title, text)
+            return page(200, title, text)
         if asked.path != self._service.redirect_path:
-            return _page(404, "Not found", "There is nothing here.")
+            return page(404, "Not found", "There is nothing here.")
         if not self.take(asked.query):
-            return _page(400, "Not accepted", "This answer does not belong to the sign-in under way.")
+            return page(400, "Not accepted", "This answer does not belong to the sign-in under way.")
         self._has_browser = True
-        return _page(302, "Finishing", "One moment.", location=f"http://{self.authority}{_LAST_PATH}")
+        return page(302, "Finishing", "One moment.", location=f"http://{self.authority}{_LAST_PATH}")
 
     async def finish(self) -> None:
         """Let a browser have its last page."""
@@ -101,26 +98,14 @@ async def listening(attempt: Attempt, service: PlanSignIn) -> AsyncIterator[Call
     callback = Callback(attempt, service)
     visits: set[asyncio.Task[None]] = set()
 
-    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visit = asyncio.current_task()
-        if visit is not None:
-            visits.add(visit)
-            visit.add_done_callback(visits.discard)
-        await _answer(callback, reader, writer)
-
-    server = await _bind(visited, service)
+    server = await _bind(visitor(visits, callback.respond), service)
     callback.port = server.sockets[0].getsockname()[1]
     try:
         yield callback
     finally:
         await callback.finish()
         server.close()
-        open_visits = list(visits)
-        if open_visits:
-            await asyncio.wait(open_visits, timeout=_LAST_PAGE_LIMIT)
-        for visit in open_visits:
-            visit.cancel()
-        await asyncio.gather(*open_visits, return_exceptions=True)
+        await end_visits(visits, _LAST_PAGE_LIMIT)
 
 
 async def _bind(visited: Visit, service: PlanSignIn) -> asyncio.Server:
@@ -129,44 +114,9 @@ async def _bind(visited: Visit, service: PlanSignIn) -> asyncio.Server:
     return await asyncio.start_server(visited, service.redirect_host, 0)
 
 
-async def _answer(callback: Callback, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        async with asyncio.timeout(_REQUEST_LIMIT):
-            head = await reader.readuntil(b"\r\n\r\n")
-        writer.write(await callback.respond(head))
-        await writer.drain()
-    except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-        return
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
 def _read(head: bytes) -> tuple[str, str, list[str]]:
     """Return method, target and the values of all Host headers."""
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, *_ = [*first.split(" "), "", ""]
     headers = (line.partition(":") for line in lines)
     return method, target, [value.strip() for name, _, value in headers if name.strip().lower() == "host"]
-
-
-def _page(status: int, title: str, text: str, location: str = "") -> bytes:
-    title, text = html.escape(title), html.escape(text)
-    body = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{title}</title></head>"
-        '<body style="font:1.1em system-ui;margin:4em auto;max-width:36em">'
-        f"<h1>{title}</h1><p>{text}</p></body></html>"
-    ).encode()
-    head = [
-        f"HTTP/1.1 {status} {_REASONS[status]}",
-        "Content-Type: text/html; charset=utf-8",
-        f"Content-Length: {len(body)}",
-        "Cache-Control: no-store",
-        "Referrer-Policy: no-referrer",
-        "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'",
-        "Connection: close",
-        *([f"Location: {location}"] if location else []),
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + body

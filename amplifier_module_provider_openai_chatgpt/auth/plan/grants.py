@@ -31,7 +31,6 @@ DEAD = {
     "refresh_token_reused": "another program has already used it",
     "invalid_client": "the registration of this app is not known any more",
 }
-_EXCHANGES = 3
 _REVOCATIONS = 3
 
 
@@ -57,7 +56,7 @@ async def exchange(
         "redirect_uri": redirect_uri,
         "resource": service.resource,
     }
-    answer = await _post_until_answered(client, at.token, form)
+    answer = await issuer.post_until_answered(client, at.token, form)
     if answer.is_success and answer.word("access_token") and answer.word("id_token"):
         return Secret(answer.fields)
     if 200 <= answer.status < 300:
@@ -65,23 +64,6 @@ async def exchange(
     if answer.refusal.code == "invalid_grant":
         raise PlanError(Problem.CODE_REFUSED, answer.refusal)
     raise issuer.failure(answer, "exchanging the code for tokens")
-
-
-async def _post_until_answered(
-    client: httpx.AsyncClient, url: str, form: Mapping[str, str | Secret[str]]
-) -> issuer.Answer:
-    """If the issuer had the first form it refuses the second; then what was lost is the failure."""
-    lost: SignInError | None = None
-    for _ in range(_EXCHANGES):
-        try:
-            answer = await issuer.post(client, url, data=form)
-        except SignInError as failure:
-            lost = lost or failure
-            continue
-        if lost is not None and not answer.is_success:
-            raise lost
-        return answer
-    raise lost or issuer.unreadable("the tokens")
 
 
 async def refresh(
