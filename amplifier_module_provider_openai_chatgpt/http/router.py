@@ -41,6 +41,7 @@ class Router(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises httpx's exceptions and HttpFailure."""
         response = await self._send(request)
+        response.request = request
         try:
             return bounded(response, self._largest)
         except BaseException:
