@@ -75,9 +75,8 @@ def new_client(*, connect: float, silence: float) -> httpx.AsyncClient:
     kept as long as the client. Never fails; requests raise httpx's exceptions and
     ``http.failures.HttpFailure``.
     """
-    import httpx
-
     from .cookies import EdgeCookies
+    from .lean import httpx
 
     return httpx.AsyncClient(
         transport=new_router(MAX_ANSWER),
@@ -95,8 +94,7 @@ def new_router(largest: int | None) -> Router:
     Half as expensive for a small call as a client, whose redirects, cookies and authentication calls do
     not need. ``largest`` bounds the decompressed body, in bytes; None for a stream.
     """
-    import httpx
-
+    from .lean import httpx
     from .router import Router
 
     _redact_logs()
@@ -114,7 +112,7 @@ def new_request(
     silence: float,
 ) -> httpx.Request:
     """Build a request for a router; the timeouts are those of ``new_client``. Raises httpx's exceptions."""
-    import httpx
+    from .lean import httpx
 
     timeout = {"connect": connect, "read": silence, "write": silence, "pool": None}
     return httpx.Request(
@@ -124,7 +122,7 @@ def new_request(
 
 def parsed_url(url: str) -> httpx.URL:
     """Parse a URL once for many requests. Raises httpx.InvalidURL."""
-    import httpx
+    from .lean import httpx
 
     return httpx.URL(url)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http.cookiejar import Cookie, CookieJar
 from typing import TYPE_CHECKING
 
-import httpx
+from .lean import httpx
 
 if TYPE_CHECKING:
     from ..secret import Secret

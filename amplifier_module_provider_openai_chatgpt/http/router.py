@@ -10,11 +10,10 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from .bodies import bounded
 from .certificates import tls_context
 from .failures import NetworkSettingFailure, ProxyFailure
+from .lean import httpx
 from .proxies import Proxies, is_this_machine
 
 if TYPE_CHECKING:
