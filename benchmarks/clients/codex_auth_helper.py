@@ -1,0 +1,68 @@
+"""codex-auth-helper with pydantic-ai: ``request_stream()``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from codex_auth_helper import create_codex_responses_model
+from codex_auth_helper.auth.config import CodexAuthConfig
+from pydantic_ai.messages import ModelRequest, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
+from pydantic_ai.models import ModelRequestParameters
+
+
+@lru_cache(maxsize=8)
+def shared(url: str) -> Any:
+    """Return the model for a backend."""
+    config = CodexAuthConfig(auth_path=Path.home() / ".codex" / "auth.json", api_base_url=f"{url}/codex")
+    return create_codex_responses_model("gpt-5.5", config=config, instructions="Be brief.")
+
+
+async def stream(url: str) -> dict[str, Any]:
+    """Read an answer and join its text."""
+    async with _opened(url) as events:
+        async for _ in events:
+            pass
+    answer = events.get()
+    text = "".join(part.content for part in answer.parts if isinstance(part, TextPart))
+    return {"text": text, "output_tokens": answer.usage.output_tokens}
+
+
+async def calls(url: str, count: int) -> dict[str, Any]:
+    """Make ``count`` calls one after another on one client."""
+    for _ in range(count):
+        result = await stream(url)
+    return result
+
+
+async def parallel(url: str, count: int) -> dict[str, Any]:
+    """Make ``count`` calls at once."""
+    results = await asyncio.gather(*(stream(url) for _ in range(count)))
+    assert all(result == results[0] for result in results)
+    return results[0]
+
+
+async def first_delta(url: str) -> dict[str, Any]:
+    """Measure the seconds from sending the first delta to the program that reads it."""
+    delays = list[float]()
+    async with _opened(url) as events:
+        async for event in events:
+            text = _text(event)
+            if text.isdecimal() and not delays:
+                delays.append((time.monotonic_ns() - int(text)) / 1e9)
+    return {"delay": delays[0]}
+
+
+def _opened(url: str) -> Any:
+    return shared(url).request_stream([ModelRequest.user_text_prompt("hi")], None, ModelRequestParameters())
+
+
+def _text(event: object) -> str:
+    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+        return str(event.part.content)
+    if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+        return str(event.delta.content_delta)
+    return ""
