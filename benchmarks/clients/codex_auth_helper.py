@@ -10,8 +10,20 @@ from typing import Any
 
 from codex_auth_helper import create_codex_responses_model
 from codex_auth_helper.auth.config import CodexAuthConfig
-from pydantic_ai.messages import ModelRequest, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+)
 from pydantic_ai.models import ModelRequestParameters
+
+from ..turns import NAME, QUESTION, live, tool_turn
 
 
 @lru_cache(maxsize=8)
@@ -23,7 +35,11 @@ def shared(url: str) -> Any:
 
 async def stream(url: str) -> dict[str, Any]:
     """Read an answer and join its text."""
-    async with _opened(url) as events:
+    return await _read(url, [ModelRequest.user_text_prompt("hi")])
+
+
+async def _read(url: str, conversation: list[Any]) -> dict[str, Any]:
+    async with _opened(url, conversation) as events:
         async for _ in events:
             pass
     answer = events.get()
@@ -48,7 +64,7 @@ async def parallel(url: str, count: int) -> dict[str, Any]:
 async def first_delta(url: str) -> dict[str, Any]:
     """Measure the seconds from sending the first delta to the program that reads it."""
     delays = list[float]()
-    async with _opened(url) as events:
+    async with _opened(url, [ModelRequest.user_text_prompt("hi")]) as events:
         async for event in events:
             text = _text(event)
             if text.isdecimal() and not delays:
@@ -56,8 +72,32 @@ async def first_delta(url: str) -> dict[str, Any]:
     return {"delay": delays[0]}
 
 
-def _opened(url: str) -> Any:
-    return shared(url).request_stream([ModelRequest.user_text_prompt("hi")], None, ModelRequestParameters())
+async def life(url: str, turns: int, step: int) -> dict[str, Any]:
+    """Run one conversation of tool turns."""
+    messages: list[Any] = [ModelRequest.user_text_prompt(QUESTION)]
+
+    def add(number: int) -> list[Any]:
+        messages.extend(_messages(number))
+        return messages
+
+    async def send(conversation: list[Any]) -> dict[str, Any]:
+        return await _read(url, conversation)
+
+    return await live(turns, step, add, send)
+
+
+def _messages(number: int) -> list[Any]:
+    turn = tool_turn(number)
+    thought = ThinkingPart("", id=f"rs_{number}", signature=turn.thought, provider_name="openai")
+    call = ToolCallPart(NAME, turn.arguments, tool_call_id=turn.call_id)
+    return [
+        ModelResponse([thought, TextPart(turn.talk), call]),
+        ModelRequest([ToolReturnPart(NAME, turn.result, tool_call_id=turn.call_id)]),
+    ]
+
+
+def _opened(url: str, conversation: list[Any]) -> Any:
+    return shared(url).request_stream(conversation, None, ModelRequestParameters())
 
 
 def _text(event: object) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from functools import lru_cache
 from typing import Any
 
 from codex_backend_sdk import CodexClient, _client
 from codex_backend_sdk.storage import TokenStore
+
+from ..turns import NAME, QUESTION, live, tool_turn
 
 
 @lru_cache(maxsize=8)
@@ -48,12 +51,43 @@ async def first_delta(url: str) -> dict[str, Any]:
     return {"delay": delays[0]}
 
 
-def _read(url: str) -> dict[str, Any]:
+async def life(url: str, turns: int, step: int) -> dict[str, Any]:
+    """Run one conversation of tool turns."""
+    items: list[dict[str, Any]] = [_message("user", "input_text", QUESTION)]
+
+    def add(number: int) -> list[dict[str, Any]]:
+        items.extend(_items(number))
+        return items
+
+    async def send(conversation: list[dict[str, Any]]) -> dict[str, Any]:
+        return _read(url, conversation)
+
+    return await live(turns, step, add, send)
+
+
+def _items(number: int) -> list[dict[str, Any]]:
+    turn = tool_turn(number)
+    call = {"type": "function_call", "name": NAME, "call_id": turn.call_id}
+    return [
+        {"type": "reasoning", "summary": [], "encrypted_content": turn.thought},
+        _message("assistant", "output_text", turn.talk),
+        {**call, "arguments": json.dumps(turn.arguments)},
+        {"type": "function_call_output", "call_id": turn.call_id, "output": turn.result},
+    ]
+
+
+def _message(role: str, kind: str, text: str) -> dict[str, Any]:
+    return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
+
+
+def _read(url: str, conversation: Any = "hi") -> dict[str, Any]:
     words: list[str] = []
     tokens = 0
-    for event in shared(url).responses.create(input="hi", stream=True):
+    for event in shared(url).responses.create(input=conversation, stream=True):
         if event.type == "response.output_text.delta":
             words.append(event.delta)
+        elif event.type == "response.output_item.done" and not words:
+            words += [part["text"] for part in event.item.get("content", ())]
         elif event.type == "response.completed":
             tokens = event.response["usage"]["output_tokens"]
     return {"text": "".join(words), "output_tokens": tokens}

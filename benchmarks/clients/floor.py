@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -59,6 +60,12 @@ async def calls(url: str, count: int, *, pooled: bool = True) -> dict[str, Any]:
             async with httpx.AsyncClient(timeout=60) as client:
                 result = await _read(client, url)
     return result
+
+
+async def parallel(url: str, count: int) -> dict[str, Any]:
+    """Make ``count`` calls at once."""
+    results = await asyncio.gather(*(stream(url) for _ in range(count)))
+    return results[0]
 
 
 async def first_delta(url: str) -> dict[str, Any]:
