@@ -35,19 +35,6 @@ pytestmark = pytest.mark.world("plan")
 TOOL = ToolSpec(name="get_time", description="The time.", parameters={"type": "object", "properties": {}})
 
 
-@pytest.fixture
-def plan(sim, tmp_path):
-    """The provider's settings for the plan service at ``sim``."""
-    return {
-        "auth_mode": "chatgpt_plan",
-        "base_url": sim.base_url,
-        "auth_url": sim.auth_url,
-        "token_file_path": str(write_tokens(tmp_path / "plan.json", sim.connect())),
-        "max_retries": 0,
-        "min_retry_delay": 0,
-    }
-
-
 def hello(**more):
     return ChatRequest(messages=[Message(role="user", content="Say hello.")], **more)
 
