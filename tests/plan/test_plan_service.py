@@ -5,12 +5,9 @@ import json
 
 import pytest
 from amplifier_core.llm_errors import (
-    AccessDeniedError,
     AuthenticationError,
     ConfigurationError,
-    InvalidRequestError,
     ProviderUnavailableError,
-    QuotaExceededError,
 )
 from amplifier_core.message_models import (
     ChatRequest,
@@ -23,7 +20,6 @@ from amplifier_core.message_models import (
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
-from amplifier_module_provider_openai_chatgpt.errors import table
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN
 from amplifier_module_provider_openai_chatgpt.settings import read_settings
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
@@ -161,58 +157,3 @@ async def test_a_file_of_the_other_mode_is_not_used(plan, sim, tmp_path):
     with pytest.raises(AuthenticationError):
         await ChatGPTProvider({**plan, "token_file_path": other}).complete(hello())
     assert bodies(sim) == []
-
-
-ROWS = {
-    "usage_limit_exceeded": (QuotaExceededError, False, "settings/usage"),
-    "usage_unavailable": (ProviderUnavailableError, True, "not available"),
-    "user_unavailable": (ProviderUnavailableError, True, "not available"),
-    "user_not_eligible": (AccessDeniedError, False, "Plus and Pro"),
-    "unsupported_capability": (InvalidRequestError, False, "does not support text.format"),
-    "route_not_supported": (InvalidRequestError, False, "base_url"),
-    "invalid_user": (AuthenticationError, False, "no longer accepted"),
-    "chatpass_v2_scope_not_authorized": (AuthenticationError, False, "may not use your ChatGPT plan"),
-    "chatpass_v2_invalid_authorization_context": (
-        AuthenticationError,
-        False,
-        "may not use your ChatGPT plan",
-    ),
-}
-
-
-@pytest.mark.parametrize("in_stream", [False, True])
-@pytest.mark.parametrize("code", ROWS)
-async def test_each_refusal_before_and_in_the_stream(sim, plan, in_use, code, in_stream):
-    kind, retryable, words = ROWS[code]
-    param = "text.format" if code == "unsupported_capability" else None
-    sim.sharing.refuse(code, in_stream=in_stream, param=param)
-    with pytest.raises(kind) as raised:
-        await in_use(plan).complete(hello(), model="gpt-6-sol")
-    if param and in_stream:
-        words = "does not support"
-    assert words in str(raised.value)
-    assert raised.value.retryable is retryable
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "retryable"),
-    [
-        (401, AuthenticationError, False),
-        (403, AccessDeniedError, False),
-        (503, ProviderUnavailableError, True),
-    ],
-)
-async def test_each_refusal_at_the_admission(sim, plan, in_use, status, kind, retryable):
-    sim.sharing.admission = status
-    with pytest.raises(kind) as raised:
-        await in_use(plan).complete(hello(), model="gpt-6-sol")
-    assert raised.value.retryable is retryable
-
-
-@pytest.mark.parametrize(
-    "key",
-    [key for key, rule in (*table.BY_CODE.items(), *table.BY_STATUS.items()) if "{login}" in rule.sentence],
-)
-def test_no_refusal_names_a_command_that_signs_in_to_the_other_service(key):
-    assert CHATGPT_PLAN.login == ""
-    assert "{login}" not in CHATGPT_PLAN.rules[key].sentence
