@@ -121,8 +121,9 @@ class Call:
                 "text": _given({"verbosity": self.verbosity, "format": self.text_format}) or None,
             }
         )
-        kept = {name: value for name, value in fields.items() if name not in self.left_out}
-        return encode(_merged(kept, self.extra))
+        for refused in self.left_out:
+            fields.pop(refused, None)
+        return encode(_merged(fields, self.extra))
 
     def _shape(self) -> dict[str, Any]:
         if self.tools_in_input:

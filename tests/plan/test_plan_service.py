@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 
 import pytest
 from amplifier_core.llm_errors import (
@@ -23,6 +24,8 @@ from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN
 from amplifier_module_provider_openai_chatgpt.settings import read_settings
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
+from amplifier_module_provider_openai_chatgpt.simulator.rules import PlanTerms
+from amplifier_module_provider_openai_chatgpt.simulator.validation.plan import _REFUSED_FIELDS
 from tests.conftest import write_tokens
 from tests.request.pictures import png
 from tests.test_routing import ALL_ROLES, chosen
@@ -89,12 +92,65 @@ async def test_images_are_sent_as_data_and_links_as_notes(sim, plan, in_use):
     assert [part["type"] for part in item["content"]] == ["input_image", "input_text"]
 
 
-async def test_an_output_cap_is_reported_once_and_not_sent(sim, plan, in_use, caplog):
+CAPS = [({"max_output_tokens": 10}, {}), ({}, {"max_output_tokens": 10}), ({}, {"max_tokens": 10})]
+
+
+@pytest.mark.parametrize(("fields", "options"), CAPS, ids=["field", "max_output_tokens", "max_tokens"])
+async def test_an_output_cap_is_reported_once_and_not_sent(sim, plan, in_use, caplog, fields, options):
     provider = in_use(plan)
     for _ in range(2):
-        await provider.complete(hello(max_output_tokens=10, temperature=0.5))
-    assert "max_output_tokens" not in bodies(sim)[-1]
+        await provider.complete(hello(**fields), **options)
+    assert not [name for name in bodies(sim)[-1] if name.startswith("max_")]
     assert caplog.text.count("no limit for the length of an answer") == 1
+
+
+async def test_what_the_service_refuses_is_left_out_with_a_line_at_debug_level(sim, plan, in_use, caplog):
+    """Every field that is documented as refused, wherever a caller can put it."""
+    caplog.set_level(logging.DEBUG, logger="amplifier_module_provider_openai_chatgpt")
+    refused = dict.fromkeys(_REFUSED_FIELDS, 1)
+    request = hello(temperature=0.5, top_p=0.9, stop=["never"], metadata={"user": "ada"}, user="ada")
+    assert (await in_use(plan).complete(request, **refused)).text
+    [body] = bodies(sim)
+    assert not _REFUSED_FIELDS & set(body)
+    assert set(body) == {
+        *("model", "instructions", "input", "store", "stream", "include", "prompt_cache_key"),
+    }
+    left_out = next(line for line in caplog.messages if line.startswith("Ignored keyword arguments"))
+    assert all(name in left_out for name in _REFUSED_FIELDS)
+    assert "Fields that are not sent, because the backend refuses them: temperature, top_p" in caplog.messages
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [text.split(";")[1] for text in warned] == [" max_output_tokens is not sent."]
+
+
+async def test_requests_name_no_account_client_or_session(sim, plan, in_use):
+    """Only what is documented is sent, to the list and to the answers."""
+    sim.sharing.terms = PlanTerms(session_header=True)
+    provider = in_use({**plan, "originator": "somebody", "models_client_version": "9.9.9"})
+    await provider.list_models()
+    await provider.complete(hello())
+    sent = [one for one in sim.requests if one.service == "backend"]
+    transport = {"host", "accept-encoding", "connection", "content-length"}
+    own = {"accept", "authorization", "content-type", "user-agent"}
+    assert set().union(*(set(one.headers) for one in sent)) == transport | own
+    assert [one.query for one in sent] == [{}, {}]
+    assert all(one.headers["user-agent"].startswith("amplifier") for one in sent)
+
+
+async def test_a_hosted_search_is_sent_if_a_tool_or_the_settings_ask_for_it(sim, plan, in_use):
+    search = ToolSpec(name="web_search", description="", parameters={}, type="web_search")
+    provider = in_use(plan)
+    answer = await provider.complete(
+        hello(tools=[TOOL, search]).model_copy(
+            update={"messages": [Message(role="user", content="Search the web for tea.")]}
+        )
+    )
+    assert "searched the web" in answer.text
+    await in_use({**plan, "extra_request_params": {"tools": [{"type": "web_search"}]}}).complete(
+        hello(tools=[TOOL])
+    )
+    for body in bodies(sim):
+        assert body["tools"] == [{"type": "web_search"}]
+        assert [tool["name"] for tool in body["input"][0]["tools"]] == ["get_time"]
 
 
 async def test_a_conversation_with_tools_thinking_and_structured_output(sim, plan, in_use):
