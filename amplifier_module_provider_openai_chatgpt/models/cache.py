@@ -83,7 +83,7 @@ class CachedCatalogue:
         ``gone`` are models that the backend has refused, even if the list contains them.
         """
         if wanted == LATEST:
-            return next((model.slug for model in listed(self.models)), wanted)
+            return next((model.slug for model in listed(self.models) if model.slug not in gone), wanted)
         slug, fast = (wanted, False) if self.has(wanted) else split_fast(wanted)
         if slug not in gone and not self.lacks(slug):
             return wanted

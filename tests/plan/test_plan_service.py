@@ -8,6 +8,7 @@ import pytest
 from amplifier_core.llm_errors import (
     AuthenticationError,
     ConfigurationError,
+    NotFoundError,
     ProviderUnavailableError,
 )
 from amplifier_core.message_models import (
@@ -23,7 +24,7 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN
 from amplifier_module_provider_openai_chatgpt.settings import read_settings
-from amplifier_module_provider_openai_chatgpt.simulator import Simulator
+from amplifier_module_provider_openai_chatgpt.simulator import Fault, Simulator
 from amplifier_module_provider_openai_chatgpt.simulator.rules import PlanTerms
 from amplifier_module_provider_openai_chatgpt.simulator.validation.plan import _REFUSED_FIELDS
 from tests.conftest import write_tokens
@@ -72,6 +73,20 @@ async def test_without_a_list_nothing_is_guessed(sim, plan, in_use):
         await provider.complete(hello())
     assert list(provider.catalogue.known()) == []
     assert bodies(sim) == []
+
+
+async def test_a_listed_model_that_is_refused_is_replaced_by_the_next_one_of_the_list(sim, plan, in_use):
+    """The default model is the first of the list, which may still name it."""
+    text = "The model 'gpt-6.1-sol' does not exist or you do not have access to it."
+    refusal = {"error": {"code": "model_not_found", "message": text, "param": "model"}}
+    sim.misbehave("/responses", Fault(status=404, body=refusal))
+    provider = in_use(plan)
+    for _ in range(2):
+        assert (await provider.complete(hello())).text
+    assert [body["model"] for body in bodies(sim)] == ["gpt-6.1-sol", "gpt-6-astra", "gpt-6-astra"]
+    sim.misbehave("/responses", Fault(status=404, body=refusal))
+    with pytest.raises(NotFoundError, match="choose another, such as gpt-6-astra"):
+        await provider.complete(hello(), model="gpt-6.1-sol")
 
 
 @pytest.mark.parametrize("details", [False, True])
