@@ -29,7 +29,7 @@ from amplifier_module_provider_openai_chatgpt.simulator.rules import PlanTerms
 from amplifier_module_provider_openai_chatgpt.simulator.validation.plan import _REFUSED_FIELDS
 from tests.conftest import write_tokens
 from tests.request.pictures import png
-from tests.test_routing import ALL_ROLES, chosen
+from tests.test_routing import ALL_ROLES, EFFORT, resolve
 
 pytestmark = pytest.mark.world("plan")
 TOOL = ToolSpec(name="get_time", description="The time.", parameters={"type": "object", "properties": {}})
@@ -90,10 +90,25 @@ async def test_a_listed_model_that_is_refused_is_replaced_by_the_next_one_of_the
 
 
 @pytest.mark.parametrize("details", [False, True])
-async def test_every_role_finds_a_model_on_a_plans_list(sim, plan, in_use, details):
+async def test_every_role_is_played_by_a_listed_model_with_the_effort_of_the_role(sim, plan, in_use, details):
+    """Without efforts in the list, the effort of a role is sent as it is."""
     sim.sharing.lists_details = details
     listed = [model.id for model in await in_use(plan).list_models()]
-    assert {chosen(role, listed) for role in ALL_ROLES} <= set(listed)
+    for role in ALL_ROLES:
+        model, extra = resolve(role, listed) or ("", {})
+        assert model in listed
+        await in_use({**plan, "default_model": model, **extra}).complete(hello())
+        body = bodies(sim)[-1]
+        assert (body["model"], body.get("reasoning", {}).get("effort")) == (model, EFFORT.get(role))
+        assert "service_tier" not in body
+
+
+async def test_an_effort_that_a_model_refuses_is_replaced_by_one_that_it_names(sim, plan, in_use):
+    """The list has no efforts: the refusal names them."""
+    provider = in_use({**plan, "default_model": "gpt-6-sol"})
+    for _ in range(2):
+        await provider.complete(hello(), reasoning_effort="minimal")
+    assert [body["reasoning"]["effort"] for body in bodies(sim)] == ["minimal", "low", "low"]
 
 
 async def test_images_are_sent_as_data_and_links_as_notes(sim, plan, in_use):
