@@ -172,7 +172,8 @@ class Service:
     a refusal that names them, they are sent in another form, or not at all. ``rules``, by the server's
     ``code`` or ``type`` or by status, take precedence over the common ones of the same key.
     ``retries_after_hint`` is how often a call is retried after a server failure that says how long to wait;
-    None: as often as after any other. ``login`` is the command that signs in, empty if there is none.
+    None: as often as after any other. ``no_cap`` begins the warning about a limit for the length of an
+    answer, empty if there is no warning. ``login`` is the command that signs in, empty if there is none.
     """
 
     name: str
@@ -190,6 +191,7 @@ class Service:
     usage_page: str
     contested: frozenset[str] = frozenset()
     retries_after_hint: int | None = None
+    no_cap: str = ""
     login: str = "amplifier-openai-chatgpt login"
     rules: Mapping[str | int, Rule] = field(default_factory=dict)
 
@@ -358,6 +360,7 @@ CHATGPT_PLAN = Service(
     contested=frozenset({"tools", "tool_choice", "prompt_cache_key", "service_tier"}),
     # The edge asks for a minute [seen], and a person waits for the answer.
     retries_after_hint=1,
+    no_cap="ChatGPT plan use has no limit for the length of an answer",
     login="",
     rules={
         "subscription_sharing_usage_limit_exceeded": Rule(

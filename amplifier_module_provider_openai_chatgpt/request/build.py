@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ..secret import Secret
     from ..settings import Settings
 
-_NO_CAP = "ChatGPT plan use has no limit for the length of an answer"
 # Caps by the names that hosts give them, and the fields of a request that no service accepts.
 _CAPS = ("max_output_tokens", "max_tokens", "max_completion_tokens")
 _REFUSED_FIELDS = ("temperature", "top_p", "max_output_tokens")
@@ -115,8 +114,8 @@ def build_call(
         Reader(slug, account_id, Images(entry.accepts_images, warn), names, settings.service.name),
     )
     text_format = clean_json(wire_format(asked["response_format"]))
-    if settings.service.tools == "input" and (cap := _cap(request, kwargs)):
-        warn(f"{_NO_CAP}; {cap} is not sent.")
+    if settings.service.no_cap and (cap := _cap(request, kwargs)):
+        warn(f"{settings.service.no_cap}; {cap} is not sent.")
     return Call(
         model=entry,
         requested_model=model,

@@ -1,5 +1,6 @@
 """Fields about which reports contradict each other: the other form is sent after a refusal that names it."""
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -291,6 +292,17 @@ async def test_a_wait_that_the_edge_names_is_kept_and_followed_by_one_retry(sim,
     assert raised.value.retryable
     assert raised.value.retry_after == 0
     assert len(shapes(sim)) == 2
+
+
+async def test_the_wait_that_the_edge_names_is_as_long_as_it_says(sim, plan, in_use):
+    recorder = EventRecorder()
+    sim.misbehave(RESPONSES, Fault(status=520, body={"error": {"message": "No."}, "retry_after": 60}))
+    call = asyncio.create_task(in_use({**plan, "max_retries": 3}, recorder.coordinator).complete(asking()))
+    await recorder.heard("provider:retry")
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert [data["delay"] for data in recorder.of("provider:retry")] == [60]
 
 
 async def test_a_longer_wait_than_the_settings_allow_is_reported(sim, plan, in_use):

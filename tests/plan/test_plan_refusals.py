@@ -1,6 +1,8 @@
 """Every refusal of the plan service, before the stream and in it: class, retries and sentence."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,9 +52,13 @@ def param_of(code):
     return "text.format" if code.endswith("capability") else None
 
 
-def test_every_code_of_the_service_has_a_row():
+def test_every_code_of_the_service_has_a_row_here_and_in_the_documentation():
     assert set(ROWS) == set(STATUSES)
     assert set(ROWS) <= set(CHATGPT_PLAN.rules)
+    page = (Path(__file__).parents[2] / "docs/backend-plan.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`(?:subscription_sharing|chatpass)_.+?) \| (\d+) \|", page, re.MULTILINE)
+    documented = {code: int(status) for codes, status in rows for code in re.findall(r"\w{9,}", codes)}
+    assert documented == STATUSES
 
 
 @pytest.mark.parametrize("in_stream", [False, True], ids=["before the stream", "in the stream"])
