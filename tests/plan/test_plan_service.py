@@ -111,6 +111,12 @@ async def test_an_effort_that_a_model_refuses_is_replaced_by_one_that_it_names(s
     assert [body["reasoning"]["effort"] for body in bodies(sim)] == ["minimal", "low", "low"]
 
 
+@pytest.mark.parametrize("media_type", [None, "text/event-stream", "text/plain", "application/octet-stream"])
+async def test_a_stream_is_read_whatever_its_content_type(sim, plan, in_use, media_type):
+    sim.sharing.content_type = media_type
+    assert (await in_use(plan).complete(hello(), model="gpt-6-sol")).text
+
+
 async def test_images_are_sent_as_data_and_links_as_notes(sim, plan, in_use):
     link = ImageBlock(source={"type": "url", "url": "https://example.com/a.png"})
     data = ImageBlock(
