@@ -17,8 +17,8 @@ from amplifier_core.llm_errors import (
 
 from amplifier_module_provider_openai_chatgpt.errors import table
 from amplifier_module_provider_openai_chatgpt.errors.kernel import ErrorContext, kernel_error
-from amplifier_module_provider_openai_chatgpt.errors.refusal import read_event_refusal, read_refusal
-from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN
+from amplifier_module_provider_openai_chatgpt.errors.refusal import Refusal, read_event_refusal, read_refusal
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, CHATGPT_PLAN
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from amplifier_module_provider_openai_chatgpt.simulator.plan.sharing import STATUSES
 from tests.event_recorder import EventRecorder, ask, assert_coherent
@@ -236,5 +236,7 @@ async def test_odd_refusals_over_a_connection_cost_one_request_each(sim, plan, i
     [key for key, rule in (*table.BY_CODE.items(), *table.BY_STATUS.items()) if "{login}" in rule.sentence],
 )
 def test_no_refusal_names_a_command_that_signs_in_to_the_other_service(key):
-    assert CHATGPT_PLAN.login == ""
-    assert "{login}" not in CHATGPT_PLAN.rules[key].sentence
+    refusal = Refusal(code=key) if isinstance(key, str) else Refusal(status=key)
+    error = kernel_error(refusal, ErrorContext(service=CHATGPT_PLAN, now=0.0, model=MODEL))
+    assert isinstance(error, AuthenticationError)
+    assert not re.search(rf"{CHATGPT_CODEX.login}(?! --plan)", str(error))
