@@ -26,7 +26,7 @@ async def default_model(context: CallContext, account_id: Secret[str], gone: str
     """
     wanted, catalogue = context.default_model, context.catalogue
     if wanted == LATEST:
-        return await catalogue.latest()
+        return await catalogue.latest([*context.shapes.gone(context.account_id()), gone])
     known = catalogue.cached()
     if _is_missing(wanted, known) and not catalogue.is_live:
         with suppress(LLMError):

@@ -200,6 +200,7 @@ class HttpResponseStream:
     def __init__(self, response: httpx.Response, names: ResponseHeaders, silence: float) -> None:
         self.quota: Quota | None = read_headers(response.headers, names.quota, now=time.time())
         self.models_etag: str | None = response.headers.get(names.models_etag) if names.models_etag else None
+        self._headers, self._names = response.headers, names
         self._reader = BodyReader(response)
         self._silence = silence
 
@@ -207,22 +208,25 @@ class HttpResponseStream:
         """Yield the events that have arrived, after each read that contains any.
 
         Ends with the stream, even if the answer is incomplete. Raises TransportFault if the stream breaks,
-        and after ``silence`` seconds without an event (a keep-alive comment is not an event).
+        and after ``silence`` seconds without an event (a keep-alive comment is not an event); a Refusal if
+        what arrived is a document, whatever its Content-Type.
         """
         parser = SSEParser()
         began = False
+        beginning = bytearray()
         last = time.monotonic()
         try:
-            while piece := await self._reader.read_available():
+            while not parser.done and (piece := await self._reader.read_available()):
                 events = parser.feed(piece)
                 if events:
                     began = True
                     yield events
                     last = time.monotonic()
-                elif time.monotonic() - last > self._silence:
+                    continue
+                if not began:
+                    beginning += piece[: LARGEST_ERROR_BODY - len(beginning)]
+                if time.monotonic() - last > self._silence:
                     raise silent_fault(self._silence, began=began)
-                if parser.done:
-                    break
             if events := parser.close():
                 began = True
                 yield events
@@ -231,8 +235,14 @@ class HttpResponseStream:
         except transport_failures() as error:
             fault = fault_of(error, silence=self._silence, began=began)
             raise fault from error.with_traceback(None)
-        if parser.skipped and not began:
-            raise not_events(parser.skipped)
+        if not began and (refusal := self._refusal(bytes(beginning), parser.skipped)):
+            raise refusal
+
+    def _refusal(self, beginning: bytes, skipped: int) -> Refusal | None:
+        """Return what an answer without events means: a document is read, whatever its Content-Type."""
+        if beginning.lstrip()[:1] in {b"{", b"[", b"<"}:
+            return read_refusal(200, self._headers, beginning, names=self._names, now=time.time())
+        return not_events(skipped) if skipped else None
 
     async def drain(self) -> None:
         """Read the end of a stream whose answer is complete, so its connection can be reused.
