@@ -26,7 +26,7 @@ class Brought:
     """What a browser brought to the end: the code, and the registration that it belongs to."""
 
     code: Secret[str]
-    client_id: str = field(repr=False)
+    client_id: Secret[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Attempt:
     ``enable_plan``: the person asked to allow the use of the plan. ``hint`` is the last id token.
     """
 
-    host_id: str = field(repr=False)
+    host_id: Secret[str]
     app_name: str
-    client_id: str = field(default="", repr=False)
+    client_id: Secret[str] = field(default_factory=lambda: Secret(""))
     hint: Secret[str] = field(default_factory=lambda: Secret(""))
     enable_plan: bool = False
     state: str = field(default_factory=lambda: _random(32), repr=False)
@@ -54,7 +54,7 @@ class Attempt:
         """Return the page on which a person consents; ``hinted``: with a token, so it is never shown."""
         query = {
             **self._client(service),
-            "ext_agent_host_id": self.host_id,
+            "ext_agent_host_id": self.host_id.reveal(),
             "response_type": "code",
             "redirect_uri": redirect_uri,
             "scope": service.scope,
@@ -70,7 +70,7 @@ class Attempt:
     def _client(self, service: PlanSignIn) -> dict[str, str]:
         if not self.client_id:
             return {"client_id": service.dynamic_client, "agent_name_hint": self.app_name}
-        return {"client_id": self.client_id, **({"prompt": "consent"} if self.enable_plan else {})}
+        return {"client_id": self.client_id.reveal(), **({"prompt": "consent"} if self.enable_plan else {})}
 
     def outcome(self, query: str) -> Brought | SignInError | None:
         """Judge what a browser brought, in the order of docs/backend-plan.md, Callback.
@@ -92,13 +92,14 @@ class Attempt:
         client_id = self._registered(_values(pairs, "client_id"))
         return client_id if isinstance(client_id, PlanError) else Brought(Secret(codes[0]), client_id)
 
-    def _registered(self, named: list[str]) -> str | PlanError:
+    def _registered(self, named: list[str]) -> Secret[str] | PlanError:
         """Return the registration: a first sign-in needs a new one, a later one keeps its own."""
         if len(named) > 1:
             return PlanError(Problem.OTHER_CLIENT)
         if not self.client_id:
-            return named[0] if named and is_client_id(named[0]) else PlanError(Problem.UNREGISTERED)
-        return self.client_id if named in ([], [self.client_id]) else PlanError(Problem.OTHER_CLIENT)
+            is_issued = bool(named) and is_client_id(named[0])
+            return Secret(named[0]) if is_issued else PlanError(Problem.UNREGISTERED)
+        return self.client_id if not named or named[0] == self.client_id else PlanError(Problem.OTHER_CLIENT)
 
 
 def pasted_query(line: str, redirect_uri: str) -> str | None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Seconds before its expiry in which an access token is renewed.
 RENEW_BEFORE = 180.0
+# The year 10,000, which no date can name.
+_END_OF_TIME = 253_402_300_800.0
 _LONGEST_LIFETIME = 366 * 86_400.0
 _DEFAULT_LIFETIME = 3_600.0
 _GRAPHIC = re.compile(r"[!-~]+")
@@ -35,7 +37,7 @@ _WORDS = {
     "id_token": "id_token",
 }
 _TOKENS = ("access_token", "refresh_token", "id_token")
-_SECRETS = (*_TOKENS, "subject", "email")
+_SECRETS = (*_TOKENS, "client_id", "host_id", "subject", "email")
 _NONE = Secret("")
 _NOTHING: Secret[Mapping[str, Any]] = Secret({})
 _KEYS = {
@@ -100,8 +102,8 @@ class PlanCredential:
     given for a secret becomes one.
     """
 
-    client_id: str = field(default="", repr=False)
-    host_id: str = field(default="", repr=False)
+    client_id: Secret[str] = field(default=_NONE, repr=False)
+    host_id: Secret[str] = field(default=_NONE, repr=False)
     subject: Secret[str] = field(default=_NONE, repr=False)
     email: Secret[str] = field(default=_NONE, repr=False)
     access_token: Secret[str] = field(default=_NONE, repr=False)
@@ -125,8 +127,8 @@ class PlanCredential:
         pending = stored.get("pending")
         client_id = words["client_id"]
         return cls(
-            client_id=client_id if is_client_id(client_id) else "",
-            host_id=words["host_id"],
+            client_id=Secret(client_id if is_client_id(client_id) else ""),
+            host_id=Secret(words["host_id"]),
             subject=Secret(words["subject"]),
             email=Secret(str(email) if is_shown(email) else ""),
             **{name: Secret(words[name]) for name in _TOKENS},
@@ -145,9 +147,9 @@ class PlanCredential:
         return {
             **self.extra.reveal(),
             "auth_mode": CHATGPT_PLAN_SIGN_IN.mode,
-            **known,
             "issuer": self.origin.issuer,
             "backend": self.origin.backend,
+            **known,
             "scopes": list(self.scopes),
             **{name: moment for name, moment in times.items() if moment is not None},
             **({"token_type": "Bearer", "saved_at": time.time()} if self.access_token else {}),
@@ -159,6 +161,11 @@ class PlanCredential:
         """True with tokens of a known person and a known registration."""
         has_tokens = self.access_token or self.refresh_token or self.pending
         return bool(self.client_id and self.subject and has_tokens)
+
+    @property
+    def newest_refresh_token(self) -> Secret[str]:
+        """The one that has not been spent; empty if there is none."""
+        return (self.pending and self.pending.refresh_token) or self.refresh_token
 
     @property
     def uses_plan(self) -> bool:
@@ -178,7 +185,8 @@ class PlanCredential:
 
     def with_pending(self, grant: Grant) -> PlanCredential:
         """Return the same with renewed tokens that are not verified yet."""
-        return replace(self, pending=replace(grant, refresh_token=grant.refresh_token or self.refresh_token))
+        token = grant.refresh_token or self.newest_refresh_token
+        return replace(self, pending=replace(grant, refresh_token=token))
 
     def settled(self, grant: Grant, identity: Identity | None = None) -> PlanCredential:
         """Return the same with the tokens of ``grant`` in the place of its own, and nothing pending."""
@@ -243,14 +251,15 @@ def _scopes(value: object) -> tuple[str, ...] | None:
 
 
 def _moment(value: object) -> float | None:
-    """Read Unix seconds or ISO 8601; both are written."""
+    """Read Unix seconds or ISO 8601, both are written; None for anything but a time from 1970 to 9999."""
     if isinstance(value, str):
         try:
             found = datetime.fromisoformat(value)
         except ValueError:
             return None
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    return _number(value)
+        value = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    number = _number(value)
+    return number if number is not None and 0 <= number < _END_OF_TIME else None
 
 
 def _number(value: object) -> float | None:
