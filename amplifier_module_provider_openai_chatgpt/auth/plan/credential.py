@@ -6,7 +6,6 @@ The keys of the file are public: hosts and other programs read them.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -112,6 +111,7 @@ class PlanCredential:
     scopes: tuple[str, ...] = ()
     expires_at: float | None = None
     earliest_refresh_at: float | None = None
+    saved_at: float | None = field(default=None, compare=False)
     pending: Grant | None = field(default=None, repr=False)
     origin: Origin = CHATGPT_PLAN_SIGN_IN.origin
     extra: Secret[Mapping[str, Any]] = field(default=_NOTHING, repr=False)
@@ -135,6 +135,7 @@ class PlanCredential:
             scopes=_scopes(stored.get("scopes")) or (),
             expires_at=_moment(stored.get("expires_at")),
             earliest_refresh_at=_moment(stored.get("earliest_refresh_at")),
+            saved_at=_moment(stored.get("saved_at")),
             pending=Grant.from_dict(pending) if isinstance(pending, Mapping) else None,
             origin=_origin(stored),
             extra=Secret({key: value for key, value in stored.items() if key not in _KEYS}),
@@ -143,7 +144,8 @@ class PlanCredential:
     def to_dict(self) -> dict[str, Any]:
         """Return the shape of the file, with the secrets."""
         known = revealed({name: getattr(self, own) for name, own in _WORDS.items() if getattr(self, own)})
-        times = {"expires_at": self.expires_at, "earliest_refresh_at": self.earliest_refresh_at}
+        names = ("expires_at", "earliest_refresh_at", "saved_at")
+        times = {name: getattr(self, name) for name in names}
         return {
             **self.extra.reveal(),
             "auth_mode": CHATGPT_PLAN_SIGN_IN.mode,
@@ -152,7 +154,7 @@ class PlanCredential:
             **known,
             "scopes": list(self.scopes),
             **{name: moment for name, moment in times.items() if moment is not None},
-            **({"token_type": "Bearer", "saved_at": time.time()} if self.access_token else {}),
+            **({"token_type": "Bearer"} if self.access_token else {}),
             **({"pending": self.pending.to_dict()} if self.pending else {}),
         }
 
@@ -198,6 +200,7 @@ class PlanCredential:
             scopes=self.scopes if grant.scopes is None else grant.scopes,
             expires_at=grant.expires_at if grant.access_token else self.expires_at,
             earliest_refresh_at=grant.earliest_refresh_at,
+            saved_at=None,
             subject=identity.subject if identity else self.subject,
             email=(identity.email if identity else _NONE) or self.email,
             pending=None,

@@ -45,7 +45,16 @@ class PlanCredentials:
 
     async def current(self) -> Tokens:
         """Return a token that is expected to be accepted. Raises kernel errors."""
-        return _tokens(await self._connection.current())
+        return _tokens(await self.credential())
+
+    async def credential(self) -> PlanCredential:
+        """Return the whole credential that ``current`` is made of. Raises kernel errors."""
+        return await self._connection.current()
+
+    def known(self) -> PlanCredential | None:
+        """Return what is stored, also without tokens. Offline."""
+        found = self._stored()
+        return found if isinstance(found, PlanCredential) else None
 
     async def renew(self, *refused: Tokens) -> Tokens:
         """Return another token than those that got a 401 in this call. Raises kernel errors."""

@@ -94,7 +94,7 @@ RULES: dict[Problem, Rule] = {
     ),
     Problem.SAME_PATHS: Rule(
         ConfigurationError,
-        "The paths of the new sign-in, its source and its registration must differ: {place} is named twice.",
+        "Sign-in, source, registration and host id need a file each: {place} is named twice.",
     ),
     Problem.TAKEN: Rule(
         ConfigurationError,

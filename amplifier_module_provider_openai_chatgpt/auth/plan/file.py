@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
@@ -169,7 +171,8 @@ class PlanFile:
             self._write(path, credential)
 
     def _write(self, path: Path, credential: PlanCredential) -> None:
-        new, encoded = _new(path), to_json(credential.to_dict(), indent=2) + b"\n"
+        saved = replace(credential, saved_at=time.time() if credential.access_token else None)
+        new, encoded = _new(path), to_json(saved.to_dict(), indent=2) + b"\n"
         files.stage(new, encoded)
         if not files.put(new, path):
             files.overwrite(path, encoded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -85,7 +86,7 @@ async def sign_in(
     ``file``, which must be new, and is never changed. Raises kernel errors.
     """
     with translated():
-        _check_paths(file, source)
+        _check_paths(file, source, host_file)
         with file.consent():
             before, host = await asyncio.to_thread(_prepare, file, source, host_file)
             attempt = Attempt(
@@ -104,12 +105,13 @@ async def sign_in(
     return credential
 
 
-def _check_paths(file: PlanFile, source: PlanFile | None) -> None:
+def _check_paths(file: PlanFile, source: PlanFile | None, host_file: Path | None) -> None:
     """Raise PlanError if one file has two purposes."""
-    paths = [file.path, file.registration_path, *([source.path] if source else [])]
+    given = (file.path, file.registration_path, source and source.path, host_file or file.default_host_file)
+    paths = [os.path.realpath(path) for path in given if path]
     for path in paths:
         if paths.count(path) > 1:
-            raise PlanError(Problem.SAME_PATHS, place=str(path))
+            raise PlanError(Problem.SAME_PATHS, place=path)
 
 
 def _prepare(
