@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from ...errors.refusal import clean
 from ...secret import Secret
 from ..failures import Reason, SignInError
+from ..pkce import challenge_of, random_text
 from .credential import is_client_id
 from .failures import PlanError, Problem
 
@@ -41,14 +40,9 @@ class Attempt:
     client_id: Secret[str] = field(default_factory=lambda: Secret(""))
     hint: Secret[str] = field(default_factory=lambda: Secret(""))
     enable_plan: bool = False
-    state: str = field(default_factory=lambda: _random(32), repr=False)
-    nonce: str = field(default_factory=lambda: _random(32), repr=False)
-    verifier: Secret[str] = field(default_factory=lambda: Secret(_random(64)))
-
-    @property
-    def challenge(self) -> str:
-        """The hash that the issuer will check the verifier against."""
-        return _base64url(hashlib.sha256(self.verifier.reveal().encode()).digest())
+    state: str = field(default_factory=lambda: random_text(32), repr=False)
+    nonce: str = field(default_factory=lambda: random_text(32), repr=False)
+    verifier: Secret[str] = field(default_factory=lambda: Secret(random_text(64)))
 
     def url(self, endpoint: str, service: PlanSignIn, redirect_uri: str, *, hinted: bool = False) -> str:
         """Return the page on which a person consents; ``hinted``: with a token, so it is never shown."""
@@ -62,7 +56,7 @@ class Attempt:
             "state": self.state,
             "nonce": self.nonce,
             "code_challenge_method": "S256",
-            "code_challenge": self.challenge,
+            "code_challenge": challenge_of(self.verifier),
             **({"id_token_hint": self.hint.reveal()} if hinted and self.hint and self.client_id else {}),
         }
         return f"{endpoint}?{urlencode(query, quote_via=quote)}"
@@ -121,11 +115,3 @@ def _refused(code: str, pairs: list[tuple[str, str]]) -> SignInError:
         return SignInError(Reason.DENIED)
     [said, *_] = _values(pairs, "error_description") or [code]
     return SignInError(Reason.BROWSER_ERROR, said=clean(said or code))
-
-
-def _random(size: int) -> str:
-    return _base64url(secrets.token_bytes(size))
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...secret import Secret
 from .. import issuer
-from ..failures import SignInError, translated
+from ..failures import translated
+from ..prompting import instructions, open_in_browser, pasting, reported
 from ..store import Unusable
-from .authorization import Attempt, pasted_query
+from .authorization import Attempt
 from .callback import listening
 from .credential import Grant, PlanCredential
 from .discovery import discover
@@ -24,7 +23,7 @@ from .host import host_id
 from .identity import Expected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     import httpx
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 # Seconds in which the person has to decide.
 DECISION_LIMIT = 300.0
 _NOTHING = PlanCredential()
+_WITH_BROWSER = "Continue with ChatGPT in your browser. If it does not open, open this address\nyourself:"
+_WITHOUT_BROWSER = "Continue with ChatGPT: open this address in your browser:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ async def sign_in(
             start = _Start(service, file, source, before, attempt, await discover(client, service))
             async with listening(attempt, service) as callback:
                 brought = await _brought(start, callback, screen, limit)
-                with _farewell(callback):
+                with reported(callback.farewell):
                     credential = await _redeem(client, start, brought, callback.redirect_uri)
     screen.show(_result(credential, service))
     return credential
@@ -149,11 +150,13 @@ async def _brought(start: _Start, callback: Callback, screen: Screen, limit: flo
     if screen.show_address is not None:
         screen.show_address(shown)
     else:
-        screen.show(_instructions(shown, callback.port, pasting=screen.read_line is not None))
+        tunnel = f"{callback.port}:127.0.0.1:{callback.port}"
+        start_text = _WITH_BROWSER if screen.open_url else _WITHOUT_BROWSER
+        screen.show(instructions(start_text, shown, tunnel, pasting=screen.read_line is not None))
     if screen.open_url is not None:
         url = Secret(attempt.url(endpoint, start.service, redirect_uri, hinted=True))
-        threading.Thread(target=_open, args=(screen.open_url, url), daemon=True).start()
-    async with _pasting(callback, screen):
+        open_in_browser(screen.open_url, url)
+    async with pasting(callback.take_pasted, callback.brought, screen.read_line, screen.show):
         try:
             async with asyncio.timeout(limit):
                 return await callback.brought
@@ -208,63 +211,6 @@ def _store(start: _Start, credential: PlanCredential) -> None:
             raise PlanError(Problem.CHANGED_MEANWHILE)
         start.file.save(credential)
         start.file.drop_registration()
-
-
-@contextlib.contextmanager
-def _farewell(callback: Callback) -> Iterator[None]:
-    """Show the waiting browser how the block ended."""
-    try:
-        yield
-    except SignInError as failure:
-        callback.farewell("Sign-in failed", str(failure))
-        raise
-    callback.farewell("Signed in", "You can close this page and return to the terminal.")
-
-
-@contextlib.asynccontextmanager
-async def _pasting(callback: Callback, screen: Screen) -> AsyncIterator[None]:
-    """Take pasted addresses as well as the callback, as long as the block runs."""
-    if screen.read_line is None:
-        yield
-        return
-    task = asyncio.create_task(_read_pasted(callback, screen.read_line, screen.show))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _read_pasted(
-    callback: Callback, read_line: Callable[[], Awaitable[str]], show: Callable[[str], object]
-) -> None:
-    """A code alone is not enough: the address has the state and, the first time, the registration."""
-    while not callback.brought.done() and (line := await read_line()):
-        query = pasted_query(line, callback.redirect_uri)
-        if line.strip() and (query is None or not callback.take(query)):
-            show(
-                "\nThis is not the address at which this sign-in ends.\n"
-                "Paste the whole address of the page that failed to load."
-            )
-
-
-def _open(open_url: Callable[[str], object], url: Secret[str]) -> None:
-    """Open the browser where there is one; an address is on screen anyway."""
-    with contextlib.suppress(Exception):
-        open_url(url.reveal())
-
-
-def _instructions(url: str, port: int, *, pasting: bool) -> str:
-    paste = (
-        "\n\nOr: sign in there, copy the address of the final page (it will fail to load),\n"
-        "paste it here and press Enter (input is hidden)."
-    )
-    return (
-        "Continue with ChatGPT in your browser. If it does not open, open this address\n"
-        f"yourself:\n\n{url}\n\n"
-        "Is the browser on another machine? Forward the port there first:\n\n"
-        f"    ssh -L {port}:127.0.0.1:{port} <this machine>{paste if pasting else ''}"
-    )
 
 
 def _result(credential: PlanCredential, service: PlanSignIn) -> str:
