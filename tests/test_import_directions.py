@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"mounting", "provider", "call", "request", "errors", "models", "auth", "simulator", *BASE},
     "__init__": {"mounting", "provider", "http"},
     "oauth": {"auth", *BASE},
+    "plan_auth": {"auth", *BASE},
     "mounting": {"provider", "call", *BASE},
     "provider": {"call", "response", "transport", "models", "auth", *BASE},
     "call": {"request", "response", "transport", "errors", "models", "auth", "protocol", *BASE},

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .binding import read_bound
+from .failure_note import REMEMBERED, SLOW
 from .failures import Reason, SignInError
 from .single_flight import started
 from .store import StoreError
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from .store import TokenStore
 
     Renewer = Callable[["Order"], "Renewed"]
-
-# Seconds. A renewal that failed after a long wait is remembered, so not every process waits in turn; one
-# that failed fast may be tried again immediately.
-REMEMBERED = 10.0
-SLOW = 2.0
 
 
 def now() -> datetime:

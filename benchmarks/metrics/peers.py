@@ -33,10 +33,7 @@ def measure(bench: Bench) -> Report:
             _row(bench, "CPU, 20,000 deltas", _stream("deltas-20000"), rounds),
             _row(bench, "CPU, one event of 4 MB", _stream("large-4"), rounds, without=READ_ONLY_DELTAS),
             _row(bench, f"CPU, {CALLS} small calls over TLS", _calls, rounds),
-            *(
-                _row(bench, f"CPU, {count} streams at once", _parallel(count), rounds)
-                for count in COUNTS
-            ),
+            *(_row(bench, f"CPU, {count} streams at once", _parallel(count), rounds) for count in COUNTS),
             _first_delta(bench, 3 * rounds),
             _fresh(bench, rounds),
             _memory(bench),
@@ -56,11 +53,15 @@ def _parallel(count: int) -> Callable[[str], Job]:
     return lambda client: Job(client, "parallel", {"count": count}, "deltas-200")
 
 
-def _race(bench: Bench, job: Callable[[str], Job], rounds: int, without: Collection[str] = ()) -> dict[str, Least]:
+def _race(
+    bench: Bench, job: Callable[[str], Job], rounds: int, without: Collection[str] = ()
+) -> dict[str, Least]:
     return bench.race({name: job(client) for client, name in NAMES.items() if client not in without}, rounds)
 
 
-def _row(bench: Bench, metric: str, job: Callable[[str], Job], rounds: int, without: Collection[str] = ()) -> Row:
+def _row(
+    bench: Bench, metric: str, job: Callable[[str], Job], rounds: int, without: Collection[str] = ()
+) -> Row:
     """Compare CPU times, as multiples of the floor's."""
     cpu = {name: least.cpu for name, least in _race(bench, job, rounds, without).items()}
     floor = cpu["floor"]
