@@ -6,7 +6,6 @@ import logging
 
 import pytest
 from amplifier_core.llm_errors import (
-    AuthenticationError,
     ConfigurationError,
     NotFoundError,
     ProviderUnavailableError,
