@@ -55,7 +55,7 @@ async def calls(url: str, count: int) -> dict[str, Any]:
 
 
 async def parallel(url: str, count: int) -> dict[str, Any]:
-    """Make ``count`` calls at once."""
+    """Make ``count`` calls in parallel."""
     results = await asyncio.gather(*(stream(url) for _ in range(count)))
     assert all(result == results[0] for result in results)
     return results[0]

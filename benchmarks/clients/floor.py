@@ -63,7 +63,7 @@ async def calls(url: str, count: int, *, pooled: bool = True) -> dict[str, Any]:
 
 
 async def parallel(url: str, count: int) -> dict[str, Any]:
-    """Make ``count`` calls at once."""
+    """Make ``count`` calls in parallel."""
     results = await asyncio.gather(*(stream(url) for _ in range(count)))
     return results[0]
 

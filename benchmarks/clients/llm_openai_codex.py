@@ -31,7 +31,7 @@ async def calls(url: str, count: int) -> dict[str, Any]:
 
 
 async def parallel(url: str, count: int) -> dict[str, Any]:
-    """Make ``count`` calls at once, each in a thread."""
+    """Make ``count`` calls in parallel, each in a thread."""
     shared(url)
     results = await asyncio.gather(*(asyncio.to_thread(_read, url) for _ in range(count)))
     assert all(result == results[0] for result in results)

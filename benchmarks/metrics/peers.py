@@ -16,7 +16,7 @@ COUNTS = (1, 16, 64)
 LARGE = 50_000
 # Their text is empty if an answer has no deltas.
 READ_ONLY_DELTAS = {"llm_openai_codex", "codex_auth_helper"}
-# Reads one answer in a new process and leaves at once, as amplifier-core's threads require.
+# Reads one answer in a new process and leaves in parallel, as amplifier-core's threads require.
 FRESH = """
 import asyncio, os, sys
 from benchmarks.clients import {client} as client
@@ -33,7 +33,7 @@ def measure(bench: Bench) -> Report:
             _row(bench, "CPU, 20,000 deltas", _stream("deltas-20000"), rounds),
             _row(bench, "CPU, one event of 4 MB", _stream("large-4"), rounds, without=READ_ONLY_DELTAS),
             _row(bench, f"CPU, {CALLS} small calls over TLS", _calls, rounds),
-            *(_row(bench, f"CPU, {count} streams at once", _parallel(count), rounds) for count in COUNTS),
+            *(_row(bench, f"CPU, {count} streams in parallel", _parallel(count), rounds) for count in COUNTS),
             _first_delta(bench, 3 * rounds),
             _fresh(bench, rounds),
             _memory(bench),

@@ -38,7 +38,7 @@ ROWS = {
     f"{PREFIX}user_not_eligible": (AccessDeniedError, False, "only Plus and Pro.*Signing in again does not"),
     f"{PREFIX}unsupported_capability": (InvalidRequestError, False, r"does not support text\.format"),
     f"{PREFIX}route_not_supported": (InvalidRequestError, False, "does not offer this address.*base_url"),
-    f"{PREFIX}invalid_user": (AuthenticationError, False, "sign-in.*no longer accepted"),
+    f"{PREFIX}invalid_user": (AuthenticationError, False, "sign.*no longer accepted"),
     "chatpass_v2_scope_not_authorized": (AuthenticationError, False, "may not use your ChatGPT plan"),
     "chatpass_v2_invalid_authorization_context": (
         AuthenticationError,
@@ -120,7 +120,7 @@ async def test_a_transient_refusal_in_mid_stream_is_followed_by_a_whole_answer(s
 @pytest.mark.parametrize(
     ("status", "kind", "retryable", "words"),
     [
-        (401, AuthenticationError, False, "sign-in.*no longer accepted"),
+        (401, AuthenticationError, False, "sign.*no longer accepted"),
         (403, AccessDeniedError, False, "policy does not allow.*country or region"),
         (503, ProviderUnavailableError, True, "not available at the moment"),
     ],

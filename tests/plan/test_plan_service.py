@@ -164,7 +164,7 @@ async def test_requests_name_no_account_client_or_session(sim, plan, in_use):
     await provider.list_models()
     await provider.complete(hello())
     sent = [one for one in sim.requests if one.service == "backend"]
-    transport = {"host", "accept-encoding", "connection", "content-length"}
+    transport = {"host", "accept-encoding", "content-length"}
     own = {"accept", "authorization", "content-type", "user-agent"}
     assert set().union(*(set(one.headers) for one in sent)) == transport | own
     assert [one.query for one in sent] == [{}, {}]
