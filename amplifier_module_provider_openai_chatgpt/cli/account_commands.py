@@ -45,7 +45,7 @@ def status(*, as_json: bool) -> None:
     need to sign in.
     """
     from .accounts import profiles, show_profiles
-    from .screens import read_status, show_status
+    from .status import read_status, show_status
 
     status, others = read_status(new_provider()), profiles()
     if as_json:

@@ -38,7 +38,7 @@ from .environment import (
     proxy_variables,
     versions,
 )
-from .screens import expiry_phrase, masked
+from .status import expiry_phrase, masked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -92,7 +92,7 @@ def models(*, roles: bool, as_json: bool) -> None:
     if roles:
         _show_roles(as_json=as_json)
         return
-    from .screens import fetch_models, show_models
+    from .models_list import fetch_models, show_models
 
     found = run(fetch_models(new_provider()), "Contacting ChatGPT")
     print_json(found.to_dict()) if as_json else show_models(found, console())
