@@ -52,7 +52,8 @@ def doctor(*, as_report: bool, as_ascii: bool, as_json: bool) -> None:
     step sends a short test request. The exit code is 1 if a check fails.
     """
     from ..provider import ChatGPTProvider
-    from .doctor import OWN_SETTINGS, report, run_checks, show_findings
+    from .doctor import report, run_checks, show_findings
+    from .examination import OWN_SETTINGS
 
     if as_ascii:
         streams.use_ascii()
