@@ -22,7 +22,7 @@ from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
 from .secret import Secret
-from .services import CHATGPT_CODEX, CHATGPT_PLAN
+from .services import CHATGPT_CODEX, CHATGPT_PLAN, SERVICES
 from .settings import EFFORTS, LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DISPLAY_NAME = "OpenAI ChatGPT"
-CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
+CAPABILITIES = ("streaming", "tools", "thinking", "vision")
+BY_DEVICE_CODE = "auth:oauth-device-code"
 
 # The routing hook asks for the list when a session starts, a user later: seconds until a notice is repeated.
 LIST_NOTICE = 10.0
@@ -123,10 +124,14 @@ class ChatGPTProvider:
         """Close the connections."""
         await self.close()
 
+    @property
+    def _is_plan(self) -> bool:
+        return self.settings.service.name == CHATGPT_PLAN.name
+
     def _build_credentials(self, given: Tokens | None) -> Credentials | PlanCredentials:
         path = self.settings.token_file_path
         service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
-        if service.name == CHATGPT_PLAN.name:
+        if self._is_plan:
             from .auth.plan.credentials import shared_plan_credentials
 
             return shared_plan_credentials(path, service)
@@ -141,7 +146,8 @@ class ChatGPTProvider:
         if isinstance(self.credentials, Credentials):
             return self.credentials
         raise ConfigurationError(
-            f"Use auth_mode chatgpt_codex: no command signs in for {self.settings.auth_mode} yet.",
+            f"This command signs in to another service than auth_mode {self.settings.auth_mode}: "
+            f"run {self.settings.service.login}.",
             provider=PROVIDER,
         )
 
@@ -201,7 +207,7 @@ class ChatGPTProvider:
             id=PROVIDER,
             display_name=DISPLAY_NAME,
             credential_env_vars=[],
-            capabilities=list(CAPABILITIES),
+            capabilities=[*CAPABILITIES, *([] if self._is_plan else [BY_DEVICE_CODE])],
             defaults={
                 "auth_mode": self.settings.auth_mode,
                 "model": model.id,
@@ -209,6 +215,15 @@ class ChatGPTProvider:
                 "max_output_tokens": model.max_output_tokens,
             },
             config_fields=[
+                ConfigField(
+                    id="auth_mode",
+                    display_name="Sign-in",
+                    prompt="How should this provider use your ChatGPT plan?",
+                    field_type="choice",
+                    choices=list(SERVICES),
+                    default=CHATGPT_CODEX.name,
+                    required=False,
+                ),
                 ConfigField(
                     id="reasoning_effort",
                     display_name="Reasoning effort",
@@ -334,21 +349,37 @@ class ChatGPTProvider:
     async def login(self, print_fn: Callable[[str], object] | None = None) -> bool:
         """Sign in with a device code; ``print_fn`` gets one plain line at a time (default: stderr).
 
-        Returns True after the tokens are stored. Raises a kernel error with the reason for a failure.
+        In the plan mode, the lines have an address for a browser of this machine. Returns True after the
+        tokens are stored. Raises a kernel error with the reason for a failure.
         """
-        from .auth.sign_in import with_device_code
-
         self.check()
-        credentials = self.codex_credentials
         show_line = print_fn or _to_stderr()
 
-        def prompt(device: DeviceCode) -> None:
-            for line in device.text().splitlines():
+        def show(text: str) -> None:
+            for line in text.splitlines():
                 show_line(line)
 
-        await with_device_code(credentials, prompt, connect_timeout=self.settings.connect_timeout)
-        show_line("Signed in.")
+        if self._is_plan:
+            await self._login_to_plan(show)
+        else:
+            await self._login_with_device_code(show)
+            show_line("Signed in.")
         return True
+
+    async def _login_with_device_code(self, show: Callable[[str], None]) -> None:
+        from .auth.sign_in import with_device_code
+
+        def prompt(device: DeviceCode) -> None:
+            show(device.text())
+
+        limit = self.settings.connect_timeout
+        await with_device_code(self.codex_credentials, prompt, connect_timeout=limit)
+
+    async def _login_to_plan(self, show: Callable[[str], None]) -> None:
+        from .auth.plan.configured import sign_in_as_configured
+        from .auth.plan.sign_in import Screen
+
+        await sign_in_as_configured(self.settings, Screen(show))
 
     async def close(self) -> None:
         """Close the connections of the running loop; the provider can be used again afterwards."""

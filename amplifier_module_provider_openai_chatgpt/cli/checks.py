@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,21 +24,17 @@ from ..http.certificates import tls_context
 from ..http.failures import NetworkSettingFailure
 from ..http.proxies import Proxies
 from ..quota import plan_name, span
-from ..settings import LOGIN_COMMAND
 from .environment import certificate_variables, changed_settings, proxy_variables, versions
-from .examination import CheckFailedError, CheckSkippedError, configured
-from .status import expiry_phrase, masked
+from .examination import CheckFailedError, CheckSkippedError, Examination, configured
+from .status import expiry_phrase, masked, read_account
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-    from .examination import Examination
+    from collections.abc import Iterator
 
 # Seconds.
 HOST_TIMEOUT = 10.0
 REQUEST_TIMEOUT = 60.0
 MAX_CLOCK_SKEW = 120.0
-LOGIN_ADVICE = f"Run: {LOGIN_COMMAND}"
 
 
 async def _check_settings(examination: Examination) -> str:
@@ -94,7 +91,7 @@ async def _token_file(examination: Examination) -> str:
     if (problem := credentials.problem()) is not None:
         raise CheckFailedError(f"{path} is not used: {problem.why}", problem.advice)
     if credentials.peek() is None:
-        raise CheckFailedError(f"{path} does not exist: not signed in", LOGIN_ADVICE)
+        raise CheckFailedError(f"{path} does not exist: not signed in", examination.login_advice)
     return path
 
 
@@ -111,19 +108,23 @@ async def _file_mode(examination: Examination) -> str:
     if os.name == "posix" and mode & 0o077:
         raise CheckFailedError(
             f"other users could read the token file (mode {mode:04o}); its mode is corrected where possible",
-            "If you do not trust them, run: amplifier-openai-chatgpt logout, then sign in again.",
+            f"If you do not trust them, run: {_logout(examination)}, then sign in again.",
         )
     return f"{mode:04o}"
+
+
+def _logout(examination: Examination) -> str:
+    return examination.provider.settings.service.login.replace(" login", " logout")
 
 
 async def _sign_in(examination: Examination) -> str:
     tokens, status = examination.provider.credentials.peek(), examination.provider.auth_status()
     if tokens is None:
-        raise CheckFailedError("the token file contains no sign-in", LOGIN_ADVICE)
+        raise CheckFailedError("the token file contains no sign-in", examination.login_advice)
     if status != "authenticated":
-        raise CheckFailedError("the sign-in has expired and cannot be renewed", LOGIN_ADVICE)
+        raise CheckFailedError("the sign-in has expired and cannot be renewed", examination.login_advice)
     if not tokens.account_id:
-        raise CheckFailedError("the token names no ChatGPT account", LOGIN_ADVICE)
+        raise CheckFailedError("the token names no ChatGPT account", examination.login_advice)
     who = " ".join(filter(None, (tokens.email, masked(tokens.account_id))))
     return f"{who}, {plan_name(tokens.plan_type) or 'unknown'} plan"
 
@@ -187,7 +188,9 @@ async def _token(examination: Examination) -> str:
     tokens = examination.provider.credentials.peek()
     if tokens is None or tokens.is_due(datetime.now(UTC)):
         examination.require("sign-in server")
-    return expiry_phrase(await examination.provider.credentials.current())
+    await examination.provider.credentials.current()
+    account = read_account(examination.provider)
+    return expiry_phrase(account.expires_at, can_refresh=account.can_refresh) if account else "valid"
 
 
 async def _model_list(examination: Examination) -> str:
@@ -211,8 +214,9 @@ async def _test_request(examination: Examination) -> str:
     return f"{examination.provider.get_model_info().id} answered in {seconds:.1f} s with {tokens} tokens"
 
 
+Check = Callable[[Examination], Awaitable[str]]
 _NEEDED_FOR_CALLS = ("sign-in", "token", "backend")
-CHECKS: dict[str, tuple[tuple[str, ...], Callable[[Examination], Awaitable[str]]]] = {
+CHECKS: dict[str, tuple[tuple[str, ...], Check]] = {
     "versions": ((), _versions),
     "settings": ((), _check_settings),
     "proxy": ((), _proxy),

@@ -101,7 +101,8 @@ def _confirm_replacing(path: Path) -> bool:
 
 @cli.command()
 @click.argument("prompt", default="What time is it in Tokyo?")
-def demo(prompt: str) -> None:
+@click.option("--plan", is_flag=True, help="Play Sign in with ChatGPT, as auth_mode chatgpt_plan does.")
+def demo(prompt: str, *, plan: bool) -> None:
     """Run a whole conversation offline.
 
     A simulated ChatGPT on this machine answers. You need no account, and nothing leaves the machine.
@@ -109,7 +110,7 @@ def demo(prompt: str) -> None:
     with require_simulator():
         from .demo import run_demo
 
-    run(run_demo(prompt, console(), console(stderr=True)))
+    run(run_demo(prompt, console(), console(stderr=True), plan=plan))
     exit_now()
 
 
@@ -147,6 +148,8 @@ for command in (
     account_commands.login,
     account_commands.logout,
     account_commands.status,
+    account_commands.import_command,
+    account_commands.host_id,
     service_commands.usage,
     service_commands.models,
     service_commands.ask,

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, LLMError
 
+from ..services import CHATGPT_PLAN
 from ..settings import LOGIN_COMMAND
-from .checks import CHECKS, LOGIN_ADVICE
+from .checks import CHECKS, Check
 from .console import error_text, printable
 from .environment import anonymous, effective_settings
 from .examination import CheckFailedError, CheckSkippedError, Examination, Finding, configured
-from .status import masked
+from .status import masked, read_account
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from rich.console import Console
     from rich.text import Text
@@ -30,18 +31,26 @@ async def run_checks(provider: ChatGPTProvider, environ: Mapping[str, str]) -> E
     """Run all checks that can run; they change nothing that an ordinary call would not change."""
     examination = Examination(provider, environ)
     try:
-        for name, (required, check) in CHECKS.items():
+        for name, (required, check) in _checks(provider).items():
             examination.findings[name] = await _run_check(examination, name, required, check)
     finally:
         await examination.provider.close()
     return examination
 
 
+def _checks(provider: ChatGPTProvider) -> Mapping[str, tuple[tuple[str, ...], Check]]:
+    if provider.settings.auth_mode != CHATGPT_PLAN.name:
+        return CHECKS
+    from .plan_checks import PLAN_CHECKS
+
+    return PLAN_CHECKS
+
+
 async def _run_check(
     examination: Examination,
     name: str,
     required: tuple[str, ...],
-    check: Callable[[Examination], Awaitable[str]],
+    check: Check,
 ) -> Finding:
     try:
         examination.require(*required)
@@ -51,13 +60,13 @@ async def _run_check(
     except CheckFailedError as failed:
         return Finding(name, ok=False, found=failed.found, advice=failed.advice)
     except LLMError as error:
-        return Finding(name, ok=False, found=error_text(error), advice=_advice(error))
+        return Finding(name, ok=False, found=error_text(error), advice=_advice(examination, error))
 
 
-def _advice(error: LLMError) -> str:
+def _advice(examination: Examination, error: LLMError) -> str:
     """Return the command to run if the sign-in failed and the error's own sentence does not name it."""
     is_sign_in = isinstance(error, AuthenticationError) and not isinstance(error, AccessDeniedError)
-    return LOGIN_ADVICE if is_sign_in and LOGIN_COMMAND not in str(error) else ""
+    return examination.login_advice if is_sign_in and LOGIN_COMMAND not in str(error) else ""
 
 
 def show_findings(findings: list[Finding], out: Console) -> None:
@@ -87,8 +96,10 @@ def report(examination: Examination) -> str:
     lines += ["", "settings (bundles may set others):"]
     found = effective_settings(configured(examination), examination.environ)
     lines += [f"  {name} = {value} ({source})" for name, value, source in found]
-    tokens = examination.provider.credentials.peek()
-    private = [tokens.account_id.reveal(), masked(tokens.account_id) or "", tokens.email] if tokens else []
+    account = read_account(examination.provider)
+    private = (
+        [account.account_id.reveal(), masked(account.account_id) or "", account.email] if account else []
+    )
     text = anonymous("\n".join(lines), *private)
     return f"```text\n{printable(text)}\n```"
 

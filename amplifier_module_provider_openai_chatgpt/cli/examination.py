@@ -55,6 +55,11 @@ class Examination:
     dates: list[str] = field(default_factory=list)
     file_mode: int = 0
 
+    @property
+    def login_advice(self) -> str:
+        """How to sign in."""
+        return f"Run: {self.provider.settings.service.login}"
+
     def require(self, *checks: str) -> None:
         """Raise CheckSkippedError for the first of these checks that failed or was skipped."""
         for check in checks:

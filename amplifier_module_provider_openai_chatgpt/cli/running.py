@@ -66,18 +66,25 @@ class SignInNeeded(Failure):
     exit_code = SIGN_IN_NEEDED
 
 
-def new_provider() -> ChatGPTProvider:
-    """Build the provider that the environment variables configure."""
+def new_provider(**options: str | None) -> ChatGPTProvider:
+    """Build the provider that the environment variables and ``options``, as settings, configure."""
     from amplifier_core.llm_errors import ConfigurationError
 
     from ..provider import ChatGPTProvider
 
-    provider = ChatGPTProvider()
     try:
+        provider = ChatGPTProvider(options)
         provider.check()
     except ConfigurationError as error:
         raise Misuse(str(error)) from error
     return provider
+
+
+def is_plan(provider: ChatGPTProvider) -> bool:
+    """Return whether the command works in the plan mode."""
+    from ..services import CHATGPT_PLAN
+
+    return provider.settings.auth_mode == CHATGPT_PLAN.name
 
 
 def run(work: Coroutine[None, None, Result], status: str = "") -> Result:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import streams
-from .running import Misuse, console, json_option, new_provider, print_json, run
+from .running import Failure, Misuse, console, json_option, new_provider, print_json, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,8 @@ def usage(*, short: bool, watch: float | None, as_json: bool) -> None:
     from .usage import fetch_quota, short_quota
 
     provider = new_provider()
+    if not provider.settings.service.usage_path:
+        raise Failure(f"This service does not report limits: see {provider.settings.service.usage_page}")
     show = _usage_printer(provider, short=short, as_json=as_json, one_line=watch is not None)
     if watch is not None:
         _watch_usage(provider, show, watch)

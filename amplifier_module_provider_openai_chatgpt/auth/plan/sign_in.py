@@ -16,7 +16,7 @@ from .authorization import Attempt, pasted_query
 from .callback import listening
 from .credential import Grant, PlanCredential
 from .discovery import discover
-from .failures import PlanError, Problem
+from .failures import ENABLE, PlanError, Problem
 from .grants import exchange, identify
 from .host import host_id
 from .identity import Expected
@@ -110,7 +110,7 @@ async def _brought(start: _Start, callback: Callback, screen: Screen, limit: flo
     """Wait for what the browser, or the person, brings."""
     attempt, endpoint, redirect_uri = start.attempt, start.at.authorize, callback.redirect_uri
     shown = attempt.url(endpoint, start.service, redirect_uri)
-    screen.show(_instructions(shown, callback.port, pasting=screen.read_line is not None))
+    screen.show(_instructions(shown, callback.port, screen))
     if screen.open_url is not None:
         url = Secret(attempt.url(endpoint, start.service, redirect_uri, hinted=True))
         threading.Thread(target=_open, args=(screen.open_url, url), daemon=True).start()
@@ -203,8 +203,8 @@ async def _read_pasted(
         query = pasted_query(line, callback.redirect_uri)
         if line.strip() and (query is None or not callback.take(query)):
             show(
-                "\nThis is not the address at which this sign-in ends.\n"
-                "Paste the whole address of the page that failed to load."
+                "This is not the address at which this sign-in ends.\n"
+                "Paste the whole address of the page that failed to load.\n"
             )
 
 
@@ -214,16 +214,20 @@ def _open(open_url: Callable[[str], object], url: Secret[str]) -> None:
         open_url(url.reveal())
 
 
-def _instructions(url: str, port: int, *, pasting: bool) -> str:
+def _instructions(url: str, port: int, screen: Screen) -> str:
+    start = (
+        "Continue with ChatGPT in your browser. If it does not open, open this address\nyourself:"
+        if screen.open_url
+        else "Continue with ChatGPT: open this address in your browser:"
+    )
     paste = (
         "\n\nOr: sign in there, copy the address of the final page (it will fail to load),\n"
         "paste it here and press Enter (input is hidden)."
     )
     return (
-        "Continue with ChatGPT in your browser. If it does not open, open this address\n"
-        f"yourself:\n\n{url}\n\n"
+        f"{start}\n\n{url}\n\n"
         "Is the browser on another machine? Forward the port there first:\n\n"
-        f"    ssh -L {port}:127.0.0.1:{port} <this machine>{paste if pasting else ''}"
+        f"    ssh -L {port}:127.0.0.1:{port} <this machine>{paste if screen.read_line else ''}\n"
     )
 
 
@@ -233,7 +237,7 @@ def _result(credential: PlanCredential, service: PlanSignIn) -> str:
     if not credential.uses_plan:
         return (
             f"You are signed in{account}, but this app may not use your ChatGPT plan yet.\n"
-            "To allow it, sign in again and consent to plan use."
+            f"To allow it, run {ENABLE}."
         )
     return (
         f"You are signed in{account}. This app uses your ChatGPT plan from now on.\n"
