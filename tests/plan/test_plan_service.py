@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 
 import pytest
 from amplifier_core.llm_errors import (
@@ -26,6 +27,7 @@ from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN
 from amplifier_module_provider_openai_chatgpt.settings import read_settings
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
+from tests.browser import browse
 from tests.conftest import write_tokens
 from tests.request.pictures import png
 from tests.test_routing import ALL_ROLES, chosen
@@ -215,3 +217,24 @@ async def test_each_refusal_at_the_admission(sim, plan, in_use, status, kind, re
     with pytest.raises(kind) as raised:
         await in_use(plan).complete(hello(), model="gpt-6-sol")
     assert raised.value.retryable is retryable
+
+
+async def test_a_host_signs_in_with_lines_that_it_shows(sim, plan, in_use, tmp_path):
+    new = tmp_path / "new.json"
+    places = {"token_file_path": new, "host_file_path": f"{new}.host"}
+    provider = in_use({**plan, **places, "app_name": "Ada's host"})
+    shown: list[str] = []
+
+    def show(line):
+        shown.append(line)
+        if line.startswith(sim.auth_url):
+            threading.Thread(target=browse, args=(line,)).start()
+
+    assert await provider.login(show)
+    assert not [line for line in shown if "\n" in line]
+    assert "This app uses your ChatGPT plan from now on." in shown[-2]
+    assert provider.auth_status() == "authenticated"
+    assert (await provider.complete(hello())).text
+    asked = next(one for one in sim.requests if one.path.endswith("/authorize"))
+    assert asked.query["agent_name_hint"] == "Ada's host"
+    assert {"new.json", "new.json.host"} <= {path.name for path in tmp_path.iterdir()}
