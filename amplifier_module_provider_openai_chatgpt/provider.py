@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.llm_errors import ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
-from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
+from amplifier_core.models import ModelInfo, ProviderInfo
 
 from .auth.credentials import Credentials, renewer, shared_credentials
 from .auth.token_file import token_store
 from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
+from .provider_info import provider_info
 from .secret import Secret
-from .services import CHATGPT_CODEX, CHATGPT_PLAN, SERVICES
-from .settings import EFFORTS, LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
+from .services import CHATGPT_CODEX, CHATGPT_PLAN
+from .settings import LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
     from .transport.base import Transport
 
 logger = logging.getLogger(__name__)
-
-DISPLAY_NAME = "OpenAI ChatGPT"
-CAPABILITIES = ("streaming", "tools", "thinking", "vision")
-BY_DEVICE_CODE = "auth:oauth-device-code"
 
 # The routing hook asks for the list when a session starts, a user later: seconds until a notice is repeated.
 LIST_NOTICE = 10.0
@@ -202,40 +199,7 @@ class ChatGPTProvider:
 
     def get_info(self) -> ProviderInfo:
         """Describe the provider; ``defaults`` are those of the configured model. Offline."""
-        model = self.get_model_info()
-        return ProviderInfo(
-            id=PROVIDER,
-            display_name=DISPLAY_NAME,
-            credential_env_vars=[],
-            capabilities=[*CAPABILITIES, *([] if self._is_plan else [BY_DEVICE_CODE])],
-            defaults={
-                "auth_mode": self.settings.auth_mode,
-                "model": model.id,
-                "context_window": model.context_window,
-                "max_output_tokens": model.max_output_tokens,
-            },
-            config_fields=[
-                ConfigField(
-                    id="auth_mode",
-                    display_name="Sign-in",
-                    prompt="How should this provider use your ChatGPT plan?",
-                    field_type="choice",
-                    choices=list(SERVICES),
-                    default=CHATGPT_CODEX.name,
-                    required=False,
-                ),
-                ConfigField(
-                    id="reasoning_effort",
-                    display_name="Reasoning effort",
-                    prompt="How hard should the model think?",
-                    field_type="choice",
-                    choices=list(EFFORTS),
-                    default="medium",
-                    required=False,
-                    requires_model=True,
-                ),
-            ],
-        )
+        return provider_info(self.settings, self.get_model_info())
 
     def get_model_info(self) -> ModelInfo:
         """Describe the model of calls that do not name one. Offline."""
