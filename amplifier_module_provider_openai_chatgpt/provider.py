@@ -16,7 +16,8 @@ from amplifier_core.llm_errors import ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ModelInfo, ProviderInfo
 
-from .auth.credentials import Credentials, renewer, shared_credentials
+from .auth.credentials import Credentials
+from .auth.shared import renewer, shared_credentials
 from .auth.token_file import token_store
 from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue

@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": {"mounting", "provider", "call", "request", "errors", "models", "auth", "simulator", *BASE},
     "__init__": {"mounting", "provider", "http"},
     "oauth": {"auth", *BASE},
+    "plan_auth": {"auth", *BASE},
     "mounting": {"provider", "call", *BASE},
     "provider_info": BASE,
     "provider": {"provider_info", "call", "response", "transport", "models", "auth", *BASE},

@@ -65,12 +65,9 @@ def _login_to_plan(provider: ChatGPTProvider, way: Way | None, *, enable_plan: b
 @click.command()
 def logout() -> None:
     """Sign out on this machine and at OpenAI."""
-    provider = new_provider()
-    if is_plan(provider):
-        from .plan_sign_in import sign_out
-    else:
-        from .signing_in import sign_out
-    outcome = run(sign_out(provider), "Signing out")
+    from .signing_out import sign_out
+
+    outcome = run(sign_out(new_provider()), "Signing out")
     console(stderr=True).print(outcome)
 
 

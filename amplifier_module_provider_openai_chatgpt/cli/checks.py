@@ -26,7 +26,7 @@ from ..http.proxies import Proxies
 from ..quota import plan_name, span
 from .environment import certificate_variables, changed_settings, proxy_variables, versions
 from .examination import CheckFailedError, CheckSkippedError, Examination, configured
-from .status import expiry_phrase, masked, read_account
+from .status import expiry_phrase, masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,8 @@ async def _sign_in(examination: Examination) -> str:
     if not tokens.account_id:
         raise CheckFailedError("the token names no ChatGPT account", examination.login_advice)
     who = " ".join(filter(None, (tokens.email, masked(tokens.account_id))))
-    return f"{who}, {plan_name(tokens.plan_type) or 'unknown'} plan"
+    plan = plan_name(tokens.plan_type)
+    return f"{who}, {plan} plan" if plan else who
 
 
 async def _backend(examination: Examination) -> str:
@@ -188,9 +189,7 @@ async def _token(examination: Examination) -> str:
     tokens = examination.provider.credentials.peek()
     if tokens is None or tokens.is_due(datetime.now(UTC)):
         examination.require("sign-in server")
-    await examination.provider.credentials.current()
-    account = read_account(examination.provider)
-    return expiry_phrase(account.expires_at, can_refresh=account.can_refresh) if account else "valid"
+    return expiry_phrase(await examination.provider.credentials.current())
 
 
 async def _model_list(examination: Examination) -> str:

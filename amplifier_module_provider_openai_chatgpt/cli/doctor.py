@@ -16,7 +16,7 @@ from .checks import CHECKS, Check
 from .console import error_text, printable
 from .environment import anonymous, effective_settings
 from .examination import CheckFailedError, CheckSkippedError, Examination, Finding, configured
-from .status import masked, read_account
+from .status import masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,10 +96,8 @@ def report(examination: Examination) -> str:
     lines += ["", "settings (bundles may set others):"]
     found = effective_settings(configured(examination), examination.environ)
     lines += [f"  {name} = {value} ({source})" for name, value, source in found]
-    account = read_account(examination.provider)
-    private = (
-        [account.account_id.reveal(), masked(account.account_id) or "", account.email] if account else []
-    )
+    tokens = examination.provider.credentials.peek()
+    private = [tokens.account_id.reveal(), masked(tokens.account_id) or "", tokens.email] if tokens else []
     text = anonymous("\n".join(lines), *private)
     return f"```text\n{printable(text)}\n```"
 

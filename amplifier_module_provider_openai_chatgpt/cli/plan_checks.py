@@ -9,7 +9,7 @@ from ..auth.failures import translated
 from ..auth.plan.configured import check_discovery, host_file_of, host_id_of, require_library
 from .checks import CHECKS, HOST_TIMEOUT
 from .examination import CheckFailedError
-from .status import ENABLE_PLAN, masked, read_account
+from .status import ENABLE_PLAN
 
 if TYPE_CHECKING:
     from .checks import Check
@@ -32,18 +32,9 @@ async def _host_id(examination: Examination) -> str:
     return str(path)
 
 
-async def _sign_in(examination: Examination) -> str:
-    account, status = read_account(examination.provider), examination.provider.auth_status()
-    if account is None:
-        raise CheckFailedError("the token file contains no sign-in", examination.login_advice)
-    if status != "authenticated":
-        raise CheckFailedError("the sign-in has expired and cannot be renewed", examination.login_advice)
-    return " ".join(filter(None, (account.email, masked(account.account_id))))
-
-
 async def _plan_use(examination: Examination) -> str:
-    account = read_account(examination.provider)
-    if account is None or not account.uses_plan:
+    tokens = examination.provider.credentials.peek()
+    if tokens is None or not tokens.uses_plan:
         raise CheckFailedError("this app may not use your ChatGPT plan", f"Run: {ENABLE_PLAN}")
     return f"allowed; manage it at {examination.provider.settings.service.usage_page}"
 
@@ -61,8 +52,7 @@ PLAN_CHECKS: dict[str, tuple[tuple[str, ...], Check]] = {
     **_same("versions", "settings", "proxy", "certificates"),
     "extra plan": ((), _library),
     "host id": (("settings",), _host_id),
-    **_same("token file", "file mode"),
-    "sign-in": (("token file",), _sign_in),
+    **_same("token file", "file mode", "sign-in"),
     "plan use": (("sign-in",), _plan_use),
     **_same("backend", "sign-in server"),
     "discovery": (("sign-in server",), _discovery),

@@ -1,4 +1,4 @@
-"""The commands ``login``, ``logout`` and ``import`` in the plan mode: prompt and outcome in a terminal."""
+"""The commands ``login`` and ``import`` in the plan mode: prompt and outcome in a terminal."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ async def sign_in(
     provider: ChatGPTProvider, notes: Console, *, use_browser: bool = False, enable_plan: bool = False
 ) -> None:
     """Sign in: in the browser where there is one in front of the person, else by an address to open."""
-
-    def show(text: str) -> None:
-        print_paragraphs(text, notes)
+    show = _Shown(notes)
 
     _show_account(provider, show)
     opens = use_browser or (notes.is_terminal and has_browser(os.environ))
@@ -57,6 +55,18 @@ async def sign_in(
     notes.print(f"Stored in {provider.credentials.place}", markup=False, soft_wrap=True)
 
 
+class _Shown:
+    """Shows texts, with an empty line between them."""
+
+    def __init__(self, notes: Console) -> None:
+        self._notes = notes
+        self._between = ""
+
+    def __call__(self, text: str) -> None:
+        print_paragraphs(f"{self._between}{text.strip()}", self._notes)
+        self._between = "\n"
+
+
 def _show_account(provider: ChatGPTProvider, show: Callable[[str], None]) -> None:
     """Say which account this file is for: another one is refused."""
     found = file_of(provider.settings).read()
@@ -64,21 +74,7 @@ def _show_account(provider: ChatGPTProvider, show: Callable[[str], None]) -> Non
         return
     who = printable(found.email.reveal()) or "another sign-in"
     now = "You are signed in as" if found.is_connected else "You were signed in as"
-    show(f"{now} {who}.\nFor another account, stop with Ctrl-C and add --profile NAME.\n")
-
-
-async def sign_out(provider: ChatGPTProvider) -> str:
-    """Delete the tokens and revoke them at OpenAI if possible; returns the outcome as a sentence."""
-    if problem := provider.credentials.problem():
-        return f"Not signed in. {printable(problem.text)}"
-    if provider.credentials.peek() is None:
-        return "Not signed in."
-    if await provider.credentials.sign_out():
-        return "Signed out. OpenAI confirmed that the sign-in is revoked."
-    return (
-        "Signed out on this machine, but OpenAI did not confirm that the sign-in is revoked. Its access "
-        "token expires within an hour; to be sure, remove the app in ChatGPT's settings."
-    )
+    show(f"{now} {who}.\nFor another account, stop with Ctrl-C and add --profile NAME.")
 
 
 async def import_sign_in(provider: ChatGPTProvider, source: Path) -> str:

@@ -1,4 +1,4 @@
-"""The commands ``login`` and ``logout``: prompt, countdown and outcome in a terminal."""
+"""The command ``login``: prompt, countdown and outcome in a terminal."""
 
 from __future__ import annotations
 
@@ -127,28 +127,6 @@ async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
             connect_timeout=settings.connect_timeout,
         )
     _confirm(provider, tokens, notes)
-
-
-async def sign_out(provider: ChatGPTProvider) -> str:
-    """Delete the stored sign-in and revoke it at OpenAI if possible; returns the outcome as a sentence."""
-    if provider.credentials.peek() is None:
-        return await _remove_unusable(provider)
-    if await provider.credentials.sign_out():
-        return "Signed out."
-    return "Signed out on this machine. OpenAI could not be notified; the token will expire on its own."
-
-
-async def _remove_unusable(provider: ChatGPTProvider) -> str:
-    """Remove what is stored but not used, unless it is not a sign-in of ours; says which it was."""
-    credentials = provider.codex_credentials
-    problem, place = credentials.problem(), credentials.place
-    if problem is None:
-        return "Not signed in."
-    if not problem.is_removable:
-        return f"Not signed in. {place} was left as it is: {problem.why}."
-    was_revoked = await credentials.remove_unusable()
-    outcome = "The sign-in in it was revoked." if was_revoked else "OpenAI could not be notified."
-    return f"Removed {place}, which was not used: {problem.why}. {outcome}"
 
 
 def _confirm(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:

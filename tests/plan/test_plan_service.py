@@ -172,7 +172,7 @@ async def test_a_session_in_plan_mode(plan):
 async def test_a_file_of_the_other_mode_is_not_used(plan, sim, tmp_path):
     tokens = {"auth_mode": "oauth", "access_token": "a.b.c", "refresh_token": "r"}
     other = str(write_tokens(tmp_path / "codex.json", tokens))
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(ConfigurationError, match="of another kind"):
         await ChatGPTProvider({**plan, "token_file_path": other}).complete(hello())
     assert bodies(sim) == []
 

@@ -9,12 +9,12 @@ from ...http import new_client
 from ...services import CHATGPT_PLAN_SIGN_IN
 from ..failures import translated
 from ..store import Unusable
-from .connection import imported
 from .discovery import discover
 from .failures import PlanError, Problem
 from .file import PlanFile
 from .host import host_id
 from .sign_in import sign_in
+from .transfer import imported
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def host_file_of(settings: Settings) -> Path:
 def host_id_of(settings: Settings) -> str:
     """Return the id of this machine, made the first time. Raises ConfigurationError."""
     with translated():
-        return host_id(host_file_of(settings))
+        return host_id(host_file_of(settings)).reveal()
 
 
 def stored_account(settings: Settings) -> str | Unusable:
