@@ -173,7 +173,7 @@ class Service:
     ``code`` or ``type`` or by status, take precedence over the common ones of the same key.
     ``retries_after_hint`` is how often a call is retried after a server failure that says how long to wait;
     None: as often as after any other. ``no_cap`` begins the warning about a limit for the length of an
-    answer, empty if there is no warning. ``login`` is the command that signs in, empty if there is none.
+    answer, empty if there is no warning. ``login`` is the command that signs in.
     """
 
     name: str
@@ -309,11 +309,9 @@ CHATGPT_PLAN_SIGN_IN = PlanSignIn(
     usage_page="https://chatgpt.com/settings/usage",
 )
 
+_PLAN_LOGIN = "amplifier-openai-chatgpt login --plan"
 _PLAN_SIGNED_OUT = Rule(
-    AuthenticationError,
-    "Use auth_mode chatgpt_codex: the sign-in for chatgpt_plan is no longer accepted, "
-    "and no command replaces it yet.",
-    quote=False,
+    AuthenticationError, "Run {login}: the ChatGPT sign-in is no longer accepted.", quote=False
 )
 _PLAN_UNAVAILABLE = Rule(
     ProviderUnavailableError,
@@ -322,7 +320,7 @@ _PLAN_UNAVAILABLE = Rule(
 )
 _PLAN_CONSENT = Rule(
     AuthenticationError,
-    "Use auth_mode chatgpt_codex: this app may not use your ChatGPT plan, and no command allows it yet.",
+    f"Run {_PLAN_LOGIN} --enable-plan: this app may not use your ChatGPT plan.",
     quote=False,
 )
 # docs/backend-plan.md
@@ -361,7 +359,7 @@ CHATGPT_PLAN = Service(
     # The edge asks for a minute [seen], and a person waits for the answer.
     retries_after_hint=1,
     no_cap="ChatGPT plan use has no limit for the length of an answer",
-    login="",
+    login=_PLAN_LOGIN,
     rules={
         "subscription_sharing_usage_limit_exceeded": Rule(
             QuotaExceededError,
@@ -388,13 +386,6 @@ CHATGPT_PLAN = Service(
         "subscription_sharing_invalid_user": _PLAN_SIGNED_OUT,
         "chatpass_v2_scope_not_authorized": _PLAN_CONSENT,
         "chatpass_v2_invalid_authorization_context": _PLAN_CONSENT,
-        **dict.fromkeys(
-            (
-                *("token_expired", "token_invalidated", "token_revoked"),
-                *("invalid_token", "invalid_api_key", "authentication_error"),
-            ),
-            _PLAN_SIGNED_OUT,
-        ),
         401: _PLAN_SIGNED_OUT,
         403: Rule(
             AccessDeniedError,

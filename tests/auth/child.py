@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 
 from amplifier_core.llm_errors import LLMError
 
-from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials, shared_credentials
+from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
 from amplifier_module_provider_openai_chatgpt.auth.renewal import Renewal
+from amplifier_module_provider_openai_chatgpt.auth.shared import shared_credentials
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX

@@ -12,13 +12,16 @@ from amplifier_core.llm_errors import (
     ProviderUnavailableError,
 )
 
-from ...services import Rule
+from ...services import CHATGPT_PLAN, Rule
 from ..failures import Reason, SignInError
 from ..store import StoreError
 
 if TYPE_CHECKING:
     from ...errors.refusal import Refusal
     from ..store import Unusable
+
+LOGIN = CHATGPT_PLAN.login
+ENABLE = f"{LOGIN} --enable-plan"
 
 
 class Problem(Enum):
@@ -46,16 +49,9 @@ class Problem(Enum):
 
 _AGAIN = "start the sign-in again"
 RULES: dict[Problem, Rule] = {
-    Problem.SIGNED_OUT: Rule(
-        AuthenticationError,
-        "Use auth_mode chatgpt_codex: you are not signed in for chatgpt_plan, and no command does that "
-        "yet.{because}",
-    ),
+    Problem.SIGNED_OUT: Rule(AuthenticationError, f"Run {LOGIN}: you are not signed in.{{because}}"),
     Problem.NOT_USED: Rule(AuthenticationError, "Not signed in. {why}"),
-    Problem.NO_PLAN_USE: Rule(
-        AccessDeniedError,
-        "Use auth_mode chatgpt_codex: this app may not use your ChatGPT plan, and no command allows it yet.",
-    ),
+    Problem.NO_PLAN_USE: Rule(AccessDeniedError, f"Run {ENABLE}: this app may not use your ChatGPT plan."),
     Problem.FOREIGN_ENDPOINT: Rule(
         ProviderUnavailableError,
         "The sign-in server names an address that is not its own ({name}), so nothing is sent there: "

@@ -19,7 +19,7 @@ from ..failures import Reason, SignInError
 from ..store import StoreError, Unusable
 from ..stored import Cause, ForeignModeError, RefusedFileError
 from .credential import PlanCredential
-from .failures import PlanError, Problem
+from .failures import LOGIN, PlanError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -229,7 +229,7 @@ def _parse(content: bytes) -> Mapping[str, Any]:
 
 def _unusable(path: Path, error: OSError | ValueError) -> Unusable:
     if isinstance(error, RefusedFileError) and error.cause in _DAMAGED:
-        advice = "Remove it, or set token_file_path to another file."
+        advice = f"To replace it, run {LOGIN}."
         return Unusable(f"The token file {path}", error.cause.value.why, advice, is_ours=True)
     return stored.unusable(path, error)
 

@@ -17,7 +17,7 @@ from .authorization import Attempt
 from .callback import listening
 from .credential import Grant, PlanCredential
 from .discovery import discover
-from .failures import PlanError, Problem, not_used
+from .failures import ENABLE, PlanError, Problem, not_used
 from .grants import exchange, identify
 from .host import host_id
 from .identity import Expected
@@ -219,7 +219,7 @@ def _result(credential: PlanCredential, service: PlanSignIn) -> str:
     if not credential.uses_plan:
         return (
             f"You are signed in{account}, but this app may not use your ChatGPT plan yet.\n"
-            "To allow it, sign in again and consent to plan use."
+            f"To allow it, run {ENABLE}."
         )
     return (
         f"You are signed in{account}. This app uses your ChatGPT plan from now on.\n"

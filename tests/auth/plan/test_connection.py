@@ -236,10 +236,10 @@ async def test_a_dead_refresh_token_ends_the_sign_in_and_keeps_the_registration(
 ):
     stored(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=400, body={"error": code}))
-    with pytest.raises(AuthenticationError, match=r"signed in for chatgpt_plan.* cannot be renewed"):
+    with pytest.raises(AuthenticationError, match=r"login --plan: .* cannot be renewed"):
         await connection.current()
     assert is_signed_out(file)
-    with pytest.raises(AuthenticationError, match="not signed in for chatgpt_plan"):
+    with pytest.raises(AuthenticationError, match="login --plan"):
         await connection.current()
     assert renewals(sim) == 1
 
@@ -305,7 +305,7 @@ async def test_a_renewal_without_a_token_that_can_be_used_keeps_the_new_refresh_
 
 async def test_without_permission_to_use_the_plan_nothing_is_used(sim, connection, stored):
     stored(uses_plan=False)
-    with pytest.raises(AccessDeniedError, match="may not use your ChatGPT plan"):
+    with pytest.raises(AccessDeniedError, match="--enable-plan"):
         await connection.current()
     assert sim.requests == []
 

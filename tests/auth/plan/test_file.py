@@ -57,7 +57,7 @@ def test_what_is_not_such_a_sign_in_is_not_used_and_only_a_damaged_one_is_replac
     assert isinstance(found, Unusable)
     assert found.is_ours == is_ours
     if is_ours:
-        assert "Remove it, or set token_file_path" in found.text
+        assert "login --plan" in found.text
         file.save(CREDENTIAL)
         assert file.read() == CREDENTIAL
     else:
