@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, Message
 
+from ..drift import drift, sentence
 from ..errors.kernel import ErrorContext, kernel_error
 from ..errors.refusal import Refusal
 from ..errors.transport import as_faults
@@ -112,6 +113,8 @@ async def run_checks(provider: ChatGPTProvider, environ: Mapping[str, str]) -> E
     try:
         for name, (required, check) in _CHECKS.items():
             examination.findings[name] = await _run_check(examination, name, required, check)
+        if drift:
+            examination.findings["news"] = _news()
     finally:
         await examination.provider.close()
     return examination
@@ -132,6 +135,12 @@ async def _run_check(
         return Finding(name, ok=False, found=failed.found, advice=failed.advice)
     except LLMError as error:
         return Finding(name, ok=False, found=error_text(error), advice=_advice(error))
+
+
+def _news() -> Finding:
+    """What the backend sent that this version does not know: not a failure, and worth a report."""
+    advice = "Calls go on. Update this provider, or report this line."
+    return Finding("news", ok=True, found=f"the backend sent unknown {sentence()}", advice=advice)
 
 
 def _advice(error: LLMError) -> str:

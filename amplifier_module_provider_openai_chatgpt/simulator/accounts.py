@@ -70,7 +70,7 @@ class Access:
 class Accounts:
     """All sign-ins and tokens of one simulator; safe to use from any thread.
 
-    ``lifetime`` is the lifetime of new access tokens, in seconds; ``claims`` replace those of new tokens, and a
+    ``lifetime`` is the lifetime of new access tokens, in seconds. ``claims`` replace those of new tokens; a
     None removes one.
     """
 
