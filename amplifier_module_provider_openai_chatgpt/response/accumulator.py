@@ -433,6 +433,8 @@ class ResponseAccumulator:
     }
 
 
+# The types that have an effect.
+KNOWN_EVENTS = frozenset(ResponseAccumulator._HANDLERS)  # noqa: SLF001 - of this module
 _CLOSING = frozenset({"response.completed", "response.done", "response.incomplete"})
 
 

@@ -1,0 +1,82 @@
+"""The report of a run for an issue: Markdown, with the shapes as JSON; nothing in it is about the person."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ..http import DISTRIBUTION, release
+from ..redaction import without_secrets
+from .claim import VERDICTS, Run
+from .rows import estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .claim import Claim, Result
+
+_DOCUMENTS = {"chatgpt_codex": "docs/backend.md", "chatgpt_plan": "docs/backend-plan.md"}
+
+
+def markdown(run: Run, day: str) -> str:
+    """Return the whole report; ``day`` is the date of the run in ISO 8601."""
+    counts = ", ".join(f"{run.count(verdict)} {verdict}" for verdict in VERDICTS if run.count(verdict))
+    stopped = f"\nStopped early: {run.stopped}.\n" if run.stopped else ""
+    rows = "\n".join(_row(result, run.service) for result in run.results)
+    text = (
+        f"# Probe of {run.service}\n\n"
+        f"{DISTRIBUTION} {release()}, {day}: {counts or 'nothing checked'}; "
+        f"{run.requests} requests, about {run.tokens:,} tokens.\n{stopped}\n"
+        f"| verdict | claim | found | section |\n|---|---|---|---|\n{rows}\n\n"
+        f"<details><summary>Shapes</summary>\n\n```json\n{as_json(run, day)}\n```\n\n</details>\n"
+    )
+    return without_secrets(text)
+
+
+def _row(result: Result, service: str) -> str:
+    claim, finding = result.claim, result.finding
+    section = f"{_DOCUMENTS[service]}, {claim.sections[service]}"
+    cells = (finding.verdict, f"`{claim.id}` {claim.text}", finding.found, section)
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(text: str) -> str:
+    """Escape what would end a cell, or become a mention, a link or markup in an issue."""
+    for character in "|<>@":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")
+
+
+def as_json(run: Run, day: str) -> str:
+    """Return the results as JSON."""
+    return without_secrets(json.dumps(to_dict(run, day), indent=1, ensure_ascii=True))
+
+
+def to_dict(run: Run, day: str) -> dict[str, object]:
+    """JSON-safe form of a run."""
+    return {
+        "service": run.service,
+        "version": release(),
+        "date": day,
+        "requests": run.requests,
+        "tokens": run.tokens,
+        "stopped": run.stopped or None,
+        "results": [result.to_dict() for result in run.results],
+    }
+
+
+def claims_table(claims: Sequence[Claim], service: str) -> str:
+    """Return the table of claims of a document, in Markdown."""
+    lines = [
+        "| claim | section | request | expected | requests, tokens | last confirmed live |",
+        "|---|---|---|---|---|---|",
+    ]
+    for claim in claims:
+        section = claim.sections[service]
+        link = f"[{section}](#{section.lower().replace(' ', '-')})"
+        sends, expects = (claim.sends, claim.expects) if claim.check else ("not checked", claim.why_not)
+        cost = f"{claim.requests}, {claim.tokens:,}" if claim.check else "–"
+        cells = (f"`{claim.id}`: {claim.text}", link, sends, expects, cost, claim.confirmed)
+        lines.append(f"| {' | '.join(cells)} |")
+    requests, tokens = estimate(claims)
+    return "\n".join(lines) + f"\n\nA whole run: about {requests} requests and {tokens:,} tokens.\n"
