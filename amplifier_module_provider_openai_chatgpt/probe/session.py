@@ -50,13 +50,13 @@ _ALLOWED = 10
 class Base:
     """A call that is answered: the model, the headers it needs besides the usual ones, and its answer.
 
-    ``refused`` is the first refusal of the same model without those headers.
+    ``refused`` is the first refusal of a plain call, by its model, if there was one.
     """
 
     model: Model
     headers: Mapping[str, str]
     answer: Answer
-    refused: Answer | None = None
+    refused: tuple[str, Answer] | None = None
 
 
 class Session:
@@ -220,28 +220,22 @@ class Session:
         models = await self.models()
         small = [model for model in models if any(word in model.slug for word in _SMALL)]
         chosen = list(dict.fromkeys((*small[:1], *models)))[:_MOST_MODELS_TRIED]
-        last = ""
+        refused: tuple[str, Answer] | None = None
         for model in chosen:
-            base, last = await self._try_model(model)
-            if base is not None:
-                return base
-        raise UnclearError(f"no model answered a plain call: {last}")
+            for headers in self._ways(model):
+                answer = await self.post(self.body(model.slug), headers)
+                if answer.is_answered:
+                    return Base(model, headers, answer, refused)
+                refused = refused or (model.slug, answer)
+                if not is_gate(answer.refusal):
+                    break
+        slug, answer = refused or ("", answer)
+        raise UnclearError(f"no model answered a plain call: {slug}: {why_not(answer)}")
 
-    async def _try_model(self, model: Model) -> tuple[Base | None, str]:
-        """Try a model without a client version, then, if a gate may be the cause, with its minimum."""
-        answer = await self._plain(model, {})
-        if answer.is_answered:
-            return Base(model, {}, answer), ""
-        name = self.service.request.version
-        if name and model.minimal_client_version and is_gate(answer.refusal):
-            versioned = {name: model.minimal_client_version}
-            second = await self._plain(model, versioned)
-            if second.is_answered:
-                return Base(model, versioned, second, refused=answer), ""
-        return None, f"{model.slug}: {why_not(answer)}"
-
-    async def _plain(self, model: Model, headers: Mapping[str, str]) -> Answer:
-        return await self.post(self.body(model.slug), headers)
+    def _ways(self, model: Model) -> list[dict[str, str]]:
+        """Return the headers to try: without a client version, then with the model's minimum."""
+        name, version = self.service.request.version, model.minimal_client_version
+        return [{}, {name: version}] if name and version else [{}]
 
     def body(self, slug: str, text: str = PROMPT, tools: Sequence[Fields] = ()) -> dict[str, Any]:
         """Return a small body in the usual shape of this service."""
@@ -314,8 +308,9 @@ class Session:
     async def other_family(self) -> Model:
         """Return a model of another family than the plain call's, such as gpt-5.6 for gpt-6."""
         base = await self.base()
-        own = family(base.model.slug)
-        found = [model for model in await self.models() if family(model.slug) != own]
+        own, refused = family(base.model.slug), base.refused[0] if base.refused else ""
+        models = [model for model in await self.models() if model.slug != refused]
+        found = [model for model in models if family(model.slug) != own]
         if not found:
             raise NotCheckedError("only one family of models is listed")
         small = [model for model in found if any(word in model.slug for word in _SMALL)]

@@ -31,11 +31,12 @@ def _is_plan_refusal(refusal: Refusal) -> bool:
 
 async def _plain(session: Session) -> Finding:
     base = await session.base()
-    first = base.refused
-    if first is None:
+    if base.refused is None:
         return confirmed(f"{base.model.slug} answered")
+    slug, first = base.refused
     shape = refusal_shape(first.refusal) if first.refusal else None
-    return refuted(f"{base.model.slug} answered only with a client version: {why_not(first)}", shape)
+    how = "with a client version" if base.headers else "to the same call"
+    return refuted(f"{slug}: {why_not(first)}; {base.model.slug} answered {how}", shape)
 
 
 async def _old_client(session: Session) -> Finding:

@@ -9,7 +9,7 @@ from ...errors.refusal import is_stale_reasoning
 from ...protocol.conversation import uuid7
 from ..checks import answered, judged
 from ..claim import Claim, Finding, UnclearError, confirmed, decided, refuted
-from ..session import must_be_answered
+from ..session import is_gate, must_be_answered, why_not
 from ..shape import shape_of
 from .places import SMALL, both, codex, plan
 
@@ -82,7 +82,10 @@ async def _changed(session: Session) -> Finding:
 
 async def _bound(session: Session) -> Finding:
     thought, other = await _thought(session), await session.other_family()
-    return judged(await _replay(session, thought, other.slug))
+    answer = await _replay(session, thought, other.slug)
+    if answer.refusal is not None and is_gate(answer.refusal):
+        raise UnclearError(f"{other.slug}: {why_not(answer)}")
+    return judged(answer)
 
 
 async def _cache(session: Session) -> Finding:
@@ -91,7 +94,6 @@ async def _cache(session: Session) -> Finding:
     conversation = uuid7()
     headers = {**base.headers, **dict.fromkeys(session.service.request.session, conversation)}
     body = {**session.body(base.model.slug, _LONG), "prompt_cache_key": conversation}
-    body["instructions"] = "Reply with the word: ready"
     for number in range(1, _TRIES + 1):
         answer = must_be_answered(await session.post(body, headers))
         if answer.cached_tokens is None:

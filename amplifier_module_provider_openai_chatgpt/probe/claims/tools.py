@@ -110,7 +110,7 @@ def _accepted(answer: Answer) -> Finding:
 
 
 CLAIMS = (
-    _schema("root", "whose root is not an object", {"type": "string"}),
+    _schema("root", "whose root is not an object", {"type": "string", "properties": {}}),
     _schema("union", "with anyOf at its root", {**_EMPTY, "anyOf": [_EMPTY]}),
     _schema("items", "with an array without items", _property({"type": "array"})),
     _schema("types", "with an unknown type", _property({"type": "probe"})),
