@@ -18,13 +18,14 @@ from . import streams
 from .accounts import add_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
     from pathlib import Path
 
     from ..provider import ChatGPTProvider
     from ..quota import Quota
     from .ask import Question
     from .console import Screen
+    from .probe import Probe
     from .signing_in import Way
 
 Result = TypeVar("Result")
@@ -299,6 +300,56 @@ def doctor(*, as_report: bool, as_ascii: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
+@cli.command()
+@click.option("--list", "as_list", is_flag=True, help="Show all claims; sends nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be checked and its cost; sends nothing.")
+@click.option("--only", multiple=True, metavar="ID", help="Check this claim or group; repeatable.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before sending.")
+@click.option("--report", type=click.Path(dir_okay=False), help="Write a report for an issue to this file.")
+@click.option("--plan", is_flag=True, help="Check the service of auth_mode chatgpt_plan.")
+@json_option
+def probe(only: tuple[str, ...], report: str | None, *, plan: bool, **flags: bool) -> None:
+    """Check what this provider believes about ChatGPT.
+
+    Sends small requests and says for each claim about the service whether it is confirmed or refuted. Asks
+    first, stops at a limit, and sends nothing personal. The exit code is 1 if a claim is refuted or the run
+    was stopped.
+    """
+    from .probe import Probe, UnknownClaimError
+
+    try:
+        job = Probe(_provider({"auth_mode": "chatgpt_plan"} if plan else {}), only, report)
+    except UnknownClaimError as error:
+        raise Misuse(str(error)) from error
+    if flags["as_list"] or flags["dry_run"]:
+        job.show_claims(_console()) if flags["as_list"] else job.show_cost(_console())
+        return
+    _run(job.prepare(), "Contacting ChatGPT")
+    if not flags["yes"]:
+        _confirm_spending(job.cost)
+    _check_claims(job, as_json=flags["as_json"])
+
+
+def _confirm_spending(cost: str) -> None:
+    if not sys.stdin.isatty():
+        raise Misuse(f"{cost} Add --yes to agree.")
+    click.echo(cost, err=True)
+    if not click.confirm("Continue?", err=True):
+        raise Misuse("Nothing was checked.")
+
+
+def _check_claims(job: Probe, *, as_json: bool) -> None:
+    """Run the claims; what was found is shown and written also after Ctrl-C."""
+    from .signals import tidy
+
+    try:
+        _run(tidy(job.run(None if as_json else _console())))
+    finally:
+        _print_json(job.to_dict()) if as_json else job.show_summary(_console())
+    if not job.is_clean:
+        raise click.exceptions.Exit(FAILED)
+
+
 @cli.command("install-routing")
 @click.option("--force", is_flag=True, help="Replace an existing matrix without asking.")
 def install_routing(*, force: bool) -> None:
@@ -408,13 +459,13 @@ class SignInNeeded(Failure):
     exit_code = SIGN_IN_NEEDED
 
 
-def _provider() -> ChatGPTProvider:
+def _provider(config: Mapping[str, object] | None = None) -> ChatGPTProvider:
     """Build the provider that the environment variables configure."""
     from amplifier_core.llm_errors import ConfigurationError
 
     from ..provider import ChatGPTProvider
 
-    provider = ChatGPTProvider()
+    provider = ChatGPTProvider(config)
     try:
         provider.check()
     except ConfigurationError as error:

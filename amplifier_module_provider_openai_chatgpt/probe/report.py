@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .claim import Claim, Result
 
-_DOCUMENTS = {"chatgpt_codex": "docs/backend.md", "chatgpt_plan": "docs/backend-plan.md"}
+DOCUMENTS = {"chatgpt_codex": "docs/backend.md", "chatgpt_plan": "docs/backend-plan.md"}
 
 
 def markdown(run: Run, day: str) -> str:
@@ -35,7 +35,7 @@ def markdown(run: Run, day: str) -> str:
 
 def _row(result: Result, service: str) -> str:
     claim, finding = result.claim, result.finding
-    section = f"{_DOCUMENTS[service]}, {claim.sections[service]}"
+    section = f"{DOCUMENTS[service]}, {claim.sections[service]}"
     cells = (finding.verdict, f"`{claim.id}` {claim.text}", finding.found, section)
     return f"| {' | '.join(map(_cell, cells))} |"
 
