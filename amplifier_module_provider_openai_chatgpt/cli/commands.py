@@ -333,7 +333,7 @@ def probe(only: tuple[str, ...], report: str | None, *, plan: bool, **flags: boo
 def _confirm_spending(cost: str) -> None:
     if not sys.stdin.isatty():
         raise Misuse(f"{cost} Add --yes to agree.")
-    click.echo(cost, err=True)
+    _console(stderr=True).print(cost, markup=False)
     if not click.confirm("Continue?", err=True):
         raise Misuse("Nothing was checked.")
 

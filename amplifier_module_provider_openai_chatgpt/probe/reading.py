@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..services import ResponseHeaders
 
+UNFINISHED = "not finished after"
 _DELTAS = frozenset({"response.output_text.delta", "response.reasoning_summary_text.delta"})
 _FAILURES = frozenset({"response.failed", "response.error", "error"})
 _CLOSING = frozenset({"response.completed", "response.done", "response.incomplete"})
@@ -102,7 +103,7 @@ async def read(response: httpx.Response, names: ResponseHeaders, bounds: Bounds,
         async with asyncio.timeout(bounds.seconds), aclosing(BodyReader(response)) as body:
             await (_read_events if is_stream else _read_document)(body, answer, bounds, sent)
     except TimeoutError:
-        answer.cut = f"not finished after {bounds.seconds:g} s"
+        answer.cut = f"{UNFINISHED} {bounds.seconds:g} s"
     except EventTooLargeError:
         answer.cut = "an event is too large"
     _note_failure(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..http import DISTRIBUTION, release
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 
     from .claim import Claim, Result
 
+# What would end the block, or mention a person, as JSON writes it.
+_IN_JSON = str.maketrans({char: f"\\u{ord(char):04x}" for char in "`<@"})
+_MARKUP = frozenset("\\`*_[]()!#|<>~")
 DOCUMENTS = {"chatgpt_codex": "docs/backend.md", "chatgpt_plan": "docs/backend-plan.md"}
 
 
 def markdown(run: Run, day: str) -> str:
     """Return the whole report; ``day`` is the date of the run in ISO 8601."""
     counts = ", ".join(f"{run.count(verdict)} {verdict}" for verdict in VERDICTS if run.count(verdict))
-    stopped = f"\nStopped early: {run.stopped}.\n" if run.stopped else ""
+    stopped = f"\nStopped early: {_plain(run.stopped)}.\n" if run.stopped else ""
     rows = "\n".join(_row(result, run.service) for result in run.results)
     text = (
         f"# Probe of {run.service}\n\n"
@@ -30,26 +34,29 @@ def markdown(run: Run, day: str) -> str:
         f"| verdict | claim | found | section |\n|---|---|---|---|\n{rows}\n\n"
         f"<details><summary>Shapes</summary>\n\n```json\n{as_json(run, day)}\n```\n\n</details>\n"
     )
-    return without_secrets(text)
+    text = without_secrets(text)
+    for home in {str(Path.home()), str(Path.home().resolve())} - {"/"}:
+        text = text.replace(home, "~")
+    return text
 
 
 def _row(result: Result, service: str) -> str:
     claim, finding = result.claim, result.finding
     section = f"{DOCUMENTS[service]}, {claim.sections[service]}"
-    cells = (finding.verdict, f"`{claim.id}` {claim.text}", finding.found, section)
-    return f"| {' | '.join(map(_cell, cells))} |"
+    cells = (finding.verdict, f"`{claim.id}` {claim.text}", _plain(finding.found), section)
+    return f"| {' | '.join(cells)} |"
 
 
-def _cell(text: str) -> str:
-    """Escape what would end a cell, or become a mention, a link or markup in an issue."""
-    for character in "|<>@":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")
+def _plain(text: str) -> str:
+    """Escape what would end a cell, or become a mention, a link, a picture or markup in an issue."""
+    escaped = "".join(f"\\{char}" if char in _MARKUP else char for char in text if char.isprintable())
+    return escaped.replace("@", "@\u200b").replace("://", ":\u200b//")
 
 
 def as_json(run: Run, day: str) -> str:
     """Return the results as JSON."""
-    return without_secrets(json.dumps(to_dict(run, day), indent=1, ensure_ascii=True))
+    text = json.dumps(to_dict(run, day), indent=1, ensure_ascii=True)
+    return without_secrets(text).translate(_IN_JSON)
 
 
 def to_dict(run: Run, day: str) -> dict[str, object]:

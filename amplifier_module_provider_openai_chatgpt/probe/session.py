@@ -24,7 +24,7 @@ from ..protocol.conversation import uuid7
 from ..quota import read_headers
 from ..redaction import Sealed
 from .claim import NotCheckedError, StoppedError, UnclearError
-from .reading import Answer, Bounds, read
+from .reading import UNFINISHED, Answer, Bounds, read
 from .shape import safe
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ FULL = 97.0
 _SMALL = ("luna", "mini", "nano")
 _MOST_MODELS_TRIED = 3
 _ALLOWED = 10
+_MOST_SLOW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Session:
         self.tokens = 0
         self._bounds = bounds or Bounds()
         self._most_tokens = 5_000 + _ALLOWED * expected_tokens
+        self._slow = 0
         self._conversation = uuid7()
         self._base: Base | StoppedError | UnclearError | None = None
         self._lists: dict[str, Answer] = {}
@@ -133,6 +135,7 @@ class Session:
                 response = await self._client.send(request, stream=True)
             answer = await read(response, self.service.response, self._bounds, sent)
         self.tokens += answer.tokens
+        self._slow += answer.cut.startswith(UNFINISHED)
         self._check_limits(answer, is_signed_in=is_signed_in)
         return answer
 
@@ -150,6 +153,8 @@ class Session:
         quota = read_headers(answer.headers, self.service.response.quota, time.time())
         if quota is not None and any(window.used_percent >= FULL for window in quota.windows):
             raise StoppedError(f"more than {FULL:g} % of a limit window is used")
+        if self._slow >= _MOST_SLOW:
+            raise StoppedError("the service does not finish its answers")
         if self.tokens > self._most_tokens:
             raise StoppedError("far more tokens were used than estimated")
 

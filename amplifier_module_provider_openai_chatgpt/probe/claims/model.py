@@ -131,9 +131,7 @@ async def _first_text(session: Session) -> Finding:
             raise UnclearError(f"no text arrived at effort {effort}")
         seconds[effort] = round(answer.first_text, 1)
     shown = ", ".join(f"{effort} {time:g} s" for effort, time in seconds.items())
-    return decided(
-        max(seconds.values(), default=0) < _SLOW, f"first text of {base.model.slug}: {shown}", seconds
-    )
+    return decided(max(seconds.values(), default=0) < _SLOW, shown, seconds)
 
 
 CLAIMS = (

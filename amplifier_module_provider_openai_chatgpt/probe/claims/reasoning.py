@@ -23,6 +23,9 @@ Fields = Mapping[str, Any]
 _LONG = "The quick brown fox jumps over the lazy dog while the careful reader counts every word. " * 130
 _CACHED_TOKENS = 2_400
 _TRIES = 3
+_QUOTED = 200
+# Longer ciphertext for one short answer is not sent back.
+_LONGEST_SEALED = 100_000
 
 
 async def _thought(session: Session) -> Fields:
@@ -32,8 +35,8 @@ async def _thought(session: Session) -> Fields:
     if not items:
         raise UnclearError("the answer to the plain call has no reasoning")
     sealed = items[-1].get("encrypted_content")
-    if not isinstance(sealed, str) or not sealed:
-        raise UnclearError("the reasoning of the plain call has no ciphertext")
+    if not isinstance(sealed, str) or not 0 < len(sealed) <= _LONGEST_SEALED:
+        raise UnclearError("the reasoning of the plain call has no usable ciphertext")
     return {"type": "reasoning", "summary": [], "encrypted_content": sealed}
 
 
@@ -44,7 +47,7 @@ async def _replay(session: Session, thought: Fields, model: str = "") -> Answer:
     said = {
         "type": "message",
         "role": "assistant",
-        "content": [{"type": "output_text", "text": base.answer.text or "ready"}],
+        "content": [{"type": "output_text", "text": base.answer.text[:_QUOTED] or "ready"}],
     }
     again = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Again, please."}]}
     return await session.post({**body, "input": [*body["input"], thought, said, again]}, base.headers)

@@ -25,6 +25,7 @@ _TOOL: dict[str, Any] = {
     "parameters": _EMPTY,
 }
 _OPEN: Fields = {"type": "object", "properties": {"city": {"type": "string"}}}
+_LONGEST_ARGUMENTS = 1_000
 _ASK = "What time is it? Use get_probe_time."
 # A picture that OpenAI's servers would fetch; this machine does not.
 _LINK = "https://www.python.org/static/img/python-logo.png"
@@ -74,8 +75,8 @@ async def _result(session: Session) -> Finding:
     forced = {"tool_choice": "required", "parallel_tool_calls": False}
     first = await session.answered(forced, text=_ASK, tools=[_TOOL])
     calls = first.items_of("function_call")
-    if not calls:
-        raise UnclearError("the model called no tool")
+    if not calls or len(str(calls[0].get("arguments"))) > _LONGEST_ARGUMENTS:
+        raise UnclearError("the model called no tool, or with endless arguments")
     back = {name: calls[0][name] for name in ("type", "call_id", "name", "arguments") if name in calls[0]}
     result = {"type": "function_call_output", "call_id": back.get("call_id"), "output": "It is noon."}
     base = await session.base()
