@@ -335,7 +335,8 @@ def _confirm_spending(cost: str) -> None:
         raise Misuse(f"{cost} Add --yes to agree.")
     _console(stderr=True).print(cost, markup=False)
     if not click.confirm("Continue?", err=True):
-        raise Misuse("Nothing was checked.")
+        click.echo("Nothing was sent.", err=True)
+        raise click.exceptions.Exit(FAILED)
 
 
 def _check_claims(job: Probe, *, as_json: bool) -> None:

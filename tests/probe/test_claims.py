@@ -1,8 +1,12 @@
 """Each claim is confirmed by the simulators, and refuted, alone, by one that differs in that point."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from amplifier_module_provider_openai_chatgpt.probe.claim import NEVER
+from amplifier_module_provider_openai_chatgpt.probe.report import DOCUMENTS, claims_table
 from amplifier_module_provider_openai_chatgpt.probe.rows import CLAIMS, claims_of, unknown_names
 from amplifier_module_provider_openai_chatgpt.probe.zstd import compressor
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, CHATGPT_PLAN
@@ -10,6 +14,7 @@ from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, CHA
 from .changes import CODEX, PLAN
 from .conftest import ids
 
+ROOT = Path(__file__).parents[2]
 NO_ZSTD = set() if compressor() else {"encoding.zstd"}
 # Claims of November that do not hold in August, and those that cannot be checked there.
 AUGUST = ({"model.retired"}, {"effort.none"})
@@ -91,3 +96,12 @@ def test_rows_are_chosen_by_id_or_group():
     assert [claim.id for claim in claims_of("chatgpt_plan", ["tools.flat"])] == ["tools.flat"]
     assert {claim.group for claim in claims_of("chatgpt_codex", ["tools", "list"])} == {"tools", "list"}
     assert unknown_names("chatgpt_codex", ["tools", "tools.flat", "nix"]) == ["tools.flat", "nix"]
+
+
+@pytest.mark.parametrize("service", [CHATGPT_CODEX.name, CHATGPT_PLAN.name])
+def test_the_documents_have_the_table_of_the_claims(service):
+    """After a change: uv run python docs/claims.py."""
+    document = (ROOT / DOCUMENTS[service]).read_text(encoding="utf-8")
+    assert claims_table(claims_of(service), service) in document
+    headings = set(re.findall(r"^#+ (.+)$", document, re.MULTILINE))
+    assert {claim.sections[service] for claim in claims_of(service)} <= headings
