@@ -12,7 +12,7 @@ from ..files import replace
 from ..probe.claim import VERDICTS, Finding, Result, Run
 from ..probe.report import DOCUMENTS, markdown, to_dict
 from ..probe.rows import claims_of, estimate, unknown_names
-from ..probe.runner import run_claims
+from ..probe.runner import STOPPED, run_claims
 from ..probe.session import Session
 from .console import printable
 
@@ -111,7 +111,7 @@ class Probe:
         missing = self._claims[len(self._run.results) :]
         if missing and not self._run.stopped:
             self._run.stopped = _INTERRUPTED
-        reason = f"the run was stopped: {self._run.stopped}"
+        reason = STOPPED + self._run.stopped
         self._run.results += [
             Result(claim, Finding("not checked", claim.why_not or reason)) for claim in missing
         ]
@@ -145,7 +145,7 @@ class Probe:
 
 
 class _Rows:
-    """Prints each row when it is done; rows that are never checked are not shown."""
+    """Prints each row when it is done; rows that are never checked, or not any more, are not shown."""
 
     def __init__(self, claims: Sequence[Claim], out: Console) -> None:
         checked = [claim for claim in claims if claim.check is not None]
@@ -166,7 +166,7 @@ class _Rows:
 
     def show(self, result: Result) -> None:
         """Print a row."""
-        if result.claim.check is not None:
+        if result.claim.check is not None and not result.finding.found.startswith(STOPPED):
             self._done += 1
             _show_row(result, self._width, self._out)
             self._update(self._text())
@@ -187,7 +187,8 @@ def _width(claims: Sequence[Claim]) -> int:
 def _cost_of(claim: Claim) -> str:
     if claim.check is None:
         return f"Never checked: {claim.why_not}."
-    cost = f"{claim.requests} requests, about {claim.tokens:,} tokens" if claim.requests else "no request"
+    requests = "no request" if not claim.requests else f"{claim.requests} request{'s' * (claim.requests > 1)}"
+    cost = f"{requests}, about {claim.tokens:,} tokens" if claim.tokens else requests
     return f"Sends {claim.sends}; expects {claim.expects}. Cost: {cost}."
 
 

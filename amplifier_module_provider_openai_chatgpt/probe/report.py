@@ -12,10 +12,11 @@ from .claim import VERDICTS, Run
 from .rows import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .claim import Claim, Result
 
+_LONGEST_SHAPE = 4_000
 # What would end the block, or mention a person, as JSON writes it.
 _IN_JSON = str.maketrans({char: f"\\u{ord(char):04x}" for char in "`<@"})
 _MARKUP = frozenset("\\`*_[]()!#|<>~")
@@ -54,9 +55,26 @@ def _plain(text: str) -> str:
 
 
 def as_json(run: Run, day: str) -> str:
-    """Return the results as JSON."""
-    text = json.dumps(to_dict(run, day), indent=1, ensure_ascii=True)
+    """Return the shapes of a run as JSON, a line for each claim; an equal shape is there once."""
+    head = {key: value for key, value in to_dict(run, day).items() if key != "results"}
+    lines = [f'"run": {json.dumps(head)}', *_shapes(run)]
+    text = "{\n" + ",\n".join(lines) + "\n}"
     return without_secrets(text).translate(_IN_JSON)
+
+
+def _shapes(run: Run) -> Iterator[str]:
+    first: dict[str, str] = {}
+    for result in run.results:
+        shape, name = json.dumps(result.finding.shape), result.claim.id
+        if result.claim.check is None or (result.finding.shape is None and not result.seconds):
+            continue
+        known = first.setdefault(shape, name)
+        if known != name and shape != "null":
+            shape = json.dumps({"same_as": known})
+        if len(shape) > _LONGEST_SHAPE:
+            shape = json.dumps(f"too large to show: {len(shape)} characters")
+        found = f'"verdict": "{result.finding.verdict}", "seconds": {result.seconds:.1f}'
+        yield f'{json.dumps(name)}: {{{found}, "shape": {shape}}}'
 
 
 def to_dict(run: Run, day: str) -> dict[str, object]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # So many connections that fail in a row end the run.
 _MOST_FAILURES = 3
+_NO_CONNECTION = "no answer: "
+STOPPED = "the run was stopped: "
 
 
 async def run_claims(
@@ -42,14 +44,11 @@ async def run_claims(
         run.requests, run.tokens = session.requests, session.tokens
 
 
-_NO_CONNECTION = "no answer: "
-
-
 async def _checked(session: Session, claim: Claim, run: Run) -> Result:
     if claim.check is None:
         return Result(claim, Finding("not checked", claim.why_not))
     if run.stopped:
-        return Result(claim, Finding("not checked", f"the run was stopped: {run.stopped}"))
+        return Result(claim, Finding("not checked", STOPPED + run.stopped))
     started = time.monotonic()
     try:
         finding = await claim.check(session)
@@ -77,6 +76,6 @@ def _reason(reason: UnclearError | NotCheckedError | StoppedError, run: Run) -> 
             return Finding("not checked", str(reason))
         case StoppedError():
             run.stopped = str(reason)
-            return Finding("not checked", f"the run was stopped: {reason}")
+            return Finding("not checked", f"{STOPPED}{reason}")
         case _:
             assert_never(reason)

@@ -78,7 +78,8 @@ def test_a_refuted_claim_is_explained_and_exit_code_1(sim, probe, tmp_path):
     report = path.read_text()
     assert "| refuted | `refusal.store` A call with store true is refused. |" in report
     shapes = json.loads(report.partition("```json\n")[2].partition("\n```")[0])
-    assert [row["id"] for row in shapes["results"] if row["verdict"] == "refuted"] == ["refusal.store"]
+    assert shapes.pop("run")["service"] == "chatgpt_codex"
+    assert [name for name, row in shapes.items() if row["verdict"] == "refuted"] == ["refusal.store"]
 
 
 def test_json_for_programs(probe):

@@ -109,6 +109,7 @@ async def test_a_report_has_no_secret_and_nothing_of_the_person(sim, probe, worl
     finally:
         watch._names.difference_update(PERSONAL)
     assert "127.0.0.1" not in report
+    assert len(markdown(run, "2026-11-28")) < 50_000, "an issue has room for 65,536 characters"
 
 
 async def test_nothing_but_the_claims_own_texts_is_sent(sim, probe):
