@@ -318,7 +318,8 @@ def probe(only: tuple[str, ...], report: str | None, *, plan: bool, **flags: boo
     from .probe import Probe, UnknownClaimError
 
     try:
-        job = Probe(_provider({"auth_mode": "chatgpt_plan"} if plan else {}), only, report)
+        mode = {"auth_mode": "chatgpt_plan"} if plan else {}
+        job = Probe(_provider({"max_retries": 0, **mode}), only, report)
     except UnknownClaimError as error:
         raise Misuse(str(error)) from error
     if flags["as_list"] or flags["dry_run"]:

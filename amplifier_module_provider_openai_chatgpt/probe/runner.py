@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, assert_never
 
-from amplifier_core.llm_errors import AuthenticationError, LLMError
+from amplifier_core.llm_errors import AuthenticationError, LLMError, QuotaExceededError
 
 from ..errors.refusal import Refusal
 from ..errors.transport import TransportFault
@@ -29,7 +29,7 @@ async def run_claims(
 ) -> None:
     """Check the claims; ``run`` gets each result as soon as there is one, also if this is cancelled.
 
-    Raises AuthenticationError only before the first request.
+    A refused sign-in and a reached limit end the run; other failures concern only their row.
     """
     failures = 0
     try:
@@ -58,7 +58,7 @@ async def _checked(session: Session, claim: Claim, run: Run) -> Result:
         finding = Finding("unclear", _NO_CONNECTION + safe(fault.sentence()))
     except Refusal as refusal:
         finding = Finding("unclear", safe(str(refusal)))
-    except AuthenticationError as error:
+    except (AuthenticationError, QuotaExceededError) as error:
         run.stopped = safe(str(error))
         finding = Finding("not checked", run.stopped)
     except LLMError as error:

@@ -431,10 +431,10 @@ class ResponseAccumulator:
         "response.error": _failed,
         "error": _failed,
     }
+    # The types of event that have an effect.
+    KNOWN_EVENTS: ClassVar[frozenset[str]] = frozenset(_HANDLERS)
 
 
-# The types that have an effect.
-KNOWN_EVENTS = frozenset(ResponseAccumulator._HANDLERS)  # noqa: SLF001 - of this module
 _CLOSING = frozenset({"response.completed", "response.done", "response.incomplete"})
 
 

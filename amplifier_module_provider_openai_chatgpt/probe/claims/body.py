@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from ...errors.refusal import unsupported_parameter
+from ...errors.refusal import is_tier_refusal, unsupported_parameter
 from ..checks import accepted, answered, judged, refused
 from ..claim import Check, Claim, Finding, NotCheckedError, decided
 from ..shape import safe
@@ -227,8 +227,8 @@ CLAIMS = (
         "A tier that is not listed is refused.",
         both(_BODY, _REQUESTS),
         "the plain call with `service_tier: probe`",
-        "400",
-        refused({"service_tier": "probe"}),
+        "400 about `service_tier`, in words that this provider reads",
+        refused({"service_tier": "probe"}, reads=is_tier_refusal),
     ),
     Claim(
         "encoding.gzip",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...drift import FIELDS, ITEM_FIELDS, QUIET_EVENTS
 from ...quota import read_headers, read_usage
-from ...response.accumulator import KNOWN_EVENTS
+from ...response.accumulator import ResponseAccumulator
 from ..checks import seen
 from ..claim import Check, Claim, Finding, UnclearError, confirmed, decided, refuted
 from ..session import PROMPT, why_not
@@ -34,7 +34,9 @@ def _order(answer: Answer) -> Finding:
 
 
 def _known(answer: Answer) -> Finding:
-    unknown = sorted({event["type"] for event in answer.events} - KNOWN_EVENTS - QUIET_EVENTS)
+    unknown = sorted(
+        {event["type"] for event in answer.events} - ResponseAccumulator.KNOWN_EVENTS - QUIET_EVENTS
+    )
     shown = ", ".join(safe(kind) for kind in unknown[:5])
     return decided(not unknown, f"unknown: {shown}" if unknown else "all are known", _kinds(answer))
 

@@ -106,6 +106,13 @@ async def _bare_namespace(session: Session) -> Finding:
     return judged(await session.call({"tools": [space]}))
 
 
+async def _missing_namespace(session: Session) -> Finding:
+    """Send back a call of a tool in a namespace, without that namespace."""
+    space = {"type": "namespace", "name": "probe", "description": "Probe.", "tools": [_TOOL]}
+    answer = await session.call({"tools": [space], "input": [_HI, _CALL, _RESULT]})
+    return judged(answer, says="missing namespace")
+
+
 def _accepted(answer: Answer) -> Finding:
     return confirmed(f"answered with {len(answer.items)} items")
 
@@ -198,6 +205,14 @@ CLAIMS = (
         "a call whose input has a result alone",
         "400 “No tool call found for function call output …”",
         _unpaired("no tool call found", _RESULT),
+    ),
+    Claim(
+        "pairs.namespace",
+        "A call that lost the namespace of its tool is refused in words that this provider reads.",
+        both("Items", "Requests"),
+        "a call whose input has such a call and its result",
+        "400 “Missing namespace for function_call …”",
+        _missing_namespace,
     ),
     Claim(
         "items.reference",

@@ -42,6 +42,12 @@ CLAIMS = tuple(
             codex("Items"),
             _LARGE,
         ),
+        (
+            "refusal.capacity",
+            "A model without capacity fails with server_is_overloaded, mostly in the stream.",
+            codex("Failures"),
+            "no request causes it",
+        ),
         ("refusal.policy", "A refusal by policy has a code such as cyber_policy.", codex("Failures"), _ABUSE),
         (
             "edge.user-agent",
