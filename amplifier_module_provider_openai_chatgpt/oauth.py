@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.llm_errors import LLMError
 
-from .auth.credentials import Credentials, renewer, shared_credentials
+from .auth.credentials import Credentials
+from .auth.shared import renewer, shared_credentials
 from .auth.token_file import token_store
 from .auth.tokens import Tokens
 from .secret import Secret

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.llm_errors import ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
-from amplifier_core.models import ConfigField, ModelInfo, ProviderInfo
+from amplifier_core.models import ModelInfo, ProviderInfo
 
-from .auth.credentials import Credentials, renewer, shared_credentials
+from .auth.credentials import Credentials
+from .auth.shared import renewer, shared_credentials
 from .auth.token_file import token_store
 from .auth.tokens import Tokens
 from .models.catalogue import shared_catalogue
 from .models.model import model_infos, split_fast
+from .provider_info import provider_info
 from .secret import Secret
 from .services import CHATGPT_CODEX, CHATGPT_PLAN
-from .settings import EFFORTS, LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
+from .settings import LOGIN_COMMAND, PROVIDER, REPLACED, EnvironmentRefusedError, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,9 +45,6 @@ if TYPE_CHECKING:
     from .transport.base import Transport
 
 logger = logging.getLogger(__name__)
-
-DISPLAY_NAME = "OpenAI ChatGPT"
-CAPABILITIES = ("streaming", "tools", "thinking", "vision", "auth:oauth-device-code")
 
 # The routing hook asks for the list when a session starts, a user later: seconds until a notice is repeated.
 LIST_NOTICE = 10.0
@@ -123,10 +122,14 @@ class ChatGPTProvider:
         """Close the connections."""
         await self.close()
 
+    @property
+    def _is_plan(self) -> bool:
+        return self.settings.service.name == CHATGPT_PLAN.name
+
     def _build_credentials(self, given: Tokens | None) -> Credentials | PlanCredentials:
         path = self.settings.token_file_path
         service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
-        if service.name == CHATGPT_PLAN.name:
+        if self._is_plan:
             from .auth.plan.credentials import shared_plan_credentials
 
             return shared_plan_credentials(path, service)
@@ -141,7 +144,8 @@ class ChatGPTProvider:
         if isinstance(self.credentials, Credentials):
             return self.credentials
         raise ConfigurationError(
-            f"Use auth_mode chatgpt_codex: no command signs in for {self.settings.auth_mode} yet.",
+            f"This command signs in to another service than auth_mode {self.settings.auth_mode}: "
+            f"run {self.settings.service.login}.",
             provider=PROVIDER,
         )
 
@@ -196,31 +200,7 @@ class ChatGPTProvider:
 
     def get_info(self) -> ProviderInfo:
         """Describe the provider; ``defaults`` are those of the configured model. Offline."""
-        model = self.get_model_info()
-        return ProviderInfo(
-            id=PROVIDER,
-            display_name=DISPLAY_NAME,
-            credential_env_vars=[],
-            capabilities=list(CAPABILITIES),
-            defaults={
-                "auth_mode": self.settings.auth_mode,
-                "model": model.id,
-                "context_window": model.context_window,
-                "max_output_tokens": model.max_output_tokens,
-            },
-            config_fields=[
-                ConfigField(
-                    id="reasoning_effort",
-                    display_name="Reasoning effort",
-                    prompt="How hard should the model think?",
-                    field_type="choice",
-                    choices=list(EFFORTS),
-                    default="medium",
-                    required=False,
-                    requires_model=True,
-                ),
-            ],
-        )
+        return provider_info(self.settings, self.get_model_info())
 
     def get_model_info(self) -> ModelInfo:
         """Describe the model of calls that do not name one. Offline."""
@@ -334,21 +314,37 @@ class ChatGPTProvider:
     async def login(self, print_fn: Callable[[str], object] | None = None) -> bool:
         """Sign in with a device code; ``print_fn`` gets one plain line at a time (default: stderr).
 
-        Returns True after the tokens are stored. Raises a kernel error with the reason for a failure.
+        In the plan mode, the lines have an address for a browser of this machine. Returns True after the
+        tokens are stored. Raises a kernel error with the reason for a failure.
         """
-        from .auth.sign_in import with_device_code
-
         self.check()
-        credentials = self.codex_credentials
         show_line = print_fn or _to_stderr()
 
-        def prompt(device: DeviceCode) -> None:
-            for line in device.text().splitlines():
+        def show(text: str) -> None:
+            for line in text.splitlines():
                 show_line(line)
 
-        await with_device_code(credentials, prompt, connect_timeout=self.settings.connect_timeout)
-        show_line("Signed in.")
+        if self._is_plan:
+            await self._login_to_plan(show)
+        else:
+            await self._login_with_device_code(show)
+            show_line("Signed in.")
         return True
+
+    async def _login_with_device_code(self, show: Callable[[str], None]) -> None:
+        from .auth.sign_in import with_device_code
+
+        def prompt(device: DeviceCode) -> None:
+            show(device.text())
+
+        limit = self.settings.connect_timeout
+        await with_device_code(self.codex_credentials, prompt, connect_timeout=limit)
+
+    async def _login_to_plan(self, show: Callable[[str], None]) -> None:
+        from .auth.plan.configured import sign_in_as_configured
+        from .auth.plan.sign_in import Screen
+
+        await sign_in_as_configured(self.settings, Screen(show))
 
     async def close(self) -> None:
         """Close the connections of the running loop; the provider can be used again afterwards."""

@@ -33,8 +33,10 @@ LOGIN_COMMAND = CHATGPT_CODEX.login
 # Modules imported by the first call may have been removed since the provider was mounted.
 REPLACED = "The provider was updated or removed while this session was running: restart the session."
 
+MODE_VARIABLE = "OPENAI_CHATGPT_AUTH_MODE"
 # The first variable that is set takes precedence.
 _ENVIRONMENT = {
+    "auth_mode": (MODE_VARIABLE,),
     "base_url": ("OPENAI_CHATGPT_BASE_URL",),
     "auth_url": ("OPENAI_CHATGPT_AUTH_URL",),
     "token_file_path": ("OPENAI_CHATGPT_TOKEN_FILE",),
@@ -226,8 +228,8 @@ def read_settings(
     keys are logged as warnings, with the most similar known one.
     """
     given = _canonical(config or {})
-    if service is CHATGPT_CODEX and "auth_mode" in given:
-        mode = _read_value(_mode, given["auth_mode"], "setting 'auth_mode'", ConfigurationError)
+    mode = _value("auth_mode", _mode, given, environ, service)
+    if service is CHATGPT_CODEX and mode:
         service = SERVICES[mode]
     readers = {item.name: item.metadata["read"] for item in fields(Settings) if item.metadata}
     values: dict[str, Any] = {
@@ -240,14 +242,31 @@ def read_settings(
         "token_file_path": Path(service.token_file),
     }
     for key, read in readers.items():
-        variable = _variable(key, environ, service)
-        if key in given:
-            values[key] = _read_value(read, given[key], f"setting {key!r}", ConfigurationError)
-        elif variable:
-            values[key] = _read_value(
-                read, environ[variable], f"environment variable {variable}", EnvironmentRefusedError
-            )
+        if key != "auth_mode" and (key in given or _variable(key, environ, service)):
+            values[key] = _value(key, read, given, environ, service)
     return Settings(**values)
+
+
+def mode_of(environ: Mapping[str, str]) -> str:
+    """Return the mode that the environment chooses; the usual one where it chooses none, or a bad one."""
+    word = environ.get(MODE_VARIABLE, "").strip().lower()
+    return _MODES.get(word, CHATGPT_CODEX.name)
+
+
+def _value(
+    key: str,
+    read: Callable[[Any], Any],
+    given: Mapping[str, object],
+    environ: Mapping[str, str],
+    service: Service,
+) -> Any:
+    """Return what the config, else the environment says about a key; None if both are silent."""
+    if key in given:
+        return _read_value(read, given[key], f"setting {key!r}", ConfigurationError)
+    if variable := _variable(key, environ, service):
+        where = f"environment variable {variable}"
+        return _read_value(read, environ[variable], where, EnvironmentRefusedError)
+    return None
 
 
 def _variable(key: str, environ: Mapping[str, str], service: Service) -> str:

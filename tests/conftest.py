@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, provider
-from amplifier_module_provider_openai_chatgpt.auth import credentials
+from amplifier_module_provider_openai_chatgpt.auth import shared
 from amplifier_module_provider_openai_chatgpt.drift import drift
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from amplifier_module_provider_openai_chatgpt.simulator.worlds import DEFAULT_WORLD
@@ -160,7 +160,7 @@ def _nothing_learnt():
     """Forget what earlier tests learnt about a backend, which is kept by address, and their sign-ins."""
     provider._shapes.clear()
     drift.forget()
-    credentials._shared.clear()
+    shared._shared.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, mount
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
+from amplifier_module_provider_openai_chatgpt.services import SERVICES
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
 from tests.conftest import MODEL, write_tokens
 from tests.test_routing import MATRIX, version_key
@@ -128,13 +129,23 @@ def test_get_info_has_what_hosts_read_and_may_be_changed_by_them(state):
     assert provider.get_info().config_fields
 
 
-def test_the_wizard_has_one_question_and_every_choice_is_accepted():
-    (question,) = ChatGPTProvider().get_info().config_fields
-    assert (question.id, question.field_type, question.requires_model) == ("reasoning_effort", "choice", True)
-    assert question.default in question.choices
-    for choice in question.choices:
-        assert isinstance(choice, str)
-        assert ChatGPTProvider({question.id: choice}).settings.reasoning_effort == choice
+def test_the_wizard_asks_for_sign_in_and_effort_and_every_choice_is_accepted():
+    questions = ChatGPTProvider().get_info().config_fields
+    asked = [(question.id, question.field_type, question.requires_model) for question in questions]
+    assert asked == [("auth_mode", "choice", False), ("reasoning_effort", "choice", True)]
+    for question in questions:
+        assert question.default in question.choices
+        for choice in question.choices:
+            assert isinstance(choice, str)
+            assert getattr(ChatGPTProvider({question.id: choice}).settings, question.id) == choice
+
+
+def test_a_device_code_is_offered_only_where_it_signs_in():
+    modes = {mode: ChatGPTProvider({"auth_mode": mode}).get_info().capabilities for mode in SERVICES}
+    assert {mode: "auth:oauth-device-code" in found for mode, found in modes.items()} == {
+        "chatgpt_codex": True,
+        "chatgpt_plan": False,
+    }
 
 
 def test_methods_are_coroutine_functions_or_not_as_hosts_expect():

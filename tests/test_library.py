@@ -16,7 +16,7 @@ from tests import consumer
 from tests.conftest import MODEL
 
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
-[EXAMPLE] = re.findall(
+EXAMPLE, CONNECT = re.findall(
     r"^```python\n(.*?)^```$",
     (Path(__file__).parents[1] / "docs/library.md").read_text(encoding="utf-8"),
     re.MULTILINE | re.DOTALL,

@@ -128,6 +128,20 @@ def write_expired(sim, path, **changed):
     return tokens
 
 
+@pytest.mark.world("plan")
+async def test_in_the_plan_mode_a_signed_out_user_is_never_prompted(
+    mounted, sim, signed_out, stderr_terminal, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_CHATGPT_AUTH_MODE", "chatgpt_plan")
+    with stderr_terminal:
+        provider, _ = await mounted(signed_out)
+        assert stderr_terminal.shown == ""
+    with pytest.raises(AuthenticationError, match="Run amplifier-openai-chatgpt login --plan: you are not"):
+        await provider.complete(HELLO)
+    assert await provider.list_models() == []
+    assert sim.requests == []
+
+
 @pytest.mark.parametrize(
     "why", ["login_on_mount is off", "a refresh is enough", "a token is valid", "validator"]
 )

@@ -248,6 +248,23 @@ def everything(environment, caplog, name):
     assert re.search(SETTINGS[name][1], caplog.text), caplog.text
 
 
+@pytest.mark.world("plan")
+@pytest.mark.parametrize("name", ["socks", "a port in words", "407", "a missing file"])
+def test_the_commands_of_the_plan_mode_report_it(sim, tmp_path, environment, monkeypatch, name):
+    stored = {key: value for key, value in sim.connect().items() if key not in {"issuer", "backend"}}
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(write_tokens(tmp_path / "plan.json", stored)))
+    monkeypatch.delenv("OPENAI_CHATGPT_BASE_URL")
+    monkeypatch.delenv("OPENAI_CHATGPT_AUTH_URL")
+    environment(name)
+    for command in "login", "models", "ask", "doctor":
+        code, said = run((command, "--plan", *(["Hi"] if command == "ask" else [])))
+        assert code == 1
+        assert re.search(SETTINGS[name][1], said), (command, said)
+    code, said = run(("logout", "--plan"))
+    assert code == 0
+    assert "did not confirm" in said
+
+
 @pytest.mark.parametrize("name", ["a dead proxy", "socks", "a missing file"])
 def test_this_machine_is_reached_directly(environment, here, name):
     assert_reached(environment, here, name)

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from amplifier_core.llm_errors import ConfigurationError
 
-from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
-from amplifier_module_provider_openai_chatgpt.settings import EnvironmentRefusedError, Settings, read_settings
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, CHATGPT_PLAN
+from amplifier_module_provider_openai_chatgpt.settings import (
+    EnvironmentRefusedError,
+    Settings,
+    mode_of,
+    read_settings,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -104,6 +109,28 @@ def test_a_bad_value_is_refused_naming_key_value_and_what_is_allowed(key, value)
     assert repr(value)[:50] in message
     assert "it must be " in message
     assert not isinstance(caught.value, EnvironmentRefusedError)
+
+
+def test_the_mode_may_come_from_the_environment_and_changes_the_defaults():
+    environ = {"OPENAI_CHATGPT_AUTH_MODE": " ChatGPT_plan ", "OPENAI_CHATGPT_BASE_URL": "https://example.com"}
+    plan = read_settings({}, environ)
+    assert (plan.auth_mode, plan.service, plan.default_model) == ("chatgpt_plan", CHATGPT_PLAN, "latest")
+    assert (plan.base_url, plan.auth_url) == ("https://example.com", CHATGPT_PLAN.issuer.url)
+    assert plan.token_file_path.name == "default.json"
+    assert read_settings({"auth_mode": "legacy_codex"}, environ).service is CHATGPT_CODEX
+    assert read_settings({}, environ, CHATGPT_PLAN).auth_mode == "chatgpt_plan"
+    assert mode_of(environ) == "chatgpt_plan"
+    for unset in ({}, {"OPENAI_CHATGPT_AUTH_MODE": ""}):
+        assert read_settings({}, unset).auth_mode == mode_of(unset) == "chatgpt_codex"
+
+
+def test_a_bad_mode_is_refused_wherever_it_comes_from():
+    bad = {"OPENAI_CHATGPT_AUTH_MODE": "api_key"}
+    with pytest.raises(EnvironmentRefusedError, match="variable OPENAI_CHATGPT_AUTH_MODE: it must be one of"):
+        read_settings({}, bad)
+    with pytest.raises(ConfigurationError, match="setting 'auth_mode'"):
+        read_settings({"auth_mode": "api_key"}, {}, CHATGPT_PLAN)
+    assert mode_of(bad) == "chatgpt_codex"
 
 
 def test_a_bad_environment_variable_is_named():

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
-import hashlib
-import secrets
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from ..secret import Secret
 from .binding import announcement
 from .callback import Callback, listening
 from .failures import Reason, SignInError, translated
 from .oauth import exchange_code
+from .pkce import challenge_of, random_text
+from .prompting import instructions, open_in_browser, pasting, reported
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     import httpx
 
@@ -29,19 +26,15 @@ if TYPE_CHECKING:
 
 # How long a person may take, in seconds.
 LIFETIME = 15 * 60.0
+_START = "To sign in, continue in your browser. If it does not open, open this address\nyourself:"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """The secrets of one sign-in, new each time."""
 
-    verifier: Secret[str] = field(default_factory=lambda: Secret(_random(64)))
-    state: str = field(default_factory=lambda: _random(32), repr=False)
-
-    @property
-    def challenge(self) -> str:
-        """The hash that the issuer will check the verifier against."""
-        return _base64url(hashlib.sha256(self.verifier.reveal().encode()).digest())
+    verifier: Secret[str] = field(default_factory=lambda: Secret(random_text(64)))
+    state: str = field(default_factory=lambda: random_text(32), repr=False)
 
     def url(self, at: Issuer, redirect_uri: str, originator: str) -> str:
         """Return the page on which a person signs in."""
@@ -50,7 +43,7 @@ class Attempt:
             "client_id": at.client_id,
             "redirect_uri": redirect_uri,
             "scope": at.scope,
-            "code_challenge": self.challenge,
+            "code_challenge": challenge_of(self.verifier),
             "code_challenge_method": "S256",
             **at.authorize_options,
             "state": self.state,
@@ -81,13 +74,15 @@ async def sign_in_by_browser(
     with translated():
         async with listening(attempt.state, service.issuer, sleep) as callback:
             url = attempt.url(service.issuer, callback.redirect_uri, originator)
-            instructions = _instructions(url, callback.port, pasting=read_line is not None)
+            tunnel = f"{callback.port}:localhost:{callback.port}"
+            text = instructions(_START, url, tunnel, pasting=read_line is not None)
             about = announcement(service)
-            show(f"{about}\n\n{instructions}" if about else instructions)
-            threading.Thread(target=_open, args=(open_url, url), daemon=True).start()
-            async with _pasting(callback, read_line, show):
+            show(f"{about}\n\n{text}" if about else text)
+            open_in_browser(open_url, Secret(url))
+            async with pasting(callback.take_pasted, callback.code, read_line, show):
                 code = await _brought(callback, lifetime)
-            return await _redeem(client, service, callback, code, attempt.verifier)
+            with reported(callback.farewell):
+                return await exchange_code(client, service, code, attempt.verifier, callback.redirect_uri)
 
 
 async def _brought(callback: Callback, lifetime: float) -> Secret[str]:
@@ -96,68 +91,3 @@ async def _brought(callback: Callback, lifetime: float) -> Secret[str]:
             return await callback.code
     except TimeoutError as error:
         raise SignInError(Reason.BROWSER_TIMEOUT, minutes=f"{lifetime / 60:.0f}") from error
-
-
-async def _redeem(
-    client: httpx.AsyncClient, service: Service, callback: Callback, code: Secret[str], verifier: Secret[str]
-) -> Tokens:
-    """Exchange the code for tokens, and show the waiting browser how that went."""
-    try:
-        tokens = await exchange_code(client, service, code, verifier, callback.redirect_uri)
-    except SignInError as failure:
-        callback.farewell("Sign-in failed", str(failure))
-        raise
-    callback.farewell("Signed in", "You can close this page and return to the terminal.")
-    return tokens
-
-
-def _instructions(url: str, port: int, *, pasting: bool) -> str:
-    paste = (
-        "\n\nOr: sign in there, copy the address of the final page (it will fail to load),\n"
-        "paste it here and press Enter (input is hidden)."
-    )
-    return (
-        "To sign in, continue in your browser. If it does not open, open this address\n"
-        f"yourself:\n\n{url}\n\n"
-        "Is the browser on another machine? Forward the port there first:\n\n"
-        f"    ssh -L {port}:localhost:{port} <this machine>{paste if pasting else ''}"
-    )
-
-
-@contextlib.asynccontextmanager
-async def _pasting(
-    callback: Callback, read_line: Callable[[], Awaitable[str]] | None, show: Callable[[str], object]
-) -> AsyncIterator[None]:
-    """Take pasted addresses as well as the callback, as long as the block runs."""
-    if read_line is None:
-        yield
-        return
-    task = asyncio.create_task(_read_pasted(callback, read_line, show))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _read_pasted(
-    callback: Callback, read_line: Callable[[], Awaitable[str]], show: Callable[[str], object]
-) -> None:
-    while not callback.code.done() and (line := await read_line()):
-        address = line.strip()
-        if address and (problem := callback.take(urlsplit(address).query)):
-            show(f"\n{problem}\nPaste the whole address of the page that failed to load.")
-
-
-def _open(open_url: Callable[[str], object], url: str) -> None:
-    """Open the browser where there is one; the address is on screen anyway."""
-    with contextlib.suppress(Exception):
-        open_url(url)
-
-
-def _random(size: int) -> str:
-    return _base64url(secrets.token_bytes(size))
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")

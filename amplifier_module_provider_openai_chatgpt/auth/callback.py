@@ -45,6 +45,14 @@ class Callback:
         """The address that the issuer knows, by the literal name."""
         return f"http://{self._issuer.redirect_host}:{self.port}{self._issuer.redirect_path}"
 
+    def take_pasted(self, address: str) -> str:
+        """Take an address that a person pasted; returns what is wrong with it."""
+        try:
+            query = urlsplit(address).query
+        except ValueError:
+            query = ""
+        return self.take(query)
+
     def take(self, query: str) -> str:
         """Take what a browser brought; returns what is wrong with it if it is not for this sign-in."""
         fields = dict(parse_qsl(query))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..errors.refusal import Refusal
     from ..errors.transport import TransportFault
+    from .store import Unusable
 
 
 class PortsTakenError(ConfigurationError):
@@ -209,6 +210,17 @@ class SignInError(Exception):
 
 class RefreshRefusedError(Exception):
     """A refresh token will never work again; the text says why, as the end of a sentence."""
+
+
+def signed_out(problem: Unusable | None, because: str = "") -> SignInError | StoreError:
+    """Return the failure that only a person can end: why what is stored is not used, or ``because``."""
+    if problem is None or because:
+        return SignInError(Reason.SIGNED_OUT, because=because and f" {because}")
+    if problem.foreign:
+        return StoreError(problem.text)
+    if problem.is_ours:
+        return SignInError(Reason.SIGNED_OUT, because=f" {problem.what} is not used: {problem.why}.")
+    return SignInError(Reason.NOT_USED, why=problem.text)
 
 
 def kernel_error(failure: SignInError | StoreError) -> LLMError:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from .binding import read_bound
+from .failure_note import REMEMBERED, SLOW
 from .failures import Reason, SignInError
 from .single_flight import started
 from .store import StoreError
@@ -22,16 +23,12 @@ from .waiting import ANNOUNCE_AFTER, OTHER_PROCESS, announced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from ..services import Service
     from .store import TokenStore
 
     Renewer = Callable[["Order"], "Renewed"]
-
-# Seconds. A renewal that failed after a long wait is remembered, so not every process waits in turn; one
-# that failed fast may be tried again immediately.
-REMEMBERED = 10.0
-SLOW = 2.0
 
 
 def now() -> datetime:
@@ -155,13 +152,26 @@ class InThread:
         return started(lambda: self._renew(order), name="token-renewal", daemon=False).result()
 
 
-@contextlib.contextmanager
-def locked(store: TokenStore, patience: float, announce_after: float = ANNOUNCE_AFTER) -> Iterator[None]:
+def locked(
+    store: TokenStore, patience: float, announce_after: float = ANNOUNCE_AFTER
+) -> AbstractContextManager[None]:
     """Hold the store's lock. Raises SignInError, LOCKED, after ``patience`` seconds."""
+    return _held(store.lock, patience, announce_after)
+
+
+def queued(store: TokenStore, patience: float, announce_after: float) -> AbstractContextManager[None]:
+    """Be the first in the store's queue. Raises as ``locked`` does."""
+    return _held(store.queue, patience, announce_after)
+
+
+@contextlib.contextmanager
+def _held(
+    hold: Callable[[float], AbstractContextManager[None]], patience: float, announce_after: float
+) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             with announced(OTHER_PROCESS, announce_after):
-                stack.enter_context(store.lock(patience))
+                stack.enter_context(hold(patience))
         except TimeoutError as error:
             raise SignInError(Reason.LOCKED, seconds=f"{patience:g}") from error
         yield

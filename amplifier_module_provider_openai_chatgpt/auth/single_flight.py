@@ -32,6 +32,11 @@ def started(work: Callable[[], Result], *, name: str, daemon: bool) -> Future[Re
     return future
 
 
+async def in_thread(work: Callable[[], Result], *, name: str = "sign-in") -> Result:
+    """Wait for blocking work in a thread that neither Ctrl-C nor the end of the program waits for."""
+    return await asyncio.wrap_future(started(work, name=name, daemon=True))
+
+
 class SingleFlight(Generic[Key, Result]):
     """Runs ``work(key)`` in a thread, once for all who ask for that key until it is done.
 

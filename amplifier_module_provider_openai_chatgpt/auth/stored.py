@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 LARGEST = 1024 * 1024
 _LARGEST_SALVAGED = 32 * LARGEST
 _FIELD = re.compile(
-    rb'^(?:\{|  )"(access_token|refresh_token|issuer|backend)": ?"([!#-\[\]-~]+)"', re.MULTILINE
+    rb'^(?:\{|  )"(access_token|refresh_token|issuer|backend|client_id|subject|ext_agent_host_id)"'
+    rb': ?"([!#-\[\]-~]+)"',
+    re.MULTILINE,
 )
 _TOKENS = ("access_token", "refresh_token")
 _SET_PATH = "Set token_file_path or OPENAI_CHATGPT_TOKEN_FILE to the path of another file."

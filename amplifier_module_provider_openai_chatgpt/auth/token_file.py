@@ -17,6 +17,7 @@ from .. import files
 from ..redaction import Sealed
 from ..services import CHATGPT_CODEX, Claims, Origin
 from . import stored
+from .failure_note import FailureNote
 from .store import StoreError, Unusable
 from .stored import LARGEST, Cause, RefusedFileError
 from .tokens import Tokens
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 # More than a sign-in needs.
 _REHEARSED = 32 * 1024
-# A note of a failure never holds for longer, in seconds.
-_LONGEST_NOTE = 60.0
 # The last warning about each path, so it is logged once for each change of the file. Written by any
 # thread without a lock: losing an entry only repeats a warning.
 _warned: dict[str, tuple[object, str]] = {}
@@ -69,7 +68,7 @@ class TokenFile:
         self._places = [(str(place), str(_new(place))) for place in places]
         self._lock = self._given.with_name(f"{self._given.name}.lock")
         self._queue = self._given.with_name(f".{self._given.name}.queue")
-        self._failure = self._given.with_name(f".{self._given.name}.failed")
+        self._failure = FailureNote(self._given)
 
     @property
     def location(self) -> str:
@@ -239,7 +238,7 @@ class TokenFile:
             if path != self._given or not self._is_kept():
                 path.unlink(missing_ok=True)
                 _new(path).unlink(missing_ok=True)
-                self._failure.unlink(missing_ok=True)
+                self._failure.remove()
 
     def salvage(self) -> Tokens | None:
         """Return the tokens in a damaged or oversized file, None if there are none."""
@@ -282,21 +281,12 @@ class TokenFile:
             lock.release()
 
     def note_failure(self, seconds: float) -> None:
-        """Leave a note that a renewal has just failed: an empty file, dated when it is no longer of use."""
-        with contextlib.suppress(OSError):
-            self._failure.touch(mode=files.PRIVATE)
-            os.utime(self._failure, ns=(time.time_ns() + int(seconds * 1e9),) * 2)
+        """Leave a note that a renewal has just failed."""
+        self._failure.leave(seconds)
 
     def failed_since(self, moment: float) -> bool:
-        """Return whether a renewal failed after this moment, or so recently that it is remembered.
-
-        A note from the future was left before the clock was set back: it says nothing.
-        """
-        try:
-            noted = self._failure.lstat().st_mtime
-        except OSError:
-            return False
-        return moment < noted < time.time() + _LONGEST_NOTE
+        """Return whether a renewal failed after this moment, or so recently that it is remembered."""
+        return self._failure.is_newer_than(moment)
 
     def _check_target(self, path: Path) -> None:
         """Refuse to replace what is not a sign-in: a link, another user's file, other notes."""

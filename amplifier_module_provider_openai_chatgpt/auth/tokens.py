@@ -37,7 +37,9 @@ class Tokens:
     """One sign-in. Text given for a secret becomes one, so nothing that shows this object shows it.
 
     ``origin`` is where it was obtained, None if that was not recorded. ``extra`` keeps keys of the token
-    file that we do not know; ``claims`` names what the service puts into its tokens.
+    file that we do not know; ``claims`` names what the service puts into its tokens. ``address`` is the
+    e-mail address, where it is known other than by the tokens; ``uses_plan`` is False without the permission
+    to use the plan, which only one service asks for.
     """
 
     access_token: Secret[str] = field(default=_NONE, repr=False)
@@ -50,6 +52,10 @@ class Tokens:
     origin: Origin | None = None
     extra: Secret[Mapping[str, Any]] = field(default=_NOTHING, repr=False)
     claims: Claims = field(default=CHATGPT_CODEX.claims, repr=False, compare=False)
+    address: Secret[str] = field(default=_NONE, repr=False, compare=False)
+    uses_plan: bool = True
+    # True for accounts whose requests need a header of their own.
+    is_fedramp: bool = field(default=False, init=False, repr=False, compare=False)
     # What else names the person; kept, so it counts as a secret as long as this sign-in is used.
     _names: tuple[Secret[str], ...] = field(default=(), init=False, repr=False, compare=False)
 
@@ -58,11 +64,14 @@ class Tokens:
             value = getattr(self, name)
             if not isinstance(value, Secret):
                 object.__setattr__(self, name, Secret(value))
-        object.__setattr__(self, "_names", tuple(map(Secret, self._personal())))
+        both = (decode(self.id_token), decode(self.access_token))
+        is_fedramp = any(_object(found, self.claims.auth).get(self.claims.fedramp) is True for found in both)
+        object.__setattr__(self, "is_fedramp", is_fedramp)
+        object.__setattr__(self, "_names", tuple(map(Secret, self._personal(*both))))
 
-    def _personal(self) -> Iterator[str]:
+    def _personal(self, *tokens: Mapping[str, Any]) -> Iterator[str]:
         """Yield the person's address, and the ids of person, account and organization."""
-        for found in (decode(self.id_token), decode(self.access_token)):
+        for found in tokens:
             inner = (_object(found, self.claims.auth), _object(found, self.claims.profile))
             for claims in (found, *inner):
                 named = (value for name, value in claims.items() if name in _PERSONAL or name.endswith("_id"))
@@ -151,13 +160,8 @@ class Tokens:
     def email(self) -> str:
         """Address of the account, for display; empty if unknown."""
         found = decode(self.id_token) or decode(self.access_token)
-        return _text(found.get("email")) or _text(_object(found, self.claims.profile).get("email"))
-
-    @property
-    def is_fedramp(self) -> bool:
-        """True for accounts whose requests need a header of their own."""
-        both = (decode(self.id_token), decode(self.access_token))
-        return any(_object(found, self.claims.auth).get(self.claims.fedramp) is True for found in both)
+        named = _text(found.get("email")) or _text(_object(found, self.claims.profile).get("email"))
+        return named or self.address.reveal()
 
     @property
     def can_refresh(self) -> bool:
@@ -178,6 +182,11 @@ class Tokens:
             other.access_token,
             other.refresh_token,
         )
+
+
+def plan_of(claims: Claims, id_token: Secret[str]) -> str:
+    """Return the plan that an id token names; empty if it names none."""
+    return _plan_of(claims, decode(id_token))
 
 
 def decode(token: str | Secret[str]) -> Mapping[str, Any]:

@@ -1,4 +1,7 @@
-"""Which account a command uses: ``--profile``, ``--token-file``, and the profiles that exist."""
+"""Which account a command uses: ``--plan``, ``--profile``, ``--token-file``, and the profiles that exist.
+
+The options set environment variables for this command and the processes it starts.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,18 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..auth.store import Unusable
+
 VARIABLE = "OPENAI_CHATGPT_TOKEN_FILE"
+MODE_VARIABLE, PLAN = "OPENAI_CHATGPT_AUTH_MODE", "chatgpt_plan"
 DEFAULT = "default"
 # Lower case only: some file systems do not distinguish.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-# Commands that use no account.
+# Commands that use no account, and those that exist in the plan mode only.
 _WITHOUT = frozenset({"demo", "simulate", "install-routing"})
+_PLAN_ONLY = frozenset({"import", "host-id"})
+# The id of this machine is next to the sign-ins of the plan mode.
+_HOST_FILE = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +46,74 @@ class Profile:
 
 
 def path_of(name: str) -> Path:
-    """Return the token file of a profile. Raises ValueError for a name that cannot be one."""
-    from ..services import CHATGPT_CODEX  # --help does without it
+    """Return the token file of a profile in the mode of this command.
 
-    default = Path(CHATGPT_CODEX.token_file).expanduser()
+    Raises ValueError for a name that cannot be one.
+    """
+    default = _default_path()
     if name == DEFAULT:
         return default
-    if not _NAME.fullmatch(name):
+    if not _is_name(name):
         raise ValueError(name)
-    return default.with_name(f"{default.stem}-{name}{default.suffix}")
+    return default.with_name(f"{_prefix(default)}{name}{default.suffix}")
+
+
+def _default_path() -> Path:
+    from ..services import SERVICES  # --help does without it
+    from ..settings import mode_of
+
+    return Path(SERVICES[mode_of(os.environ)].token_file).expanduser()
+
+
+def _prefix(default: Path) -> str:
+    """Return the beginning of the file names of profiles: the plan mode has a folder of its own for them."""
+    return "" if default.stem == DEFAULT else f"{default.stem}-"
+
+
+def _is_name(name: str) -> bool:
+    is_taken = name == _HOST_FILE and _prefix(_default_path()) == ""
+    return _NAME.fullmatch(name) is not None and not is_taken
+
+
+def profile_paths() -> dict[str, Path]:
+    """Return the token file of each profile that exists, the default one first."""
+    default = _default_path()
+    prefix = _prefix(default)
+    found = sorted(default.parent.glob(f"{prefix}*{default.suffix}"))
+    named = {path.stem.removeprefix(prefix): path for path in found if path != default}
+    known = {name: path for name, path in named.items() if _is_name(name)}
+    return {DEFAULT: default, **known} if default.exists() else known
 
 
 def profiles() -> list[Profile]:
     """Return the default sign-in and the profiles that exist; nothing where there is no profile."""
-    default = path_of(DEFAULT)
-    prefix = f"{default.stem}-"
-    found = sorted(default.parent.glob(f"{prefix}*{default.suffix}"))
-    named = {path.stem.removeprefix(prefix): path for path in found}
-    known = {name: path for name, path in named.items() if _NAME.fullmatch(name)}
-    every = {DEFAULT: default, **known} if default.exists() else known
-    return [_read(name, path) for name, path in every.items()] if known else []
+    found = profile_paths()
+    return [_read(name, path) for name, path in found.items()] if found.keys() - {DEFAULT} else []
 
 
 def _read(name: str, path: Path) -> Profile:
+    from ..auth.store import Unusable
+
+    found = _stored(path)
+    if isinstance(found, Unusable):
+        return Profile(name, path, "", found.why)
+    return Profile(name, path, found) if found else Profile(name, path, "", "it is signed out")
+
+
+def _stored(path: Path) -> str | Unusable:
+    """Return the e-mail address of a sign-in, else why it is not used; empty where there is none."""
+    from ..settings import mode_of
+
+    if mode_of(os.environ) == PLAN:
+        from ..auth.plan.configured import stored_account
+        from ..settings import read_settings
+
+        return stored_account(read_settings({"token_file_path": path}, os.environ))
+    from ..auth.store import Unusable
     from ..auth.token_file import TokenFile
-    from ..auth.tokens import Tokens
 
     found = TokenFile(path).read()
-    if isinstance(found, Tokens):
-        return Profile(name, path, found.email)
-    return Profile(name, path, "", found.why if found else "it is gone")
+    return found if isinstance(found, Unusable) else found.email if found else ""
 
 
 def show_profiles(found: list[Profile], in_use: str, out: Console) -> None:
@@ -87,7 +134,22 @@ def add_options(commands: click.Group) -> None:
     """Give every command that uses an account the options that choose one."""
     for command in commands.commands.values():
         if command.name not in _WITHOUT:
-            command.params += [_profile_option(), _token_file_option()]
+            mode = _plan_option(is_plan_only=command.name in _PLAN_ONLY)
+            command.params += [mode, _profile_option(), _token_file_option()]
+
+
+def _plan_option(*, is_plan_only: bool) -> click.Option:
+    """Return the option that chooses the mode; it is read before the others, which depend on it."""
+    return click.Option(
+        ["--plan"],
+        is_flag=True,
+        is_eager=True,
+        default=is_plan_only,
+        hidden=is_plan_only,
+        help="Use Sign in with ChatGPT, as auth_mode chatgpt_plan does.",
+        expose_value=False,
+        callback=_use_plan,
+    )
 
 
 def _profile_option() -> click.Option:
@@ -113,7 +175,18 @@ def _token_file_option() -> click.Option:
 
 
 def _complete(_: click.Context, __: click.Parameter, prefix: str) -> list[str]:
-    return [profile.name for profile in profiles() if profile.name.startswith(prefix)]
+    return [name for name in profile_paths() if name.startswith(prefix)]
+
+
+def _use_plan(context: click.Context, _: click.Parameter, is_chosen: bool) -> None:
+    if is_chosen:
+        _set(context, MODE_VARIABLE, PLAN)
+
+
+def is_plan_chosen_here() -> bool:
+    """True if only an option of this command, and nothing in the environment, chose the plan mode."""
+    before: str = click.get_current_context().meta.get(MODE_VARIABLE, PLAN)
+    return before != PLAN
 
 
 def _use_profile(context: click.Context, parameter: click.Parameter, name: str | None) -> None:
@@ -123,6 +196,7 @@ def _use_profile(context: click.Context, parameter: click.Parameter, name: str |
         _use(context, path_of(name))
     except ValueError:
         allowed = "up to 32 lower-case letters, digits, - and _, a letter or digit first"
+        allowed += ", and not 'host' with --plan" if name == _HOST_FILE else ""
         raise click.BadParameter(f"{name!r} is not a profile name: {allowed}.", context, parameter) from None
 
 
@@ -132,17 +206,22 @@ def _use_token_file(context: click.Context, _: click.Parameter, path: str | None
 
 
 def _use(context: click.Context, path: Path) -> None:
-    """Let this command, and the processes it starts, use a token file."""
-    if context.resilient_parsing:
-        return
+    """Let this command use a token file."""
     if VARIABLE in context.meta:
         raise click.UsageError("Use either --profile or --token-file.", context)
-    context.meta[VARIABLE] = before = os.environ.get(VARIABLE, "")
-    os.environ[VARIABLE] = str(path)
+    _set(context, VARIABLE, str(path))
+
+
+def _set(context: click.Context, variable: str, value: str) -> None:
+    """Set a variable until this command ends."""
+    if context.resilient_parsing:
+        return
+    context.meta[variable] = before = os.environ.get(variable, "")
+    os.environ[variable] = value
 
     @context.call_on_close
     def restore() -> None:
         if before:
-            os.environ[VARIABLE] = before
+            os.environ[variable] = before
         else:
-            os.environ.pop(VARIABLE, None)
+            os.environ.pop(variable, None)

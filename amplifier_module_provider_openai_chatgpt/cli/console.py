@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import AuthenticationError
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-__all__ = ["Screen", "error_text", "fits", "needs_sign_in", "new_console", "printable", "spinner"]
+__all__ = [
+    "Screen",
+    "error_text",
+    "fits",
+    "needs_sign_in",
+    "new_console",
+    "print_paragraphs",
+    "printable",
+    "spinner",
+]
 
 _UNWRAPPED = 10_000
 # Without rich's black background, which is a blot on a light terminal.
@@ -40,6 +50,15 @@ def new_console(*, stderr: bool = False) -> Screen:
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
     width = None if is_terminal else _UNWRAPPED
     return Screen(stderr=stderr, highlight=False, width=width, theme=_THEME)
+
+
+def print_paragraphs(text: str, out: Console) -> None:
+    """Print a text with its lines wrapped between words; an indented line or an address stays whole."""
+    for is_fixed, lines in groupby(
+        text.split("\n"), lambda line: not line or line[0] == " " or "://" in line
+    ):
+        for line in lines if is_fixed else (" ".join(lines),):
+            out.print(line, markup=False, highlight=False, soft_wrap=is_fixed)
 
 
 def fits(table: Table, out: Console) -> bool:

@@ -10,10 +10,13 @@ import sys
 import tempfile
 import types
 import zoneinfo
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from amplifier_core import AmplifierSession
 from amplifier_core.message_models import ChatRequest, Message, ToolSpec
@@ -21,9 +24,11 @@ from amplifier_core.models import HookResult, ToolResult
 
 from ..call.events import EVENTS
 from ..provider import ChatGPTProvider
+from ..services import CHATGPT_CODEX, CHATGPT_PLAN
 from ..settings import PROVIDER
 from ..simulator import Simulator
-from .console import printable
+from ..simulator.worlds import DEFAULT_WORLD, PLAN
+from .console import print_paragraphs, printable
 from .transcript import Transcript, usage_line
 
 if TYPE_CHECKING:
@@ -176,11 +181,17 @@ async def converse(
         return str(await session.execute(prompt))
 
 
-async def run_demo(prompt: str, out: Console, notes: Console) -> None:
-    """Run the demo: the conversation goes to ``out``, remarks about it to ``notes``."""
-    with Simulator() as simulator, tempfile.TemporaryDirectory() as folder:
+async def run_demo(prompt: str, out: Console, notes: Console, *, plan: bool = False) -> None:
+    """Run the demo: the conversation goes to ``out``, remarks about it to ``notes``.
+
+    ``plan``: with the documented sign-in and its service.
+    """
+    service = CHATGPT_PLAN if plan else CHATGPT_CODEX
+    world = PLAN if plan else DEFAULT_WORLD
+    with Simulator(world=world) as simulator, tempfile.TemporaryDirectory() as folder:
         simulator.device.pending = 0
         config = {
+            "auth_mode": service.name,
             "base_url": simulator.base_url,
             "auth_url": simulator.auth_url,
             "token_file_path": str(Path(folder, "tokens.json")),
@@ -188,11 +199,36 @@ async def run_demo(prompt: str, out: Console, notes: Console) -> None:
             "reasoning_effort": "medium",
         }
         notes.print("SIMULATED: a local server plays ChatGPT. Nothing leaves this machine.")
-        notes.print("Signing in with a device code, which the simulator approves.")
-        await ChatGPTProvider(config).login(notes.print)
+        await (_sign_in_to_plan if plan else _sign_in)(config, notes)
         out.print(f"\n> {printable(prompt)}\n", markup=False)
         transcript = Transcript(out)
         await converse(prompt, config, transcript.handle)
         if transcript.usage:
             out.print(f"\n{usage_line(transcript.usage)}", style="dim")
-        notes.print("That was simulated. For the real service: amplifier-openai-chatgpt login")
+        notes.print(f"That was simulated. For the real service: {service.login}")
+
+
+async def _sign_in(config: Mapping[str, object], notes: Console) -> None:
+    notes.print("Signing in with a device code, which the simulator approves.")
+    await ChatGPTProvider(config).login(notes.print)
+
+
+async def _sign_in_to_plan(config: Mapping[str, object], notes: Console) -> None:
+    """Sign in as ``login --plan`` does, with a browser that only follows redirects."""
+    from ..auth.plan.configured import sign_in_as_configured
+    from ..auth.plan.sign_in import Screen
+
+    shown: list[str] = []
+    notes.print("Continue with ChatGPT: the simulator consents to the use of its plan.")
+    settings = ChatGPTProvider(config).settings
+    await sign_in_as_configured(settings, Screen(shown.append, open_url=_consent))
+    print_paragraphs(shown[-1], notes)
+
+
+def _consent(url: str) -> None:
+    """Follow an address to its end as a browser does; unlike an HTTP client, without a log of the codes."""
+    while url:
+        parts = urlsplit(url)
+        with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=30)) as connection:
+            connection.request("GET", f"{parts.path}?{parts.query}", headers={"User-Agent": "Mozilla/5.0"})
+            url = connection.getresponse().headers.get("location", "")

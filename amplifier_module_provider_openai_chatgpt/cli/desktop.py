@@ -24,6 +24,11 @@ def is_desktop(environ: Mapping[str, str], platform: str = sys.platform) -> bool
     return platform in {"darwin", "win32"} or any(environ.get(name) for name in _DISPLAYS)
 
 
+def has_browser(environ: Mapping[str, str]) -> bool:
+    """True where a browser of this machine is in front of the person and can be opened."""
+    return is_desktop(environ) and can_open_pages(environ)
+
+
 def can_open_pages(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
     """True where a page can be opened without taking over this terminal.
 

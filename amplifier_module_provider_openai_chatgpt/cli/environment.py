@@ -25,6 +25,7 @@ _LIBRARIES = ("amplifier-core", "httpx", "rich", "click")
 _PROXY_VARIABLES = ("https_proxy", "all_proxy", "no_proxy")
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 _VARIABLES = {
+    "auth_mode": "OPENAI_CHATGPT_AUTH_MODE",
     "base_url": "OPENAI_CHATGPT_BASE_URL",
     "auth_url": "OPENAI_CHATGPT_AUTH_URL",
     "token_file_path": "OPENAI_CHATGPT_TOKEN_FILE",

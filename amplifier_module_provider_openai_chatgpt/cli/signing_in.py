@@ -1,12 +1,10 @@
-"""The commands ``login`` and ``logout``: prompt, countdown and outcome in a terminal."""
+"""The command ``login``: prompt, countdown and outcome in a terminal."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import os
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Literal
@@ -16,11 +14,10 @@ from ..auth.sign_in import with_browser, with_device_code
 from ..quota import plan_name
 from ..settings import LOGIN_COMMAND
 from .console import printable
-from .desktop import can_open_pages, copy_sequence, is_desktop, open_page
+from .desktop import can_open_pages, copy_sequence, has_browser, open_page
+from .keyboard import can_paste, echo_off, read_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.console import Console
 
     from ..auth.device import DeviceCode
@@ -35,9 +32,7 @@ _DEVICE, _BROWSER = f"{LOGIN_COMMAND} --device", f"{LOGIN_COMMAND} --browser"
 async def sign_in(provider: ChatGPTProvider, notes: Console, way: Way | None = None) -> None:
     """Sign in: in the browser where there is one in front of the person, else with a code."""
     _show_who_is_replaced(provider, notes)
-    chosen = way or (
-        "browser" if notes.is_terminal and is_desktop(os.environ) and can_open_pages(os.environ) else "device"
-    )
+    chosen = way or ("browser" if notes.is_terminal and has_browser(os.environ) else "device")
     if chosen == "device":
         await by_device_code(provider, notes)
         return
@@ -76,7 +71,7 @@ async def by_device_code(provider: ChatGPTProvider, notes: Console) -> None:
             tasks.append(asyncio.create_task(_open_at_enter(device.url)))
 
     try:
-        with _echo_off():
+        with echo_off():
             tokens = await with_device_code(
                 provider.codex_credentials, prompt, connect_timeout=provider.settings.connect_timeout
             )
@@ -103,12 +98,12 @@ def _show_code(device: DeviceCode, notes: Console) -> None:
 
 
 def _can_open_by_enter(notes: Console) -> bool:
-    return notes.is_terminal and _can_paste() and can_open_pages(os.environ)
+    return notes.is_terminal and can_paste() and can_open_pages(os.environ)
 
 
 async def _open_at_enter(url: str) -> None:
     """Open the page each time the person presses Enter, until the end of input."""
-    while await _read_line():
+    while await read_line():
         threading.Thread(target=open_page, args=(url,), daemon=True).start()
 
 
@@ -122,38 +117,16 @@ async def by_browser(provider: ChatGPTProvider, notes: Console) -> None:
         added = other_way.pop() if other_way else ""
         notes.print(text + added, markup=False, highlight=False, soft_wrap=True)
 
-    with _echo_off():
+    with echo_off():
         tokens = await with_browser(
             provider.codex_credentials,
             settings.originator,
             open_url=open_page,
             show=show,
-            read_line=_read_line if _can_paste() else None,
+            read_line=read_line if can_paste() else None,
             connect_timeout=settings.connect_timeout,
         )
     _confirm(provider, tokens, notes)
-
-
-async def sign_out(provider: ChatGPTProvider) -> str:
-    """Delete the stored sign-in and revoke it at OpenAI if possible; returns the outcome as a sentence."""
-    if provider.credentials.peek() is None:
-        return await _remove_unusable(provider)
-    if await provider.credentials.sign_out():
-        return "Signed out."
-    return "Signed out on this machine. OpenAI could not be notified; the token will expire on its own."
-
-
-async def _remove_unusable(provider: ChatGPTProvider) -> str:
-    """Remove what is stored but not used, unless it is not a sign-in of ours; says which it was."""
-    credentials = provider.codex_credentials
-    problem, place = credentials.problem(), credentials.place
-    if problem is None:
-        return "Not signed in."
-    if not problem.is_removable:
-        return f"Not signed in. {place} was left as it is: {problem.why}."
-    was_revoked = await credentials.remove_unusable()
-    outcome = "The sign-in in it was revoked." if was_revoked else "OpenAI could not be notified."
-    return f"Removed {place}, which was not used: {problem.why}. {outcome}"
 
 
 def _confirm(provider: ChatGPTProvider, tokens: Tokens, notes: Console) -> None:
@@ -170,42 +143,3 @@ async def _count_down(notes: Console, seconds: float) -> None:
             minutes, rest = divmod(math.ceil(left), 60)
             line.update(f"Waiting for approval: {minutes:2}:{rest:02} left. Ctrl-C cancels.")
             await asyncio.sleep(left % 1 or 1)
-
-
-def _can_paste() -> bool:
-    """Return whether an event loop can read what the user types here."""
-    return sys.platform != "win32" and sys.stdin.isatty()
-
-
-@contextlib.contextmanager
-def _echo_off() -> Iterator[None]:
-    """Stop the terminal from echoing input: a pasted address contains a code."""
-    if sys.platform == "win32" or not sys.stdin.isatty():
-        yield
-        return
-    import termios
-
-    before = termios.tcgetattr(sys.stdin)
-    without_echo = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, without_echo)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-
-
-async def _read_line() -> str:
-    """Read one line from the terminal without blocking the event loop."""
-    loop = asyncio.get_running_loop()
-    line: asyncio.Future[str] = loop.create_future()
-
-    def on_input() -> None:
-        loop.remove_reader(sys.stdin)
-        if not line.done():
-            line.set_result(sys.stdin.readline())
-
-    loop.add_reader(sys.stdin, on_input)
-    try:
-        return await line
-    finally:
-        loop.remove_reader(sys.stdin)

@@ -18,7 +18,8 @@ from pydantic_core import to_json
 from ..errors.refusal import Refusal, is_shape_refusal, is_unsupported_model, is_version_gate
 from ..errors.table import rule_for
 from ..errors.transport import as_faults
-from ..http import new_client
+from ..http import new_request, new_router, parsed_url
+from ..http.cookies import AccountCookies
 from ..models.model import Model, listed, parse_models
 from ..protocol.conversation import uuid7
 from ..quota import read_headers
@@ -28,8 +29,7 @@ from .reading import UNFINISHED, Answer, Bounds, read
 from .shape import safe
 
 if TYPE_CHECKING:
-    import httpx
-
+    from ..http.router import Router
     from ..provider import ChatGPTProvider
     from ..services import Service
     from ..transport.base import Identity
@@ -77,6 +77,7 @@ class Session:
         self._bounds = bounds or Bounds()
         self._most_tokens = 5_000 + _ALLOWED * expected_tokens
         self._slow = 0
+        self._cookies = AccountCookies()
         self._conversation = uuid7()
         self._base: Base | StoppedError | UnclearError | None = None
         self._lists: dict[str, Answer] = {}
@@ -91,18 +92,13 @@ class Session:
         return self.settings.service
 
     @cached_property
-    def _client(self) -> httpx.AsyncClient:
-        return new_client(
-            connect=self.settings.connect_timeout,
-            silence=min(self._bounds.seconds, self.settings.timeout),
-            largest=None,
-            cookies=True,
-        )
+    def _router(self) -> Router:
+        return new_router(None)
 
     async def close(self) -> None:
         """Close the connections."""
-        if "_client" in vars(self):
-            await self._client.aclose()
+        if "_router" in vars(self):
+            await self._router.aclose()
 
     async def identity(self) -> Identity:
         """Return who is signed in, as a call gets it. Raises kernel errors."""
@@ -119,20 +115,23 @@ class Session:
         is_signed_in: bool = True,
     ) -> Answer:
         """Send one request as the signed-in account; a header that is None is left out."""
-        identity = self._identity_headers(await self.identity()) if is_signed_in else {}
-        merged = {**identity, **(headers or {})}
+        identity = await self.identity()
+        merged = {**(self._identity_headers(identity) if is_signed_in else {}), **(headers or {})}
         self.requests += 1
         with as_faults(silence=self._bounds.seconds), Sealed():
-            request = self._client.build_request(
+            request = new_request(
                 method,
-                self.settings.base_url + path,
+                parsed_url(self.settings.base_url + path).copy_merge_params(params or {}),
                 headers={name: value for name, value in merged.items() if value is not None},
-                params=params,
                 content=content,
+                connect=self.settings.connect_timeout,
+                silence=min(self._bounds.seconds, self.settings.timeout),
             )
+            self._cookies.add_to(request, identity.account_id)
             sent = time.monotonic()
             async with asyncio.timeout(self._bounds.seconds):
-                response = await self._client.send(request, stream=True)
+                response = await self._router.handle_async_request(request)
+            self._cookies.take_from(response, identity.account_id)
             answer = await read(response, self.service.response, self._bounds, sent)
         self.tokens += answer.tokens
         self._slow += answer.cut.startswith(UNFINISHED)

@@ -105,6 +105,7 @@ def serve(port: int, say: Callable[[str], object], world: str | None = None) -> 
             say("The simulator has stopped.")
 
 
+_PLAN_MODE = "  export OPENAI_CHATGPT_AUTH_MODE=chatgpt_plan"
 _FIRST_COMMANDS = (
     "  amplifier-openai-chatgpt login     # approved automatically",
     '  amplifier-openai-chatgpt ask "What time is it in Tokyo?"',
@@ -124,7 +125,8 @@ def _instructions(simulator: Simulator, token_file: Path) -> tuple[str, ...]:
         f"  export OPENAI_CHATGPT_BASE_URL={simulator.base_url}",
         f"  export OPENAI_CHATGPT_AUTH_URL={simulator.auth_url}",
         f"  export OPENAI_CHATGPT_TOKEN_FILE={token_file}",
-        *(() if is_plan else _FIRST_COMMANDS),
+        *((_PLAN_MODE,) if is_plan else ()),
+        *_FIRST_COMMANDS,
         "Its model calls a tool only when you ask for it by name, or by verb and object (“read the file”),",
         "and never a tool that writes, deletes, executes, installs or sends.",
         "Ctrl-C stops it and removes that token file.",

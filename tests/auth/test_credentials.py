@@ -16,7 +16,8 @@ from amplifier_core.llm_errors import (
     RateLimitError,
 )
 
-from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials, shared_credentials
+from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
+from amplifier_module_provider_openai_chatgpt.auth.shared import shared_credentials
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.secret import Secret

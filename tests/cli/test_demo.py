@@ -28,6 +28,17 @@ def test_the_demo_streams_calls_a_tool_and_prints_usage():
 
 
 @pytest.mark.long
+def test_the_demo_of_the_plan_mode_signs_in_and_talks():
+    done = run("--plan", "What time is it in Tokyo?")
+    assert done.returncode == 0, done.stderr
+    assert "Continue with ChatGPT" in done.stderr
+    assert "Manage usage: https://chatgpt.com/settings/usage" in done.stderr
+    assert "amplifier-openai-chatgpt login --plan" in done.stderr
+    assert "get_time" in done.stdout
+    assert "Tokyo" in done.stdout.split("get_time")[-1]
+
+
+@pytest.mark.long
 def test_the_demo_answers_any_prompt():
     done = run("Tell me about owls.")
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from amplifier_module_provider_openai_chatgpt.cli import commands
+from amplifier_module_provider_openai_chatgpt.cli import running
 
 from .terminal import in_pipe
 
@@ -65,6 +65,6 @@ def test_a_mistake_gets_the_sentence_of_the_page(service, monkeypatch, tmp_path,
 
 def test_the_exit_codes_of_the_help_are_those_of_the_page():
     found = " ".join(in_pipe("--help").stdout.split())
-    for code in (commands.FAILED, commands.WRONG_USAGE, commands.SIGN_IN_NEEDED, commands.INTERRUPTED):
+    for code in (running.FAILED, running.WRONG_USAGE, running.SIGN_IN_NEEDED, running.INTERRUPTED):
         assert f"{code} " in found
         assert f"| {code} |" in PAGE

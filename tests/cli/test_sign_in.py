@@ -257,7 +257,7 @@ def test_status_signed_out_and_signed_in_as_text_and_json(sim, path, run):
     out = run("status", "--json")
     assert (out.exit_code, json.loads(out.stdout)) == (
         1,
-        {"status": "unauthenticated", "token_file": str(path)},
+        {"auth_mode": "chatgpt_codex", "status": "unauthenticated", "token_file": str(path)},
     )
     tokens = sim.sign_in(plan="pro")
     write_tokens(path, {**tokens, "refresh_token": ""})
@@ -266,6 +266,7 @@ def test_status_signed_out_and_signed_in_as_text_and_json(sim, path, run):
     assert out.exit_code == 0
     assert found.pop("expires_at").startswith("20")
     assert found == {
+        "auth_mode": "chatgpt_codex",
         "status": "authenticated",
         "token_file": str(path),
         "email": "ada@example.com",

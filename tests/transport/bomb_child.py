@@ -14,7 +14,7 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.auth import oauth
 from amplifier_module_provider_openai_chatgpt.auth.device import request_device_code
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
-from amplifier_module_provider_openai_chatgpt.cli import doctor
+from amplifier_module_provider_openai_chatgpt.cli import checks, examination
 from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.response.accumulator import ResponseAccumulator
 from amplifier_module_provider_openai_chatgpt.secret import Secret
@@ -84,7 +84,7 @@ class Client:
 
     async def doctor(self):
         provider = ChatGPTProvider({"base_url": self.url})
-        await doctor._backend(doctor.Examination(provider, {}))
+        await checks._backend(examination.Examination(provider, {}))
 
 
 ENDPOINTS = ("call", "models", "usage", "device_code", "refresh", "revoke", "doctor")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from ...errors.refusal import clean
 from ...secret import Secret
 from ..failures import Reason, SignInError
+from ..pkce import challenge_of, random_text
 from .credential import is_client_id
 from .failures import PlanError, Problem
 
@@ -26,7 +25,7 @@ class Brought:
     """What a browser brought to the end: the code, and the registration that it belongs to."""
 
     code: Secret[str]
-    client_id: str = field(repr=False)
+    client_id: Secret[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +35,20 @@ class Attempt:
     ``enable_plan``: the person asked to allow the use of the plan. ``hint`` is the last id token.
     """
 
-    host_id: str = field(repr=False)
+    host_id: Secret[str]
     app_name: str
-    client_id: str = field(default="", repr=False)
+    client_id: Secret[str] = field(default_factory=lambda: Secret(""))
     hint: Secret[str] = field(default_factory=lambda: Secret(""))
     enable_plan: bool = False
-    state: str = field(default_factory=lambda: _random(32), repr=False)
-    nonce: str = field(default_factory=lambda: _random(32), repr=False)
-    verifier: Secret[str] = field(default_factory=lambda: Secret(_random(64)))
-
-    @property
-    def challenge(self) -> str:
-        """The hash that the issuer will check the verifier against."""
-        return _base64url(hashlib.sha256(self.verifier.reveal().encode()).digest())
+    state: str = field(default_factory=lambda: random_text(32), repr=False)
+    nonce: str = field(default_factory=lambda: random_text(32), repr=False)
+    verifier: Secret[str] = field(default_factory=lambda: Secret(random_text(64)))
 
     def url(self, endpoint: str, service: PlanSignIn, redirect_uri: str, *, hinted: bool = False) -> str:
         """Return the page on which a person consents; ``hinted``: with a token, so it is never shown."""
         query = {
             **self._client(service),
-            "ext_agent_host_id": self.host_id,
+            "ext_agent_host_id": self.host_id.reveal(),
             "response_type": "code",
             "redirect_uri": redirect_uri,
             "scope": service.scope,
@@ -62,7 +56,7 @@ class Attempt:
             "state": self.state,
             "nonce": self.nonce,
             "code_challenge_method": "S256",
-            "code_challenge": self.challenge,
+            "code_challenge": challenge_of(self.verifier),
             **({"id_token_hint": self.hint.reveal()} if hinted and self.hint and self.client_id else {}),
         }
         return f"{endpoint}?{urlencode(query, quote_via=quote)}"
@@ -70,7 +64,7 @@ class Attempt:
     def _client(self, service: PlanSignIn) -> dict[str, str]:
         if not self.client_id:
             return {"client_id": service.dynamic_client, "agent_name_hint": self.app_name}
-        return {"client_id": self.client_id, **({"prompt": "consent"} if self.enable_plan else {})}
+        return {"client_id": self.client_id.reveal(), **({"prompt": "consent"} if self.enable_plan else {})}
 
     def outcome(self, query: str) -> Brought | SignInError | None:
         """Judge what a browser brought, in the order of docs/backend-plan.md, Callback.
@@ -92,13 +86,14 @@ class Attempt:
         client_id = self._registered(_values(pairs, "client_id"))
         return client_id if isinstance(client_id, PlanError) else Brought(Secret(codes[0]), client_id)
 
-    def _registered(self, named: list[str]) -> str | PlanError:
+    def _registered(self, named: list[str]) -> Secret[str] | PlanError:
         """Return the registration: a first sign-in needs a new one, a later one keeps its own."""
         if len(named) > 1:
             return PlanError(Problem.OTHER_CLIENT)
         if not self.client_id:
-            return named[0] if named and is_client_id(named[0]) else PlanError(Problem.UNREGISTERED)
-        return self.client_id if named in ([], [self.client_id]) else PlanError(Problem.OTHER_CLIENT)
+            is_issued = bool(named) and is_client_id(named[0])
+            return Secret(named[0]) if is_issued else PlanError(Problem.UNREGISTERED)
+        return self.client_id if not named or named[0] == self.client_id else PlanError(Problem.OTHER_CLIENT)
 
 
 def pasted_query(line: str, redirect_uri: str) -> str | None:
@@ -120,11 +115,3 @@ def _refused(code: str, pairs: list[tuple[str, str]]) -> SignInError:
         return SignInError(Reason.DENIED)
     [said, *_] = _values(pairs, "error_description") or [code]
     return SignInError(Reason.BROWSER_ERROR, said=clean(said or code))
-
-
-def _random(size: int) -> str:
-    return _base64url(secrets.token_bytes(size))
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")

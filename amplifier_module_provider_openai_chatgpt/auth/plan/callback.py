@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ..failures import SignInError
 from ..loopback import end_visits, page, visitor
+from .authorization import pasted_query
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,6 +57,15 @@ class Callback:
             else:
                 self.brought.set_result(outcome)
         return True
+
+    def take_pasted(self, address: str) -> str:
+        """Take an address that a person pasted; returns what is wrong with it.
+
+        A code alone is not enough: the address has the state and, the first time, the registration.
+        """
+        query = pasted_query(address, self.redirect_uri)
+        is_taken = query is not None and self.take(query)
+        return "" if is_taken else "This is not the address at which this sign-in ends."
 
     def farewell(self, title: str, text: str) -> None:
         """Show the waiting browser how it ended; the first farewell counts."""

@@ -6,7 +6,6 @@ The keys of the file are public: hosts and other programs read them.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 # Seconds before its expiry in which an access token is renewed.
 RENEW_BEFORE = 180.0
+# The year 10,000, which no date can name.
+_END_OF_TIME = 253_402_300_800.0
 _LONGEST_LIFETIME = 366 * 86_400.0
 _DEFAULT_LIFETIME = 3_600.0
 _GRAPHIC = re.compile(r"[!-~]+")
@@ -35,7 +36,7 @@ _WORDS = {
     "id_token": "id_token",
 }
 _TOKENS = ("access_token", "refresh_token", "id_token")
-_SECRETS = (*_TOKENS, "subject", "email")
+_SECRETS = (*_TOKENS, "client_id", "host_id", "subject", "email")
 _NONE = Secret("")
 _NOTHING: Secret[Mapping[str, Any]] = Secret({})
 _KEYS = {
@@ -100,8 +101,8 @@ class PlanCredential:
     given for a secret becomes one.
     """
 
-    client_id: str = field(default="", repr=False)
-    host_id: str = field(default="", repr=False)
+    client_id: Secret[str] = field(default=_NONE, repr=False)
+    host_id: Secret[str] = field(default=_NONE, repr=False)
     subject: Secret[str] = field(default=_NONE, repr=False)
     email: Secret[str] = field(default=_NONE, repr=False)
     access_token: Secret[str] = field(default=_NONE, repr=False)
@@ -110,6 +111,7 @@ class PlanCredential:
     scopes: tuple[str, ...] = ()
     expires_at: float | None = None
     earliest_refresh_at: float | None = None
+    saved_at: float | None = field(default=None, compare=False)
     pending: Grant | None = field(default=None, repr=False)
     origin: Origin = CHATGPT_PLAN_SIGN_IN.origin
     extra: Secret[Mapping[str, Any]] = field(default=_NOTHING, repr=False)
@@ -125,14 +127,15 @@ class PlanCredential:
         pending = stored.get("pending")
         client_id = words["client_id"]
         return cls(
-            client_id=client_id if is_client_id(client_id) else "",
-            host_id=words["host_id"],
+            client_id=Secret(client_id if is_client_id(client_id) else ""),
+            host_id=Secret(words["host_id"]),
             subject=Secret(words["subject"]),
             email=Secret(str(email) if is_shown(email) else ""),
             **{name: Secret(words[name]) for name in _TOKENS},
             scopes=_scopes(stored.get("scopes")) or (),
             expires_at=_moment(stored.get("expires_at")),
             earliest_refresh_at=_moment(stored.get("earliest_refresh_at")),
+            saved_at=_moment(stored.get("saved_at")),
             pending=Grant.from_dict(pending) if isinstance(pending, Mapping) else None,
             origin=_origin(stored),
             extra=Secret({key: value for key, value in stored.items() if key not in _KEYS}),
@@ -141,16 +144,17 @@ class PlanCredential:
     def to_dict(self) -> dict[str, Any]:
         """Return the shape of the file, with the secrets."""
         known = revealed({name: getattr(self, own) for name, own in _WORDS.items() if getattr(self, own)})
-        times = {"expires_at": self.expires_at, "earliest_refresh_at": self.earliest_refresh_at}
+        names = ("expires_at", "earliest_refresh_at", "saved_at")
+        times = {name: getattr(self, name) for name in names}
         return {
             **self.extra.reveal(),
             "auth_mode": CHATGPT_PLAN_SIGN_IN.mode,
-            **known,
             "issuer": self.origin.issuer,
             "backend": self.origin.backend,
+            **known,
             "scopes": list(self.scopes),
             **{name: moment for name, moment in times.items() if moment is not None},
-            **({"token_type": "Bearer", "saved_at": time.time()} if self.access_token else {}),
+            **({"token_type": "Bearer"} if self.access_token else {}),
             **({"pending": self.pending.to_dict()} if self.pending else {}),
         }
 
@@ -159,6 +163,11 @@ class PlanCredential:
         """True with tokens of a known person and a known registration."""
         has_tokens = self.access_token or self.refresh_token or self.pending
         return bool(self.client_id and self.subject and has_tokens)
+
+    @property
+    def newest_refresh_token(self) -> Secret[str]:
+        """The one that has not been spent; empty if there is none."""
+        return (self.pending and self.pending.refresh_token) or self.refresh_token
 
     @property
     def uses_plan(self) -> bool:
@@ -178,7 +187,8 @@ class PlanCredential:
 
     def with_pending(self, grant: Grant) -> PlanCredential:
         """Return the same with renewed tokens that are not verified yet."""
-        return replace(self, pending=replace(grant, refresh_token=grant.refresh_token or self.refresh_token))
+        token = grant.refresh_token or self.newest_refresh_token
+        return replace(self, pending=replace(grant, refresh_token=token))
 
     def settled(self, grant: Grant, identity: Identity | None = None) -> PlanCredential:
         """Return the same with the tokens of ``grant`` in the place of its own, and nothing pending."""
@@ -190,6 +200,7 @@ class PlanCredential:
             scopes=self.scopes if grant.scopes is None else grant.scopes,
             expires_at=grant.expires_at if grant.access_token else self.expires_at,
             earliest_refresh_at=grant.earliest_refresh_at,
+            saved_at=None,
             subject=identity.subject if identity else self.subject,
             email=(identity.email if identity else _NONE) or self.email,
             pending=None,
@@ -243,14 +254,15 @@ def _scopes(value: object) -> tuple[str, ...] | None:
 
 
 def _moment(value: object) -> float | None:
-    """Read Unix seconds or ISO 8601; both are written."""
+    """Read Unix seconds or ISO 8601, both are written; None for anything but a time from 1970 to 9999."""
     if isinstance(value, str):
         try:
             found = datetime.fromisoformat(value)
         except ValueError:
             return None
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    return _number(value)
+        value = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    number = _number(value)
+    return number if number is not None and 0 <= number < _END_OF_TIME else None
 
 
 def _number(value: object) -> float | None:

@@ -7,9 +7,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from ...services import CHATGPT_PLAN_SIGN_IN, Origin
+from ...services import CHATGPT_PLAN, CHATGPT_PLAN_SIGN_IN, Origin
 from ..store import Unusable
-from ..tokens import Tokens
+from ..tokens import Tokens, plan_of
 from .connection import PlanConnection
 from .credential import PlanCredential
 from .file import PlanFile
@@ -45,11 +45,20 @@ class PlanCredentials:
 
     async def current(self) -> Tokens:
         """Return a token that is expected to be accepted. Raises kernel errors."""
-        return _tokens(await self._connection.current())
+        return _tokens(await self.credential())
+
+    async def credential(self) -> PlanCredential:
+        """Return the whole credential that ``current`` is made of. Raises kernel errors."""
+        return await self._connection.current()
+
+    def known(self) -> PlanCredential | None:
+        """Return what is stored, also without tokens. Offline."""
+        found = self._stored()
+        return found if isinstance(found, PlanCredential) else None
 
     async def renew(self, *refused: Tokens) -> Tokens:
-        """Return another token than the last of those that got a 401. Raises kernel errors."""
-        return _tokens(await self._connection.current(refused[-1].access_token))
+        """Return another token than those that got a 401 in this call. Raises kernel errors."""
+        return _tokens(await self._connection.current(*(tokens.access_token for tokens in refused)))
 
     def peek(self) -> Tokens | None:
         """Return who is connected; never uses the network."""
@@ -66,12 +75,19 @@ class PlanCredentials:
         found = self._stored()
         if not isinstance(found, PlanCredential) or not found.is_connected:
             return "unauthenticated"
-        can_renew = bool(found.refresh_token or found.pending)
+        can_renew = bool(found.newest_refresh_token)
         return "authenticated" if can_renew or found.is_valid(time.time()) else "expired"
 
     async def sign_out(self) -> bool:
         """Forget the tokens; returns whether the issuer confirmed their revocation. Raises kernel errors."""
         return await self._connection.sign_out()
+
+    async def remove_unusable(self) -> bool:
+        """Delete what is stored but not used; returns whether a sign-in was found in it and revoked.
+
+        The registration of this app is kept, as far as it can be read. Raises kernel errors.
+        """
+        return await self._connection.remove_unusable()
 
     def _stored(self) -> PlanCredential | Unusable | None:
         try:
@@ -81,18 +97,23 @@ class PlanCredentials:
         stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         if stamp != self._seen[0]:
             self._seen = (stamp, self._file.read())
-        return self._seen[1]
+        found = self._seen[1]
+        return self._connection.newest(found) if isinstance(found, PlanCredential) else found
 
 
 def _tokens(found: PlanCredential) -> Tokens:
     expires_at = None if found.expires_at is None else datetime.fromtimestamp(found.expires_at, UTC)
     return Tokens(
         access_token=found.access_token,
+        refresh_token=found.newest_refresh_token,
         id_token=found.id_token,
         account_id=found.subject,
+        plan_type=plan_of(CHATGPT_PLAN.claims, found.id_token),
         expires_at=expires_at,
         auth_mode=CHATGPT_PLAN_SIGN_IN.mode,
         origin=found.origin,
+        address=found.email,
+        uses_plan=found.uses_plan,
     )
 
 

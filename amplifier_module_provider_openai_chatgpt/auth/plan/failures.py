@@ -12,11 +12,16 @@ from amplifier_core.llm_errors import (
     ProviderUnavailableError,
 )
 
-from ...services import Rule
+from ...services import CHATGPT_PLAN, Rule
 from ..failures import Reason, SignInError
+from ..store import StoreError
 
 if TYPE_CHECKING:
     from ...errors.refusal import Refusal
+    from ..store import Unusable
+
+LOGIN = CHATGPT_PLAN.login
+ENABLE = f"{LOGIN} --enable-plan"
 
 
 class Problem(Enum):
@@ -28,10 +33,15 @@ class Problem(Enum):
     FOREIGN_ENDPOINT = auto()
     KEYS_UNAVAILABLE = auto()
     UNTRUSTED = auto()
+    CLOCK = auto()
     OTHER_ACCOUNT = auto()
     UNREGISTERED = auto()
     OTHER_CLIENT = auto()
     CHANGED_MEANWHILE = auto()
+    UNDER_WAY = auto()
+    SAME_PATHS = auto()
+    TAKEN = auto()
+    OTHER_REGISTRATION = auto()
     CODE_REFUSED = auto()
     TIMED_OUT = auto()
     NO_LIBRARY = auto()
@@ -39,16 +49,9 @@ class Problem(Enum):
 
 _AGAIN = "start the sign-in again"
 RULES: dict[Problem, Rule] = {
-    Problem.SIGNED_OUT: Rule(
-        AuthenticationError,
-        "Use auth_mode chatgpt_codex: you are not signed in for chatgpt_plan, and no command does that "
-        "yet.{because}",
-    ),
+    Problem.SIGNED_OUT: Rule(AuthenticationError, f"Run {LOGIN}: you are not signed in.{{because}}"),
     Problem.NOT_USED: Rule(AuthenticationError, "Not signed in. {why}"),
-    Problem.NO_PLAN_USE: Rule(
-        AccessDeniedError,
-        "Use auth_mode chatgpt_codex: this app may not use your ChatGPT plan, and no command allows it yet.",
-    ),
+    Problem.NO_PLAN_USE: Rule(AccessDeniedError, f"Run {ENABLE}: this app may not use your ChatGPT plan."),
     Problem.FOREIGN_ENDPOINT: Rule(
         ProviderUnavailableError,
         "The sign-in server names an address that is not its own ({name}), so nothing is sent there: "
@@ -62,6 +65,10 @@ RULES: dict[Problem, Rule] = {
     ),
     Problem.UNTRUSTED: Rule(
         AuthenticationError, f"The sign-in server's id token cannot be trusted: {{why}}. Please {_AGAIN}."
+    ),
+    Problem.CLOCK: Rule(
+        ConfigurationError,
+        "Check this machine's clock: by it, the sign-in server's id token {why}. Set it, then try again.",
     ),
     Problem.OTHER_ACCOUNT: Rule(
         AuthenticationError,
@@ -77,6 +84,22 @@ RULES: dict[Problem, Rule] = {
     Problem.CHANGED_MEANWHILE: Rule(
         AuthenticationError, f"The stored sign-in changed while you were signing in: {_AGAIN}."
     ),
+    Problem.UNDER_WAY: Rule(
+        AuthenticationError,
+        "Another sign-in with {place} is under way: finish it or cancel it, then start again.",
+    ),
+    Problem.SAME_PATHS: Rule(
+        ConfigurationError,
+        "Sign-in, source, registration and host id need a file each: {place} is named twice.",
+    ),
+    Problem.TAKEN: Rule(
+        ConfigurationError,
+        "There is already a sign-in in {place}: name a new file for the one that replaces its source.",
+    ),
+    Problem.OTHER_REGISTRATION: Rule(
+        ConfigurationError,
+        "The sign-in in {place} belongs to another registration of this app: name another file.",
+    ),
     Problem.CODE_REFUSED: Rule(AuthenticationError, f"The authorization code was not accepted: {_AGAIN}."),
     Problem.TIMED_OUT: Rule(AuthenticationError, f"The sign-in was not completed in time: {_AGAIN}."),
     Problem.NO_LIBRARY: Rule(
@@ -85,6 +108,11 @@ RULES: dict[Problem, Rule] = {
     ),
 }
 _SIGNED_OUT = {Problem.SIGNED_OUT, Problem.NOT_USED}
+
+
+def not_used(found: Unusable) -> PlanError | StoreError:
+    """Return the failure that what is stored is not used."""
+    return StoreError(found.text) if found.foreign else PlanError(Problem.NOT_USED, why=found.text)
 
 
 class PlanError(SignInError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
@@ -12,10 +14,12 @@ from ... import files
 from ...redaction import Sealed
 from ...services import CHATGPT_PLAN_SIGN_IN
 from .. import stored
+from ..failure_note import FailureNote
 from ..failures import Reason, SignInError
 from ..store import StoreError, Unusable
 from ..stored import Cause, ForeignModeError, RefusedFileError
 from .credential import PlanCredential
+from .failures import LOGIN, PlanError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,14 +36,23 @@ LOCK_LIMIT = 30.0
 class PlanFile:
     """The store of one path and one service. Holds no state of its own: the file is read at each call.
 
-    The registration of an app that was not signed in to yet is in a file next to it.
+    The registration of an app that was not signed in to yet is in a file next to it, or in the one that is
+    given as ``registration``, which stays after the sign-in.
     """
 
-    def __init__(self, path: Path, origin: Origin = CHATGPT_PLAN_SIGN_IN.origin) -> None:
-        self.path = path if files.is_homeless(path) else path.absolute()
+    def __init__(
+        self,
+        path: Path,
+        origin: Origin = CHATGPT_PLAN_SIGN_IN.origin,
+        *,
+        registration: Path | None = None,
+    ) -> None:
+        self.path = _absolute(path)
+        self.failure = FailureNote(self.path)
         self._origin = origin
         self._lock = self.path.with_name(f"{self.path.name}.lock")
-        self._registration = self.path.with_name(self.path.name + _REGISTRATION)
+        self._keeps_registration = registration is not None
+        self._registration = _absolute(registration or self.path.with_name(self.path.name + _REGISTRATION))
 
     @property
     def default_host_file(self) -> Path:
@@ -65,6 +78,27 @@ class PlanFile:
                 raise StoreError(f"The file {self.path} cannot be written: {found.why}. {found.advice}")
             self._put(self.path, credential)
 
+    def salvage(self) -> PlanCredential | None:
+        """Return what can be read of a damaged file; nothing of another service."""
+        found = self._read(self.path)
+        if not isinstance(found, Unusable) or not found.is_ours:
+            return None
+        salvaged = PlanCredential.from_dict(stored.salvaged(self.path))
+        return salvaged if salvaged.origin == self._origin else None
+
+    def delete_unusable(self) -> None:
+        """Remove a damaged file or a link; never what is not a sign-in. Raises StoreError."""
+        with self._reported():
+            found = self._read(self.path)
+            if isinstance(found, Unusable) and found.is_removable:
+                self.path.unlink(missing_ok=True)
+                self._new.unlink(missing_ok=True)
+
+    @property
+    def registration_path(self) -> Path:
+        """Where an issued registration is kept until the sign-in is complete."""
+        return self._registration
+
     def registration(self) -> PlanCredential | None:
         """Return the registration of a sign-in that did not get to its end."""
         found = self._read(self._registration)
@@ -76,7 +110,9 @@ class PlanFile:
             self._put(self._registration, registration)
 
     def drop_registration(self) -> None:
-        """Remove the registration file: it is part of the credential now."""
+        """Remove the registration file, unless it was asked for: it is part of the credential now."""
+        if self._keeps_registration:
+            return
         with contextlib.suppress(OSError):
             self._registration.unlink(missing_ok=True)
 
@@ -96,16 +132,31 @@ class PlanFile:
 
         Raises SignInError, LOCKED, if they held it for ``limit`` seconds, StoreError if there can be none.
         """
+        with self._held(self._lock, limit, SignInError(Reason.LOCKED, seconds=f"{limit:g}")):
+            yield
+
+    @contextlib.contextmanager
+    def consent(self) -> Iterator[None]:
+        """Keep out another sign-in with this registration, while a person decides; renewals go on.
+
+        Raises PlanError, UNDER_WAY, immediately, and StoreError.
+        """
+        path = self._registration.with_name(f".{self._registration.name}.login")
+        with self._held(path, 0, PlanError(Problem.UNDER_WAY, place=str(self.path))):
+            yield
+
+    @contextlib.contextmanager
+    def _held(self, path: Path, limit: float, in_use: SignInError) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self._lock, timeout=limit, mode=files.PRIVATE)
+        lock = FileLock(path, timeout=limit, mode=files.PRIVATE)
         try:
             with self._reported(unless=Timeout):
-                stored.check_home(self.path)
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                stored.check_home(path)
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 lock.acquire()
         except Timeout as error:
-            raise SignInError(Reason.LOCKED, seconds=f"{limit:g}") from error
+            raise in_use from error
         try:
             yield
         finally:
@@ -120,7 +171,8 @@ class PlanFile:
             self._write(path, credential)
 
     def _write(self, path: Path, credential: PlanCredential) -> None:
-        new, encoded = _new(path), to_json(credential.to_dict(), indent=2) + b"\n"
+        saved = replace(credential, saved_at=time.time() if credential.access_token else None)
+        new, encoded = _new(path), to_json(saved.to_dict(), indent=2) + b"\n"
         files.stage(new, encoded)
         if not files.put(new, path):
             files.overwrite(path, encoded)
@@ -170,15 +222,20 @@ def _parse(content: bytes) -> Mapping[str, Any]:
         raise RefusedFileError(Cause.DAMAGED if is_ours else Cause.NOT_JSON)
     mode = found.get("auth_mode")
     if mode != CHATGPT_PLAN_SIGN_IN.mode:
-        raise ForeignModeError(mode if isinstance(mode, str) else "")
+        is_sign_in = mode or found.get("access_token")
+        raise ForeignModeError(str(mode or "")) if is_sign_in else RefusedFileError(Cause.NOT_A_SIGN_IN)
     return found
 
 
 def _unusable(path: Path, error: OSError | ValueError) -> Unusable:
     if isinstance(error, RefusedFileError) and error.cause in _DAMAGED:
-        advice = "Remove it, or set token_file_path to another file."
+        advice = f"To replace it, run {LOGIN}."
         return Unusable(f"The token file {path}", error.cause.value.why, advice, is_ours=True)
     return stored.unusable(path, error)
+
+
+def _absolute(path: Path) -> Path:
+    return path if files.is_homeless(path) else path.absolute()
 
 
 def _new(path: Path) -> Path:

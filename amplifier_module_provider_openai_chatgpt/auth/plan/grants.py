@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -38,7 +37,7 @@ async def exchange(
     client: httpx.AsyncClient,
     at: Endpoints,
     service: PlanSignIn,
-    client_id: str,
+    client_id: Secret[str],
     *,
     code: Secret[str],
     verifier: Secret[str],
@@ -67,13 +66,17 @@ async def exchange(
 
 
 async def refresh(
-    client: httpx.AsyncClient, at: Endpoints, service: PlanSignIn, client_id: str, refresh_token: Secret[str]
+    client: httpx.AsyncClient,
+    at: Endpoints,
+    service: PlanSignIn,
+    client_id: Secret[str],
+    refresh_token: Secret[str],
 ) -> Secret[Mapping[str, Any]]:
     """Spend a refresh token, which works once.
 
     Raises RefreshRefusedError when the token is dead, and SignInError for everything transient.
     """
-    form = {
+    form: dict[str, str | Secret[str]] = {
         "grant_type": "refresh_token",
         "client_id": client_id,
         "refresh_token": refresh_token,
@@ -91,7 +94,7 @@ async def refresh(
 
 
 async def revoke(
-    client: httpx.AsyncClient, at: Endpoints, client_id: str, refresh_token: Secret[str]
+    client: httpx.AsyncClient, at: Endpoints, client_id: Secret[str], refresh_token: Secret[str]
 ) -> bool:
     """Report to the issuer that a sign-in is no longer used; returns whether it confirmed that."""
     form = {"token": refresh_token, "token_type_hint": "refresh_token", "client_id": client_id}
@@ -106,9 +109,9 @@ async def revoke(
 
 
 async def identify(
-    client: httpx.AsyncClient, at: Endpoints, token: Secret[str], expected: Expected
+    client: httpx.AsyncClient, at: Endpoints, token: Secret[str], expected: Expected, now: float
 ) -> Identity:
-    """Verify an id token by the keys that the issuer publishes now. Raises PlanError.
+    """Verify an id token by the keys that the issuer publishes now, in Unix seconds. Raises PlanError.
 
     Keys that cannot be had, for whatever reason, are KEYS_UNAVAILABLE.
     """
@@ -119,4 +122,4 @@ async def identify(
     if not answer.is_success:
         raise PlanError(Problem.KEYS_UNAVAILABLE)
     with Sealed():
-        return verified(token, answer.fields, expected, time.time())
+        return verified(token, answer.fields, expected, now)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from ... import files
+from ...secret import Secret
 from ..store import StoreError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _LOCK_LIMIT = 30
 _FORM = re.compile(r"[!-~]{1,500}")
 
 
-def host_id(path: Path) -> str:
+def host_id(path: Path) -> Secret[str]:
     """Return the host id that is stored at ``path``, after storing a new one if there is none.
 
     Raises StoreError; a damaged file is not replaced, because the issuer knows this machine by its content.
@@ -46,7 +47,7 @@ def host_id(path: Path) -> str:
         ) from error
     if not isinstance(known, str) or not _FORM.fullmatch(known):
         raise _damaged(path)
-    return known
+    return Secret(known)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
+import os
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...secret import Secret
 from .. import issuer
-from ..failures import SignInError, translated
-from .authorization import Attempt, pasted_query
+from ..failures import translated
+from ..prompting import instructions, open_in_browser, pasting, reported
+from ..store import Unusable
+from .authorization import Attempt
 from .callback import listening
 from .credential import Grant, PlanCredential
 from .discovery import discover
-from .failures import PlanError, Problem
+from .failures import ENABLE, PlanError, Problem, not_used
 from .grants import exchange, identify
 from .host import host_id
 from .identity import Expected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     import httpx
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # Seconds in which the person has to decide.
 DECISION_LIMIT = 300.0
 _NOTHING = PlanCredential()
+_WITH_BROWSER = "Continue with ChatGPT in your browser. If it does not open, open this address\nyourself:"
+_WITHOUT_BROWSER = "Continue with ChatGPT: open this address in your browser:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +46,23 @@ class Screen:
     """How a sign-in talks to the person.
 
     ``open_url`` opens a browser and gets an address that must not be shown. ``read_line`` answers with a
-    pasted line, or "" when there will be no more.
+    pasted line, or "" when there will be no more. ``show_address`` gets the bare address, which is otherwise
+    shown with instructions.
     """
 
     show: Callable[[str], object]
     open_url: Callable[[str], object] | None = None
     read_line: Callable[[], Awaitable[str]] | None = None
+    show_address: Callable[[str], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What there is at the beginning: the stored credential and the attempt."""
+    """What there is at the beginning: the credential in ``source``, else in ``file``, and the attempt."""
 
     service: PlanSignIn
     file: PlanFile
+    source: PlanFile | None
     before: PlanCredential
     attempt: Attempt
     at: Endpoints
@@ -68,6 +74,7 @@ async def sign_in(
     file: PlanFile,
     screen: Screen,
     *,
+    source: PlanFile | None = None,
     host_file: Path | None = None,
     app_name: str = "Amplifier",
     enable_plan: bool = False,
@@ -76,45 +83,80 @@ async def sign_in(
     """Sign in and store the credential; what was stored stays until then.
 
     The app is registered once: an issued registration is stored before the exchange, and used again. The
-    credential may be without permission to use the plan. Raises kernel errors.
+    credential may be without permission to use the plan. With a ``source``, that sign-in is continued in
+    ``file``, which must be new, and is never changed. Raises kernel errors.
     """
     with translated():
-        before, host = await asyncio.to_thread(_prepare, file, host_file or file.default_host_file)
-        attempt = Attempt(
-            host_id=host,
-            app_name=app_name,
-            client_id=before.client_id,
-            hint=before.id_token,
-            enable_plan=enable_plan,
-        )
-        start = _Start(service, file, before, attempt, await discover(client, service))
-        async with listening(attempt, service) as callback:
-            brought = await _brought(start, callback, screen, limit)
-            with _farewell(callback):
-                credential = await _redeem(client, start, brought, callback.redirect_uri)
+        _check_paths(file, source, host_file)
+        with file.consent():
+            before, host = await asyncio.to_thread(_prepare, file, source, host_file)
+            attempt = Attempt(
+                host_id=host,
+                app_name=app_name,
+                client_id=before.client_id,
+                hint=before.id_token,
+                enable_plan=enable_plan,
+            )
+            start = _Start(service, file, source, before, attempt, await discover(client, service))
+            async with listening(attempt, service) as callback:
+                brought = await _brought(start, callback, screen, limit)
+                with reported(callback.farewell):
+                    credential = await _redeem(client, start, brought, callback.redirect_uri)
     screen.show(_result(credential, service))
     return credential
 
 
-def _prepare(file: PlanFile, host_file: Path) -> tuple[PlanCredential, str]:
+def _check_paths(file: PlanFile, source: PlanFile | None, host_file: Path | None) -> None:
+    """Raise PlanError if one file has two purposes."""
+    given = (file.path, file.registration_path, source and source.path, host_file or file.default_host_file)
+    paths = [os.path.realpath(path) for path in given if path]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise PlanError(Problem.SAME_PATHS, place=path)
+
+
+def _prepare(
+    file: PlanFile, source: PlanFile | None, host_file: Path | None
+) -> tuple[PlanCredential, Secret[str]]:
     """Return what is known of the account, and the host id; find out whether the result can be stored."""
-    host = host_id(host_file)
+    host = host_id(host_file or file.default_host_file)
     with file.lock():
         file.rehearse()
-        found = file.read()
-    known = found if isinstance(found, PlanCredential) else _NOTHING
+        found = _known(file)
+    if source is not None:
+        if found is not None:
+            raise PlanError(Problem.TAKEN, place=str(file.path))
+        with source.lock():
+            found = _known(source)
+    known = found or _NOTHING
     return (known if known.client_id else file.registration() or known), host
+
+
+def _known(file: PlanFile) -> PlanCredential | None:
+    """Return what is stored; of a damaged file what can be read, so the app is not registered again."""
+    found = file.read()
+    if not isinstance(found, Unusable):
+        return found
+    if not found.is_ours:
+        raise not_used(found)
+    salvaged = file.salvage()
+    return salvaged.without_tokens() if salvaged else _NOTHING
 
 
 async def _brought(start: _Start, callback: Callback, screen: Screen, limit: float) -> Brought:
     """Wait for what the browser, or the person, brings."""
     attempt, endpoint, redirect_uri = start.attempt, start.at.authorize, callback.redirect_uri
     shown = attempt.url(endpoint, start.service, redirect_uri)
-    screen.show(_instructions(shown, callback.port, pasting=screen.read_line is not None))
+    if screen.show_address is not None:
+        screen.show_address(shown)
+    else:
+        tunnel = f"{callback.port}:127.0.0.1:{callback.port}"
+        start_text = _WITH_BROWSER if screen.open_url else _WITHOUT_BROWSER
+        screen.show(instructions(start_text, shown, tunnel, pasting=screen.read_line is not None))
     if screen.open_url is not None:
         url = Secret(attempt.url(endpoint, start.service, redirect_uri, hinted=True))
-        threading.Thread(target=_open, args=(screen.open_url, url), daemon=True).start()
-    async with _pasting(callback, screen):
+        open_in_browser(screen.open_url, url)
+    async with pasting(callback.take_pasted, callback.brought, screen.read_line, screen.show):
         try:
             async with asyncio.timeout(limit):
                 return await callback.brought
@@ -150,81 +192,25 @@ async def _redeem(
         nonce=attempt.nonce,
         subject=before.subject or None,
     )
-    identity = await identify(client, start.at, grant.id_token, expected)
+    identity = await identify(client, start.at, grant.id_token, expected, time.time())
     credential = registration.settled(grant, identity)
-    await asyncio.to_thread(_store, start.file, before, credential)
+    await asyncio.to_thread(_store, start, credential)
     return credential
 
 
-def _store(file: PlanFile, before: PlanCredential, credential: PlanCredential) -> None:
+def _store(start: _Start, credential: PlanCredential) -> None:
     """Store the credential, unless another process signed out or stored another account meanwhile."""
-    with file.lock():
-        found = file.read()
+    with start.file.lock():
+        is_taken = start.source is not None and start.file.read() is not None
+        found = (start.source or start.file).read()
         latest = found if isinstance(found, PlanCredential) else _NOTHING
         same_person = latest.subject in ("", credential.subject)
         same_app = latest.client_id in ("", credential.client_id)
-        signed_out = before.is_connected and not latest.is_connected
-        if not (same_person and same_app) or signed_out:
+        signed_out = start.before.is_connected and not latest.is_connected
+        if not (same_person and same_app) or signed_out or is_taken:
             raise PlanError(Problem.CHANGED_MEANWHILE)
-        file.save(credential)
-        file.drop_registration()
-
-
-@contextlib.contextmanager
-def _farewell(callback: Callback) -> Iterator[None]:
-    """Show the waiting browser how the block ended."""
-    try:
-        yield
-    except SignInError as failure:
-        callback.farewell("Sign-in failed", str(failure))
-        raise
-    callback.farewell("Signed in", "You can close this page and return to the terminal.")
-
-
-@contextlib.asynccontextmanager
-async def _pasting(callback: Callback, screen: Screen) -> AsyncIterator[None]:
-    """Take pasted addresses as well as the callback, as long as the block runs."""
-    if screen.read_line is None:
-        yield
-        return
-    task = asyncio.create_task(_read_pasted(callback, screen.read_line, screen.show))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _read_pasted(
-    callback: Callback, read_line: Callable[[], Awaitable[str]], show: Callable[[str], object]
-) -> None:
-    """A code alone is not enough: the address has the state and, the first time, the registration."""
-    while not callback.brought.done() and (line := await read_line()):
-        query = pasted_query(line, callback.redirect_uri)
-        if line.strip() and (query is None or not callback.take(query)):
-            show(
-                "\nThis is not the address at which this sign-in ends.\n"
-                "Paste the whole address of the page that failed to load."
-            )
-
-
-def _open(open_url: Callable[[str], object], url: Secret[str]) -> None:
-    """Open the browser where there is one; an address is on screen anyway."""
-    with contextlib.suppress(Exception):
-        open_url(url.reveal())
-
-
-def _instructions(url: str, port: int, *, pasting: bool) -> str:
-    paste = (
-        "\n\nOr: sign in there, copy the address of the final page (it will fail to load),\n"
-        "paste it here and press Enter (input is hidden)."
-    )
-    return (
-        "Continue with ChatGPT in your browser. If it does not open, open this address\n"
-        f"yourself:\n\n{url}\n\n"
-        "Is the browser on another machine? Forward the port there first:\n\n"
-        f"    ssh -L {port}:127.0.0.1:{port} <this machine>{paste if pasting else ''}"
-    )
+        start.file.save(credential)
+        start.file.drop_registration()
 
 
 def _result(credential: PlanCredential, service: PlanSignIn) -> str:
@@ -233,7 +219,7 @@ def _result(credential: PlanCredential, service: PlanSignIn) -> str:
     if not credential.uses_plan:
         return (
             f"You are signed in{account}, but this app may not use your ChatGPT plan yet.\n"
-            "To allow it, sign in again and consent to plan use."
+            f"To allow it, run {ENABLE}."
         )
     return (
         f"You are signed in{account}. This app uses your ChatGPT plan from now on.\n"

@@ -10,9 +10,10 @@ from amplifier_module_provider_openai_chatgpt.auth.plan.failures import PlanErro
 from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN_SIGN_IN
 
-NEW = Attempt(host_id="urn:uuid:1", app_name="Amplifier", state="n" * 43)
+HOST = Secret("urn:uuid:1")
+NEW = Attempt(host_id=HOST, app_name="Amplifier", state="n" * 43)
 AGAIN = Attempt(
-    host_id="urn:uuid:1", app_name="Amplifier", client_id="oaiapp_1", hint=Secret("a.b.c"), state="a" * 43
+    host_id=HOST, app_name="Amplifier", client_id=Secret("oaiapp_1"), hint=Secret("a.b.c"), state="a" * 43
 )
 REDIRECT = "http://127.0.0.1:1455/auth/callback"
 
@@ -39,11 +40,11 @@ def test_a_later_request_uses_the_registration_and_shows_no_token():
     assert asked(AGAIN)["client_id"] == "oaiapp_1"
     assert "id_token_hint" not in asked(AGAIN)
     assert asked(AGAIN, hinted=True)["id_token_hint"] == "a.b.c"
-    assert asked(Attempt("h", "A", client_id="oaiapp_1", enable_plan=True))["prompt"] == "consent"
+    assert asked(Attempt(HOST, "A", client_id=Secret("oaiapp_1"), enable_plan=True))["prompt"] == "consent"
 
 
 def test_the_secrets_of_an_attempt_are_new_and_are_not_shown():
-    one, other = (Attempt(host_id="urn:uuid:1", app_name="Amplifier") for _ in range(2))
+    one, other = (Attempt(host_id=HOST, app_name="Amplifier") for _ in range(2))
     secrets = [one.state, one.nonce, one.verifier.reveal(), other.state, other.nonce, other.verifier.reveal()]
     assert len(set(secrets)) == 6
     assert not [secret for secret in secrets if secret in repr(one)]
@@ -54,7 +55,7 @@ def test_the_secrets_of_an_attempt_are_new_and_are_not_shown():
     [(NEW, {}), (NEW, {"scope": "openid"}), (AGAIN, {}), (AGAIN, {"client_id": None})],
 )
 def test_an_answer_to_this_attempt_is_taken(attempt, changes):
-    assert attempt.outcome(query(attempt, **changes)) == Brought(Secret("ac_1"), "oaiapp_1")
+    assert attempt.outcome(query(attempt, **changes)) == Brought(Secret("ac_1"), Secret("oaiapp_1"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from amplifier_module_provider_openai_chatgpt.auth.failures import SignInError
 from amplifier_module_provider_openai_chatgpt.auth.plan.authorization import Attempt
 from amplifier_module_provider_openai_chatgpt.auth.plan.callback import listening
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN_SIGN_IN
 
 SERVICE = replace(CHATGPT_PLAN_SIGN_IN, redirect_port=0)
@@ -17,7 +18,7 @@ SERVICE = replace(CHATGPT_PLAN_SIGN_IN, redirect_port=0)
 
 @pytest.fixture
 def attempt():
-    return Attempt(host_id="urn:uuid:1", app_name="Amplifier")
+    return Attempt(host_id=Secret("urn:uuid:1"), app_name="Amplifier")
 
 
 async def ask(callback, target, *, method="GET", hosts=None):
@@ -80,7 +81,7 @@ async def test_a_foreign_host_or_method_is_refused_and_the_sign_in_goes_on(attem
 
 
 async def test_other_paths_and_other_states_are_refused_and_the_sign_in_goes_on(attempt):
-    other = Attempt(host_id="urn:uuid:1", app_name="Amplifier")
+    other = Attempt(host_id=Secret("urn:uuid:1"), app_name="Amplifier")
     async with listening(attempt, SERVICE) as callback:
         assert " 404 " in await ask(callback, "/finished")
         assert " 404 " in await ask(callback, target(attempt).replace("/auth/callback", "/callback"))

@@ -3,19 +3,18 @@
 import asyncio
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from amplifier_core.llm_errors import (
     AccessDeniedError,
     AuthenticationError,
+    ConfigurationError,
     LLMError,
     ProviderUnavailableError,
     RateLimitError,
 )
 
-from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection, imported
-from amplifier_module_provider_openai_chatgpt.auth.plan.credential import PlanCredential
+from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection
 from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
 from amplifier_module_provider_openai_chatgpt.auth.plan.grants import DEAD
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
@@ -32,6 +31,14 @@ def connection(file, service):
 
 def renewals(sim):
     return len(sim.requests_to(TOKEN))
+
+
+def wait_until_under_way(count):
+    """Wait until that many renewals wait for the lock, or run."""
+    end = time.monotonic() + 10
+    while sum(thread.name == "plan-token-renewal" for thread in threading.enumerate()) < count:
+        assert time.monotonic() < end
+        threading.Event().wait(0.01)
 
 
 def is_signed_out(file):
@@ -62,10 +69,32 @@ async def test_a_due_token_is_renewed_once_and_stored(sim, connection, file, sto
 
 async def test_a_refused_token_is_renewed_even_before_the_issuer_allows_it(sim, connection, stored):
     before = stored()
-    renewed = await connection.current(refused=before.access_token)
+    renewed = await connection.current(before.access_token)
     assert renewed.access_token != before.access_token
-    assert await connection.current(refused=before.access_token) == renewed
+    assert await connection.current(before.access_token) == renewed
     assert renewals(sim) == 1
+
+
+async def test_a_renewed_token_that_is_refused_too_needs_a_person_and_no_call_renews_it(
+    sim, connection, stored
+):
+    before = stored()
+    renewed = await connection.current(before.access_token)
+    for refused in [(before.access_token, renewed.access_token), (renewed.access_token,)]:
+        with pytest.raises(AuthenticationError, match="just renewed is no longer accepted"):
+            await connection.current(*refused)
+    assert await connection.current() == renewed
+    assert renewals(sim) == 1
+
+
+async def test_after_a_new_sign_in_a_refused_token_is_renewed_again(sim, connection, stored):
+    before = stored()
+    renewed = await connection.current(before.access_token)
+    with pytest.raises(AuthenticationError):
+        await connection.current(before.access_token, renewed.access_token)
+    again = stored()
+    assert (await connection.current(again.access_token)).access_token != again.access_token
+    assert renewals(sim) == 2
 
 
 async def test_eight_connections_with_eight_calls_each_renew_once(sim, file, service, stored):
@@ -140,16 +169,77 @@ async def test_another_person_or_a_forged_token_ends_the_sign_in(sim, connection
     assert is_signed_out(file)
 
 
+async def test_tokens_whose_id_token_expired_while_it_waited_for_the_keys_are_renewed_again(
+    sim, file, service, stored
+):
+    stored(EXPIRED)
+    sim.sharing.keys.published, sim.sharing.claims = "none", {"exp": int(time.time()) + 1}
+    with pytest.raises(ProviderUnavailableError):
+        await PlanConnection(file, service).current()
+    spent = file.read().pending.refresh_token
+    sim.sharing.keys.published, sim.sharing.claims = "all", {"exp": int(time.time()) + 40_000}
+    later = PlanConnection(file, service, clock=lambda: time.time() + 7_200)
+    assert (await later.current()).pending is None
+    assert [request.form["refresh_token"] for request in sim.requests_to(TOKEN)][1:] == [spent]
+
+
+@pytest.mark.parametrize("drift", [-60, 7_200])
+async def test_a_wrong_clock_loses_nothing(sim, file, service, stored, drift):
+    """Behind, the new id token is from the future; ahead, it has expired."""
+    before = stored(EXPIRED)
+    wrong = PlanConnection(file, service, clock=lambda: time.time() + drift)
+    with pytest.raises(ConfigurationError, match="machine's clock"):
+        await wrong.current(before.access_token)
+    assert file.read().is_connected
+    right = await PlanConnection(file, service).current(before.access_token)
+    assert right.is_valid(time.time())
+    assert file.read().pending is None
+
+
+async def test_with_a_wrong_clock_a_token_that_is_still_valid_is_used(sim, file, service, stored):
+    before = stored(DUE)
+    wrong = PlanConnection(file, service, clock=lambda: time.time() - 30)
+    for _ in range(3):
+        assert (await wrong.current()).access_token == before.access_token
+    assert renewals(sim) == 1
+
+
+async def test_those_who_waited_for_a_renewal_that_failed_do_not_repeat_it(sim, file, service, stored):
+    """Eight programs, whose calls meet at the lock: the first one asks the silent issuer, for all."""
+    stored(EXPIRED)
+    sim.misbehave(TOKEN, Fault(status=503), times=None)
+    connections = [PlanConnection(PlanFile(file.path, service.origin), service) for _ in range(8)]
+    with file.lock():
+        tasks = [asyncio.create_task(connection.current()) for connection in connections]
+        await asyncio.to_thread(wait_until_under_way, 8)
+    for failure in await asyncio.gather(*tasks, return_exceptions=True):
+        assert isinstance(failure, ProviderUnavailableError)
+        assert failure.retryable
+    assert renewals(sim) == 1
+    sim.behave(TOKEN)
+    assert (await connections[0].current()).is_valid(time.time())
+
+
+async def test_a_renewal_that_failed_after_a_long_wait_is_remembered(sim, file, service, stored):
+    stored(EXPIRED)
+    sim.misbehave(TOKEN, Fault(status=503))
+    with pytest.raises(ProviderUnavailableError, match="could not be renewed just now"):
+        await PlanConnection(file, service, slow=0).current()
+    with pytest.raises(ProviderUnavailableError, match="has just failed"):
+        await PlanConnection(file, service).current()
+    assert renewals(sim) == 1
+
+
 @pytest.mark.parametrize("code", DEAD)
 async def test_a_dead_refresh_token_ends_the_sign_in_and_keeps_the_registration(
     sim, connection, file, stored, code
 ):
     stored(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=400, body={"error": code}))
-    with pytest.raises(AuthenticationError, match=r"signed in for chatgpt_plan.* cannot be renewed"):
+    with pytest.raises(AuthenticationError, match=r"login --plan: .* cannot be renewed"):
         await connection.current()
     assert is_signed_out(file)
-    with pytest.raises(AuthenticationError, match="not signed in for chatgpt_plan"):
+    with pytest.raises(AuthenticationError, match="login --plan"):
         await connection.current()
     assert renewals(sim) == 1
 
@@ -215,7 +305,7 @@ async def test_a_renewal_without_a_token_that_can_be_used_keeps_the_new_refresh_
 
 async def test_without_permission_to_use_the_plan_nothing_is_used(sim, connection, stored):
     stored(uses_plan=False)
-    with pytest.raises(AccessDeniedError, match="may not use your ChatGPT plan"):
+    with pytest.raises(AccessDeniedError, match="--enable-plan"):
         await connection.current()
     assert sim.requests == []
 
@@ -249,13 +339,22 @@ async def test_tokens_that_cannot_be_stored_are_kept_in_memory(
     assert renewals(sim) == 1
 
 
-@pytest.mark.parametrize("content", [None, '{"auth_mode": "oauth", "access_token": "a"}', "notes"])
-async def test_what_is_not_such_a_sign_in_is_never_used(sim, connection, file, content):
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [
+        (None, AuthenticationError, "(?i)not signed in"),
+        ("notes", AuthenticationError, "(?i)not signed in"),
+        ('{"font": "mono"}', AuthenticationError, "it is not a sign-in"),
+        ('{"auth_mode": "oauth", "access_token": "a"}', ConfigurationError, "of another kind"),
+        ('{"auth_mode": "chatgpt_plan", "access_token": "a"}', ConfigurationError, "it belongs to"),
+    ],
+)
+async def test_what_is_not_such_a_sign_in_is_never_used(sim, connection, file, content, error, words):
     if content is not None:
         file.path.parent.mkdir()
         file.path.write_text(content)
         file.path.chmod(0o600)
-    with pytest.raises(AuthenticationError, match=r"(?i)not signed in"):
+    with pytest.raises(error, match=words):
         await connection.current()
     assert sim.requests == []
 
@@ -267,6 +366,26 @@ async def test_a_sign_out_leaves_what_is_not_such_a_sign_in(connection, file):
     with pytest.raises(AuthenticationError, match=r"(?i)not signed in"):
         await connection.sign_out()
     assert file.path.read_text() == "notes"
+
+
+async def test_a_dead_refresh_token_is_remembered_if_the_file_cannot_be_written(
+    sim, connection, file, stored, tmp_path
+):
+    stored(EXPIRED)
+    sim.misbehave(TOKEN, Fault(status=400, body={"error": "invalid_grant"}, stall_before_headers=True))
+    task = asyncio.create_task(connection.current())
+    await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
+    moved = tmp_path / "moved.json"
+    file.path.rename(moved)
+    file.path.symlink_to(moved)
+    sim.release()
+    with pytest.raises(AuthenticationError, match="cannot be renewed"):
+        await task
+    file.path.unlink()
+    moved.rename(file.path)
+    with pytest.raises(AuthenticationError, match="not signed in"):
+        await connection.current()
+    assert renewals(sim) == 1
 
 
 # Signing out
@@ -313,58 +432,3 @@ async def test_a_sign_out_that_is_not_confirmed_says_so_and_happens_here(
     sim.misbehave(path, fault, times)
     assert await connection.sign_out() == confirmed
     assert is_signed_out(file)
-
-
-# Importing
-
-
-@pytest.fixture
-def carried(service, stored, file, tmp_path):
-    """A file that was carried here from another machine, and where it should go."""
-    stored()
-    return file, PlanFile(tmp_path / "server" / "default.json", service.origin)
-
-
-async def test_a_carried_sign_in_is_stored_with_the_host_id_of_this_machine(sim, service, carried):
-    source, target = carried
-    sim.sharing.claims = {}
-    own = await imported(service, source, target)
-    assert target.read() == own
-    assert own.host_id != source.read().host_id
-    assert replace(own, host_id=source.read().host_id) == source.read()
-    target.save(replace(own, expires_at=time.time() - 1))
-    assert (await PlanConnection(target, service).current()).is_valid(time.time())
-
-
-async def test_an_old_id_token_is_accepted(sim, service, file, stored, tmp_path):
-    sim.sharing.claims = {"exp": int(time.time()) - 86_400}
-    stored()
-    assert (await imported(service, file, PlanFile(tmp_path / "server.json", service.origin))).uses_plan
-
-
-@pytest.mark.parametrize("switches", [{"signature": "broken"}, {"claims": {"sub": "user-other"}}])
-async def test_a_carried_sign_in_that_is_not_the_issuers_is_refused(
-    sim, service, file, stored, tmp_path, switches
-):
-    for name, value in switches.items():
-        setattr(sim.sharing, name, value)
-    stored()
-    target = PlanFile(tmp_path / "server.json", service.origin)
-    with pytest.raises(AuthenticationError):
-        await imported(service, file, target)
-    assert target.read() is None
-
-
-async def test_another_account_is_not_replaced(sim, service, carried):
-    source, target = carried
-    sim.sharing.subject = "user-other"
-    target.save(PlanCredential.from_dict(sim.connect()))
-    before = target.read()
-    with pytest.raises(AuthenticationError):
-        await imported(service, source, target)
-    assert target.read() == before
-
-
-async def test_a_file_without_a_sign_in_is_not_imported(service, file, tmp_path):
-    with pytest.raises(AuthenticationError, match=r"(?i)not signed in"):
-        await imported(service, file, PlanFile(tmp_path / "server.json", service.origin))

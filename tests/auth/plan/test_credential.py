@@ -35,7 +35,7 @@ def test_a_file_of_upstreams_plugin_is_read():
     assert CREDENTIAL.uses_plan
     assert CREDENTIAL.is_valid(NOW)
     assert CREDENTIAL.origin == CHATGPT_PLAN_SIGN_IN.origin
-    assert (CREDENTIAL.host_id, CREDENTIAL.subject) == ("urn:uuid:1", Secret("user-1"))
+    assert (CREDENTIAL.host_id, CREDENTIAL.subject) == (Secret("urn:uuid:1"), Secret("user-1"))
 
 
 def test_what_is_written_is_read_again_with_keys_that_are_not_known():

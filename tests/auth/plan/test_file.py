@@ -14,8 +14,8 @@ from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 
 CREDENTIAL = PlanCredential(
-    client_id="oaiapp_1",
-    host_id="urn:uuid:1",
+    client_id=Secret("oaiapp_1"),
+    host_id=Secret("urn:uuid:1"),
     subject=Secret("user-1"),
     access_token=Secret("at_1"),
     scopes=("openid",),
@@ -57,7 +57,7 @@ def test_what_is_not_such_a_sign_in_is_not_used_and_only_a_damaged_one_is_replac
     assert isinstance(found, Unusable)
     assert found.is_ours == is_ours
     if is_ours:
-        assert "Remove it, or set token_file_path" in found.text
+        assert "login --plan" in found.text
         file.save(CREDENTIAL)
         assert file.read() == CREDENTIAL
     else:
@@ -111,7 +111,7 @@ def test_a_new_file_that_is_older_is_not_used(file):
 
 def test_a_registration_is_kept_next_to_the_file(file):
     assert file.registration() is None
-    registration = PlanCredential(client_id="oaiapp_1", host_id="urn:uuid:1")
+    registration = PlanCredential(client_id=Secret("oaiapp_1"), host_id=Secret("urn:uuid:1"))
     file.save_registration(registration)
     assert file.registration() == registration
     assert file.read() is None

@@ -107,7 +107,7 @@ async def test_a_first_sign_in_without_a_registration_fails(sim, attempt, file):
 async def test_without_consent_to_plan_use_it_says_how_to_allow_it(sim, attempt, person):
     sim.sharing.consent = "sign_in"
     assert not (await attempt()).uses_plan
-    assert "may not use your ChatGPT plan yet" in person.shown[-1]
+    assert "--enable-plan" in person.shown[-1]
     sim.sharing.consent = "plan"
     assert not (await attempt()).uses_plan
     assert (await attempt(enable_plan=True)).uses_plan
