@@ -167,9 +167,14 @@ def limit_headers(headers: Mapping[str, object]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in headers.items():
         key = str(name).lower()
-        if re.match(_LIMIT_HEADER, key):
-            found[key] = without_secrets(_first(value))[:200]
+        if key.startswith("x-") and re.match(_LIMIT_HEADER, key):
+            found[key] = _cleaned(_first(value))
     return found
+
+
+def _cleaned(text: str) -> str:
+    """Remove secrets and bound the length; most values are short numbers, which are neither."""
+    return text if len(text) < 20 and text.isdecimal() else without_secrets(text)[:200]
 
 
 def read_usage(payload: object, now: float) -> Quota:
@@ -383,8 +388,10 @@ def _first(value: object) -> str:
 def _text(value: object) -> str | None:
     if not isinstance(value, str) and number(value) is None:
         return None
-    text = "".join(char if char.isprintable() else " " for char in without_secrets(str(value))[:200]).strip()
-    return text or None
+    text = _cleaned(str(value))
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return text.strip() or None
 
 
 def _object(value: object) -> Mapping[str, object]:

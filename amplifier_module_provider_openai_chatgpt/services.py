@@ -168,8 +168,12 @@ class Service:
     """One way to use a ChatGPT plan. ``usage_path`` is empty if the limits cannot be requested.
 
     ``tools``: with ``body``, functions are at the top level of the request, with ``input`` in the first
-    item of its input. ``rules``, by the server's ``code`` or ``type`` or by status, take precedence over the
-    common ones of the same key. ``login`` is the command that signs in.
+    item of its input. ``contested`` are fields of the body about which reports contradict each other: after
+    a refusal that names them, they are sent in another form, or not at all. ``rules``, by the server's
+    ``code`` or ``type`` or by status, take precedence over the common ones of the same key.
+    ``retries_after_hint`` is how often a call is retried after a server failure that says how long to wait;
+    None: as often as after any other. ``no_cap`` begins the warning about a limit for the length of an
+    answer, empty if there is no warning. ``login`` is the command that signs in.
     """
 
     name: str
@@ -185,6 +189,9 @@ class Service:
     models: ModelList
     tools: Literal["body", "input"]
     usage_page: str
+    contested: frozenset[str] = frozenset()
+    retries_after_hint: int | None = None
+    no_cap: str = ""
     login: str = "amplifier-openai-chatgpt login"
     rules: Mapping[str | int, Rule] = field(default_factory=dict)
 
@@ -348,6 +355,10 @@ CHATGPT_PLAN = Service(
     ),
     tools="input",
     usage_page=CHATGPT_PLAN_SIGN_IN.usage_page,
+    contested=frozenset({"tools", "tool_choice", "prompt_cache_key", "service_tier"}),
+    # The edge asks for a minute [seen], and a person waits for the answer.
+    retries_after_hint=1,
+    no_cap="ChatGPT plan use has no limit for the length of an answer",
     login=_PLAN_LOGIN,
     rules={
         "subscription_sharing_usage_limit_exceeded": Rule(

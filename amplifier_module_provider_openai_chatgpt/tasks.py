@@ -12,12 +12,14 @@ async def ended(*tasks: asyncio.Task[Any]) -> None:
     The tasks are never cancelled a second time: one may be returning its connection, and if httpcore is
     cancelled while it does that, the connection stays in its pool forever.
     """
-    gathered = asyncio.gather(*tasks, return_exceptions=True)
     cancelled: asyncio.CancelledError | None = None
-    while not gathered.done():
+    while running := [task for task in tasks if not task.done()]:
         try:
-            await asyncio.shield(gathered)
+            await asyncio.wait(running)
         except asyncio.CancelledError as error:
             cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # retrieved: its owner no longer needs it
     if cancelled is not None:
         raise cancelled

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .bench import Bench, WrongAnswerError
 from .chart import draw
-from .metrics import body, growth, memory, small_calls, startup, streaming
+from .metrics import body, growth, life, memory, peers, small_calls, startup, streaming
 from .rows import Report, table
 
 SUBJECTS = {
@@ -22,6 +22,9 @@ SUBJECTS = {
     "startup": startup,
     "growth": growth,
 }
+# Only on request, because the first installs other clients from a package index.
+SUBJECTS_ON_REQUEST = {"peers": peers, "life": life}
+ALL_SUBJECTS = SUBJECTS | SUBJECTS_ON_REQUEST
 
 
 def main() -> int:
@@ -32,7 +35,7 @@ def main() -> int:
         with Bench(quick=options.quick) as bench:
             for name in options.only or SUBJECTS:
                 print(f"measuring {name} …", file=sys.stderr)
-                found = SUBJECTS[name].measure(bench)
+                found = ALL_SUBJECTS[name].measure(bench)
                 report.rows += found.rows
                 report.curves += found.curves
     except WrongAnswerError as wrong:
@@ -63,7 +66,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--chart", type=Path, metavar="FILE.svg", help="draw the main ratios and the growth of cost"
     )
-    parser.add_argument("--only", nargs="+", choices=SUBJECTS, metavar="SUBJECT", help=", ".join(SUBJECTS))
+    names = ", ".join(ALL_SUBJECTS)
+    parser.add_argument("--only", nargs="+", choices=ALL_SUBJECTS, metavar="SUBJECT", help=names)
     return parser.parse_args()
 
 

@@ -14,11 +14,21 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.request import urlopen
 
+from . import peers
 from .certificate import make_certificate, trust_store
 from .streams import prepare
 from .worker import digest
 
 ROOT = Path(__file__).parent.parent
+
+
+def _part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+# Valid for many years.
+_CLAIMS = {"exp": 4102444800, "https://api.openai.com/auth": {"chatgpt_account_id": "account"}}
+TOKEN = ".".join(map(_part, ({"alg": "none"}, _CLAIMS, {})))
 WARM_UP = "small-5"
 Result = dict[str, Any]
 
@@ -51,9 +61,9 @@ class Least:
 class Program:
     """A child process that answers each JSON line with a JSON line."""
 
-    def __init__(self, *arguments: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, *arguments: str, environment: Mapping[str, str], python: str = sys.executable) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [python, "-m", *arguments],
             cwd=ROOT,
             env={**os.environ, **environment},
             stdin=subprocess.PIPE,
@@ -85,16 +95,19 @@ class Bench:
         self.quick = quick
         self._folder = tempfile.TemporaryDirectory()
         self._clients: dict[str, Program] = {}
+        self._interpreters: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         folder = Path(self._folder.name)
         certificate = make_certificate(folder)
+        trusted = str(trust_store(folder))
         self._environment = {
-            "SSL_CERT_FILE": str(trust_store(folder)),
+            "SSL_CERT_FILE": trusted,
+            "REQUESTS_CA_BUNDLE": trusted,
             "HOME": str(folder),
             "PYTHONDONTWRITEBYTECODE": "",  # an installed package is compiled once
             "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
-            "OPENAI_CHATGPT_TOKEN_FILE": str(_sign_in(folder)),
+            "OPENAI_CHATGPT_TOKEN_FILE": str(_sign_in(folder, TOKEN)),
             "OPENAI_CHATGPT_AUTH_URL": "http://127.0.0.1:9",
         }
         arguments = [str(certificate)] if certificate else []
@@ -115,6 +128,20 @@ class Bench:
         """Return how many connections have carried requests so far."""
         with urlopen(f"http://127.0.0.1:{self.ports['http']}/") as reply:
             return int(reply.read())
+
+    def install_peers(self) -> None:
+        """Make the other clients of this backend available."""
+        folder = Path(self._folder.name)
+        peers.sign_in(folder, TOKEN)
+        self._interpreters = {client: peers.install(client, folder) for client in peers.PEERS}
+
+    @property
+    def has_peers(self) -> bool:
+        return bool(self._interpreters)
+
+    def interpreter(self, client: str) -> str:
+        """Return the path of the Python that runs a client."""
+        return self._interpreters.get(client, sys.executable)
 
     def environment(self) -> dict[str, str]:
         """Return the environment of a client: signed in, trusts the server, temporary home directory."""
@@ -150,7 +177,10 @@ class Bench:
 
     def _client(self, name: str) -> Program:
         if name not in self._clients:
-            self._clients[name] = Program("benchmarks.worker", name, environment=self._environment)
+            python = self.interpreter(name)
+            self._clients[name] = Program(
+                "benchmarks.worker", name, environment=self._environment, python=python
+            )
         return self._clients[name]
 
 
@@ -176,16 +206,10 @@ def _check(job: Job, result: Result) -> None:
         raise WrongAnswerError(f"{job.client} made {wrong} of {job.stream}")
 
 
-def _sign_in(folder: Path) -> Path:
-    """Write a token file whose token is valid for many years."""
-    claims = {"exp": 4102444800, "https://api.openai.com/auth": {"chatgpt_account_id": "account"}}
-    token = ".".join(map(_part, ({"alg": "none"}, claims, {})))
+def _sign_in(folder: Path, token: str) -> Path:
+    """Write the token file."""
     tokens = {"auth_mode": "oauth", "access_token": token, "refresh_token": "none", "account_id": "account"}
     path = folder / "tokens.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(tokens))
     return path
-
-
-def _part(value: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-OTHERS = ("OpenAI SDK", "httpx-sse", "floor")
-HEADINGS = ("metric", "ours", *OTHERS, "measured in", "goal", "met")
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,9 @@ class Row:
             return None
         return self.value >= self.goal if self.at_least else self.value <= self.goal
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row as texts in the order of HEADINGS."""
-        peers = [self._shown(self.peers.get(name)) for name in OTHERS]
+    def cells(self, others: Iterable[str]) -> tuple[str, ...]:
+        """Return the row as texts, with a column for each of the ``others``."""
+        peers = [self._shown(self.peers.get(name)) for name in others]
         measure = f"× {self.yardstick}" if self.unit == "×" else f"{self.unit} {self.yardstick}".strip()
         sign = "≥" if self.at_least else "≤"
         goal = "" if self.goal is None else f"{sign} {self._shown(self.goal)}"
@@ -90,8 +87,10 @@ class Report:
 
 def table(rows: list[Row]) -> str:
     """Return the rows as a Markdown table with aligned columns."""
-    lines = [HEADINGS, *(row.cells() for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
+    others = list(dict.fromkeys(name for row in rows for name in row.peers))
+    headings = ("metric", "ours", *others, "measured in", "goal", "met")
+    lines = [headings, *(row.cells(others) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     lines.insert(1, tuple("-" * width for width in widths))
     return "\n".join(
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"

@@ -1,8 +1,9 @@
 """A loopback server that only replays prepared streams, so it is not a bottleneck.
 
 Run as a program, it prints its ports as one line of JSON and serves until its input ends. The first part
-of a request's path names the stream: ``POST /deltas-20000/codex/responses``. ``GET`` returns how many
-connections have carried a request. It checks no request; the answers of the clients are checked.
+of a request's path names the stream: ``POST /deltas-20000/codex/responses``. ``GET /`` returns how many
+connections have carried a request, ``GET /received`` how many bytes their bodies had. It checks no
+request; the answers of the clients are checked.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Server:
 
     def __init__(self) -> None:
         self.connections = 0
+        self.received = 0
 
     def listen(self, context: ssl.SSLContext | None) -> int:
         """Serve on a free port and return it."""
@@ -75,22 +77,23 @@ class Server:
     def _answer(self, connection: socket.socket) -> None:
         """Answer the requests of one connection until the client closes it."""
         with connection.makefile("rb") as incoming:
-            for number, path in enumerate(iter(lambda: _read_request(incoming), "")):
-                if path == "/":
-                    body = str(self.connections).encode()
+            for number, (path, size) in enumerate(iter(lambda: _read_request(incoming), ("", 0))):
+                if path in {"/", "/received"}:
+                    body = str(self.connections if path == "/" else self.received).encode()
                     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
                     return
                 self.connections += number == 0
+                self.received += size
                 _replay(path.split("/")[1], connection)
 
 
-def _read_request(incoming: BinaryIO) -> str:
-    """Read one request and return its path; empty at the end of the connection."""
+def _read_request(incoming: BinaryIO) -> tuple[str, int]:
+    """Read one request and return its path and the bytes of its body; empty at the end of the connection."""
     first = incoming.readline()
     head = b"".join(iter(incoming.readline, b"\r\n")) if first else b""
     length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-    incoming.read(int(length[1]) if length else 0)
-    return first.split()[1].decode() if first else ""
+    size = len(incoming.read(int(length[1]) if length else 0))
+    return (first.split()[1].decode() if first else "", size)
 
 
 def _replay(name: str, connection: socket.socket) -> None:

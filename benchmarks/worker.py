@@ -34,6 +34,15 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
+def resident() -> float:
+    """Return the memory of this process in MB; if the system does not report it, its peak."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return pages * resource.getpagesize() / 2**20
+
+
 def do(loop: asyncio.AbstractEventLoop, job: Callable[..., Awaitable[dict[str, Any]]], **options: Any) -> Any:
     """Run one job and measure it."""
     gc.collect()

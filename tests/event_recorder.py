@@ -64,17 +64,17 @@ async def stalled(sim):
     await asyncio.to_thread(sim.wait_until, lambda: sim.stalled)
 
 
-def pooled(client):
-    """Return a client's connections of all routes."""
-    return [one for route in client._transport._routes.values() for one in route._pool.connections]
+def pooled(router):
+    """Return a router's connections of all routes."""
+    return [one for route in router._routes.values() for one in route._pool.connections]
 
 
 def busy_connections(provider):
     """Return the connections that are in use, or were not returned to the pool."""
     return [
         connection
-        for client in provider.transport._clients.values()
-        for connection in pooled(client)
+        for router in provider.transport._routers.values()
+        for connection in pooled(router)
         if not connection.is_idle()
     ]
 

@@ -19,10 +19,14 @@ ASKING = "provider:request"
 
 
 class Loop:
-    """Calls the provider until there are no more tool calls. ``interrupted``: tools that never return."""
+    """Calls the provider until there are no more tool calls. ``interrupted``: tools that never return.
+
+    ``options`` are passed with every call.
+    """
 
     def __init__(self, interrupted=()):
         self.interrupted = set(interrupted)
+        self.options = {"extended_thinking": True}
 
     async def execute(self, prompt, context, providers, tools, hooks, coordinator=None, **_):
         await context.add_message({"role": "user", "content": prompt})
@@ -35,7 +39,7 @@ class Loop:
             ephemeral = await self._inject(hooks, coordinator)
             stored = await context.get_messages_for_request()
             request = ChatRequest(messages=[Message(**one) for one in [*stored, *ephemeral]], tools=specs)
-            response = await provider.complete(request, extended_thinking=True)
+            response = await provider.complete(request, **self.options)
             calls = provider.parse_tool_calls(response)
             await context.add_message(assistant_turn(response, calls))
             if not calls or not await self._run(calls, tools, context):

@@ -36,6 +36,7 @@ def with_twins(*slugs: str) -> list[str]:
     return [info.id for info in model_infos(Model(slug, service_tiers=("priority",)) for slug in slugs)]
 
 
+PLAN_USE = "Plan use, October 2026"
 CATALOGUES = {
     "Plus, April 2026": with_twins("gpt-5.5", "gpt-5.4", "gpt-5.4-mini", "gpt-5.3-codex", "gpt-5.2"),
     "the same without gpt-5.5": with_twins(
@@ -62,6 +63,12 @@ CATALOGUES = {
         *("gpt-6.2-astra", "gpt-6.2-sol", "gpt-6.1-sol", "gpt-6-astra", "gpt-6-sol", "gpt-6-luna"),
         *("gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna"),
     ),
+    # What one client found for plan use: no priorities, efforts or tiers, and so no twins.
+    PLAN_USE: [
+        *("gpt-6.1-sol", "gpt-6-astra", "gpt-6-sol", "gpt-6-luna", "gpt-reserve"),
+        *("gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-daybreak-blue-latest", "gpt-5.5"),
+        "codex-auto-review",
+    ],
     "invented": with_twins("gpt-7.1-nova", "gpt-7-nova", "gpt-7-pico", "gpt-7-flint"),
 }
 
@@ -147,7 +154,9 @@ def test_a_spark_never_writes_the_code_while_there_is_another_model(catalogue):
     assert chosen("coding", with_twins("gpt-5.10-codex", "gpt-5.10-codex-spark")) == "gpt-5.10-codex"
 
 
-@pytest.mark.parametrize("name", ["gpt-6 only", "September 2026", "November 2026", "November 2026 with 6.2"])
+@pytest.mark.parametrize(
+    "name", ["gpt-6 only", "September 2026", "November 2026", "November 2026 with 6.2", PLAN_USE]
+)
 def test_after_generation_5_fast_plays_luna_hard_roles_astra_and_the_others_sol(name):
     def newest(family):
         return max((slug for slug in CATALOGUES[name] if fnmatch(slug, f"gpt-6*-{family}")), key=version_key)

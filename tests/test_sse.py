@@ -108,6 +108,12 @@ def test_an_event_that_never_ends_is_refused():
             parser.feed(piece)
 
 
+@pytest.mark.parametrize("value", ["[" * 100_002 + " " * (1 << 18), "[" + "{}," * 100_002 + '"\\ud83d"]'])
+def test_an_event_of_too_many_values_is_refused_whichever_decoder_reads_it(value):
+    with pytest.raises(EventTooLargeError):
+        parse(b'data: {"type":"a","value":' + value.encode() + b"}\n\n")
+
+
 def test_the_limit_is_for_one_event_and_not_for_the_stream():
     parser = SSEParser()
     one = b"data: " + data({"type": "a", "pad": "x" * (1 << 20)}) + b"\n\n"

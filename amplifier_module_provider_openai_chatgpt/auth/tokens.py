@@ -54,6 +54,8 @@ class Tokens:
     claims: Claims = field(default=CHATGPT_CODEX.claims, repr=False, compare=False)
     address: Secret[str] = field(default=_NONE, repr=False, compare=False)
     uses_plan: bool = True
+    # True for accounts whose requests need a header of their own.
+    is_fedramp: bool = field(default=False, init=False, repr=False, compare=False)
     # What else names the person; kept, so it counts as a secret as long as this sign-in is used.
     _names: tuple[Secret[str], ...] = field(default=(), init=False, repr=False, compare=False)
 
@@ -62,11 +64,14 @@ class Tokens:
             value = getattr(self, name)
             if not isinstance(value, Secret):
                 object.__setattr__(self, name, Secret(value))
-        object.__setattr__(self, "_names", tuple(map(Secret, self._personal())))
+        both = (decode(self.id_token), decode(self.access_token))
+        is_fedramp = any(_object(found, self.claims.auth).get(self.claims.fedramp) is True for found in both)
+        object.__setattr__(self, "is_fedramp", is_fedramp)
+        object.__setattr__(self, "_names", tuple(map(Secret, self._personal(*both))))
 
-    def _personal(self) -> Iterator[str]:
+    def _personal(self, *tokens: Mapping[str, Any]) -> Iterator[str]:
         """Yield the person's address, and the ids of person, account and organization."""
-        for found in (decode(self.id_token), decode(self.access_token)):
+        for found in tokens:
             inner = (_object(found, self.claims.auth), _object(found, self.claims.profile))
             for claims in (found, *inner):
                 named = (value for name, value in claims.items() if name in _PERSONAL or name.endswith("_id"))
@@ -157,12 +162,6 @@ class Tokens:
         found = decode(self.id_token) or decode(self.access_token)
         named = _text(found.get("email")) or _text(_object(found, self.claims.profile).get("email"))
         return named or self.address.reveal()
-
-    @property
-    def is_fedramp(self) -> bool:
-        """True for accounts whose requests need a header of their own."""
-        both = (decode(self.id_token), decode(self.access_token))
-        return any(_object(found, self.claims.auth).get(self.claims.fedramp) is True for found in both)
 
     @property
     def can_refresh(self) -> bool:

@@ -45,27 +45,43 @@ class Cancellation:
         if self.is_immediate:
             work.close()
             raise _aborted()
-        task, stop = asyncio.create_task(work), asyncio.create_task(self._immediate_stop())
+        task = asyncio.create_task(work)
+        watch = _Watch(self, task)
         try:
-            await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
+            await asyncio.wait((task,))
+            if watch.has_stopped:
                 raise _aborted()
             return task.result()
         finally:
+            watch.end()
             task.cancel()
-            stop.cancel()
-            await ended(task, stop)
-
-    async def _immediate_stop(self) -> None:
-        """Return as soon as an immediate stop is requested."""
-        while not self.is_immediate:  # noqa: ASYNC110
-            await asyncio.sleep(CANCEL_POLL)
+            await ended(task)
 
     async def pause(self, seconds: float) -> None:
         """Sleep, at most until a graceful stop; ``guard`` handles an immediate one."""
         deadline = time.monotonic() + seconds
         while not self.is_graceful and (left := deadline - time.monotonic()) > 0:  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(min(left, CANCEL_POLL))
+
+
+class _Watch:
+    """Cancels a task once an immediate stop is requested; a timer costs less than a task that sleeps."""
+
+    def __init__(self, cancellation: Cancellation, task: asyncio.Task[Any]) -> None:
+        self.has_stopped = False
+        self._cancellation, self._task = cancellation, task
+        self._loop = task.get_loop()
+        self._timer = self._loop.call_later(CANCEL_POLL, self._look)
+
+    def _look(self) -> None:
+        if self._cancellation.is_immediate:
+            self.has_stopped = self._task.cancel()
+        else:
+            self._timer = self._loop.call_later(CANCEL_POLL, self._look)
+
+    def end(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
 
 
 def _aborted() -> AbortError:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..protocol.call import Call
     from ..response.response import ChatGPTResponse
+    from ..secret import Secret
     from .context import CallContext
     from .events import Exchange
 
@@ -41,17 +42,21 @@ async def complete(
     async with exchange as events:
         if context.problem is not None:
             raise context.problem
-        call = await cancellation.guard(_prepare_call(context, request, kwargs))
-        await events.request(call)
-        await events.repaired(call)
-        rebuild = (
-            None if is_model_named(request, kwargs) else partial(_prepare_call, context, request, kwargs)
-        )
-        return await cancellation.guard(_run_turn(Turn(call, context, cancellation, rebuild), events))
+        return await cancellation.guard(_answer(context, request, kwargs, cancellation, events))
 
 
-async def _run_turn(turn: Turn, events: Exchange) -> ChatGPTResponse:
-    async with aclosing(turn.run()) as steps:
+async def _answer(
+    context: CallContext,
+    request: ChatRequest,
+    kwargs: Mapping[str, object],
+    cancellation: Cancellation,
+    events: Exchange,
+) -> ChatGPTResponse:
+    call = await _prepare_call(context, request, kwargs)
+    await events.request(call)
+    await events.repaired(call)
+    rebuild = None if is_model_named(request, kwargs) else partial(_prepare_call, context, request, kwargs)
+    async with aclosing(Turn(call, context, cancellation, rebuild).run()) as steps:
         async for step in steps:
             await events.stream(step)
     return events.answer()
@@ -62,11 +67,12 @@ async def _prepare_call(
 ) -> Call:
     """Build the call in the shape its model is known to accept; ``gone`` is a model to avoid."""
     model = requested_model(request, kwargs, context.default_model)
+    account_id = context.account_id()
     if not is_model_named(request, kwargs):
-        model = await default_model(context, gone)
+        model = await default_model(context, account_id, gone)
     elif model == LATEST:
         model = await context.catalogue.latest()
-    return _build_call(context, request, kwargs, model)
+    return _build_call(context, request, kwargs, model, account_id)
 
 
 def build_expected_call(context: CallContext, request: ChatRequest, kwargs: Mapping[str, object]) -> Call:
@@ -74,13 +80,20 @@ def build_expected_call(context: CallContext, request: ChatRequest, kwargs: Mapp
     if context.problem is not None:
         raise context.problem
     model = requested_model(request, kwargs, context.default_model)
+    account_id = context.account_id()
     if model == LATEST or not is_model_named(request, kwargs):
         expected = context.catalogue.expected_model(model)
-        model = context.catalogue.cached().resolve(expected, gone=context.shapes.gone(context.account_id()))
-    return _build_call(context, request, kwargs, model)
+        model = context.catalogue.cached().resolve(expected, gone=context.shapes.gone(account_id))
+    return _build_call(context, request, kwargs, model, account_id)
 
 
-def _build_call(context: CallContext, request: ChatRequest, kwargs: Mapping[str, object], model: str) -> Call:
+def _build_call(
+    context: CallContext,
+    request: ChatRequest,
+    kwargs: Mapping[str, object],
+    model: str,
+    account_id: Secret[str],
+) -> Call:
     known = context.catalogue.cached()
     call = build_call(
         request,
@@ -89,7 +102,7 @@ def _build_call(context: CallContext, request: ChatRequest, kwargs: Mapping[str,
         model=model,
         find=known.find,
         knows=known.has,
-        account_id=context.account_id(),
+        account_id=account_id,
         session_id=_session_id(context.coordinator),
         warned=context.warned,
     )

@@ -13,25 +13,26 @@ from ..models.retirement import is_retired
 
 if TYPE_CHECKING:
     from ..models.cache import CachedCatalogue
+    from ..secret import Secret
     from .context import CallContext
 
 logger = logging.getLogger(__name__)
 
 
-async def default_model(context: CallContext, gone: str = "") -> str:
-    """Return the model id to use: never ``gone``, and one that the backend lists, if that is known.
+async def default_model(context: CallContext, account_id: Secret[str], gone: str = "") -> str:
+    """Return the model id for this account: never ``gone``, and one that the backend lists, if that is known.
 
     Raises kernel errors for ``latest`` when signed out.
     """
     wanted, catalogue = context.default_model, context.catalogue
     if wanted == LATEST:
-        return await catalogue.latest()
+        return await catalogue.latest([*context.shapes.gone(context.account_id()), gone])
     known = catalogue.cached()
     if _is_missing(wanted, known) and not catalogue.is_live:
         with suppress(LLMError):
             await catalogue.list()
         known = catalogue.cached()
-    used = known.resolve(wanted, gone=[*context.shapes.gone(context.account_id()), gone])
+    used = known.resolve(wanted, gone=[*context.shapes.gone(account_id), gone])
     if used != wanted:
         await _report(wanted, used, context)
     return used

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import InvalidRequestError, LLMError, NotFoundError
 
+from ..errors.fields import named_fields
 from ..errors.refusal import (
     accepted_efforts,
     is_image_refusal,
@@ -46,6 +47,7 @@ class Fallbacks:
     * Images it cannot read become text notes, the older ones first; the conversation remembers it.
     * A service tier it does not offer is left out.
     * An effort it does not accept becomes the nearest one that it accepts.
+    * A contested field of the body that it names is sent in its other form, or not at all.
     * A refused model that the live list contains is tried with the client version that the list names,
       then in the Lite shape if the list flags it. If that fails, and the refusal is not about the client
       version, the model's successor is used, unless the caller named the model.
@@ -57,24 +59,44 @@ class Fallbacks:
         self._catalogue = context.catalogue
         self._shapes = context.shapes
         self._rules = context.settings.service.rules
+        self._contested = context.settings.service.contested
         self._rebuild = rebuild
         self._tried: set[str] = set()
         self._model_requests = 1
         self._first_refusal: Refusal | None = None
+        self._first_named: frozenset[str] = frozenset()
         self._learnt = RequestShape()
         self._gone = ""
 
     async def corrected(self, call: Call, refusal: Refusal) -> Call | None:
         """Return the call changed as the refusal requires, or None."""
-        corrected = await self._correct_content(call, refusal) or await self._correct_model(call, refusal)
+        named = self._named(refusal)
+        corrected = (
+            self._correct_form(call, named)
+            or await self._correct_content(call, refusal)
+            or await self._correct_model(call, refusal)
+        )
         if corrected is not None and self._first_refusal is None:
-            self._first_refusal = refusal
+            self._first_refusal, self._first_named = refusal, named
         return corrected
 
     def to_report(self, refusal: Refusal) -> Refusal:
-        """Return the refusal to report: the first one, if the corrected call was rejected too."""
-        is_rejected_again = rule_for(refusal, self._rules).error in _REJECTED_AGAIN
-        return self._first_refusal if self._first_refusal is not None and is_rejected_again else refusal
+        """Return the refusal to report: the first one, if the corrected call was rejected too.
+
+        After a contested field, a refusal that does not name it is about something else.
+        """
+        first, is_rejected_again = self._first_refusal, self._rejects(refusal)
+        is_news = bool(self._first_named) and not self._first_named & self._named(refusal)
+        return first if first is not None and is_rejected_again and not is_news else refusal
+
+    def _rejects(self, refusal: Refusal) -> bool:
+        return rule_for(refusal, self._rules).error in _REJECTED_AGAIN
+
+    def _named(self, refusal: Refusal) -> frozenset[str]:
+        """Return the contested fields that a refusal rejects."""
+        if not self._contested or not self._rejects(refusal):
+            return frozenset()
+        return frozenset(named_fields(refusal, self._contested))
 
     def pin_model(self) -> None:
         """Never change the model from now on, because part of its answer has arrived."""
@@ -89,6 +111,9 @@ class Fallbacks:
             version=call.version,
             tierless=known.tierless or learnt.tierless,
             efforts=learnt.efforts or known.efforts,
+            flat_tools=call.flat_tools if call.tools else known.flat_tools,
+            nameless_choice=known.nameless_choice or learnt.nameless_choice,
+            left_out=known.left_out | call.left_out,
         )
         if shape.tierless and not known.tierless:
             logger.warning(
@@ -105,16 +130,32 @@ class Fallbacks:
             return found
         if is_tier_refusal(refusal) and call.fast and self._is_first_try("tier"):
             # Without `param`, it may be a temporary shortage of the tier.
-            self._learnt = RequestShape(tierless=refusal.param == "service_tier")
+            self._learnt = replace(self._learnt, tierless=refusal.param == "service_tier")
             return call.without_tier()
         if (
             (efforts := await self._accepted_efforts(call, refusal))
             and call.effort
             and self._is_first_try("effort")
         ):
-            self._learnt = RequestShape(efforts=tuple(efforts))
+            self._learnt = replace(self._learnt, efforts=tuple(efforts))
             return call.with_effort(nearest(call.effort, efforts))
         return None
+
+    def _correct_form(self, call: Call, named: frozenset[str]) -> Call | None:
+        corrected = call
+        for field in sorted(named):
+            other = corrected.in_other_form(field)
+            if other is not corrected and self._is_first_try(field):
+                corrected = other
+        if corrected is call:
+            return None
+        learnt = self._learnt
+        self._learnt = replace(
+            learnt,
+            nameless_choice=learnt.nameless_choice or corrected.tool_choice != call.tool_choice,
+            tierless=learnt.tierless or corrected.fast != call.fast,
+        )
+        return corrected
 
     def _without_images(self, call: Call) -> Call | None:
         """Leave out the older images first: the user most likely asks about the newest."""

@@ -25,13 +25,18 @@ logger = logging.getLogger(__name__)
 class RequestShape:
     """What a model accepts. ``tierless``: no fast tier; ``efforts``: empty means any.
 
-    ``gone``: the backend refuses this model, even if its list contains it.
+    ``flat_tools``: functions are not in the input; ``nameless_choice``: no tool may be named in
+    ``tool_choice``; ``left_out``: fields of the body. ``gone``: the backend refuses this model, even if its
+    list contains it.
     """
 
     lite: bool = False
     version: str | None = None
     tierless: bool = False
     efforts: tuple[str, ...] = ()
+    flat_tools: bool = False
+    nameless_choice: bool = False
+    left_out: frozenset[str] = frozenset()
     gone: bool = False
 
     def applied_to(self, call: Call) -> Call:
@@ -45,10 +50,16 @@ class RequestShape:
         effort = call.effort
         if self.efforts and effort is not None and effort not in self.efforts:
             effort = nearest(effort, self.efforts)
-        tier = None if self.tierless else call.service_tier
-        return replace(
-            call, lite=self.lite and call.model.lite, version=version, service_tier=tier, effort=effort
+        shaped = replace(
+            call,
+            lite=self.lite and call.model.lite,
+            version=version,
+            service_tier=None if self.tierless else call.service_tier,
+            effort=effort,
+            flat_tools=self.flat_tools,
+            left_out=self.left_out,
         )
+        return shaped.with_required_tool() if self.nameless_choice else shaped
 
 
 class LearntShapes:
@@ -100,6 +111,10 @@ def _changes(known: RequestShape, shape: RequestShape) -> str:
         f"it requires client version {shape.version}": shape.version and shape.version != known.version,
         "it has no fast tier for this account": shape.tierless and not known.tierless,
         f"its efforts are {', '.join(shape.efforts)}": shape.efforts and shape.efforts != known.efforts,
+        "its functions are not in the input": shape.flat_tools and not known.flat_tools,
+        "its functions are in the input": known.flat_tools and not shape.flat_tools,
+        "tool_choice names no tool": shape.nameless_choice and not known.nameless_choice,
+        f"it is sent no {' and no '.join(sorted(shape.left_out))}": shape.left_out - known.left_out,
         "it is no longer available": shape.gone and not known.gone,
     }
     return "; ".join(fact for fact, is_new in facts.items() if is_new)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from amplifier_core.llm_errors import LLMError
 
-from ..errors.kernel import may_be_retried
+from ..errors.kernel import may_be_retried, retry_limit
 from ..errors.refusal import Refusal, read_event_refusal
 from ..errors.transport import Fault, TransportFault, ended_early
 from ..protocol.blocks import BlockDelta
@@ -234,9 +234,8 @@ class Turn:
             yield QuotaRead(quota, throttles(quota, self._context.throttled))
 
     def _delay_before_retry(self, error: LLMError, refusal: Refusal | None) -> float | None:
-        if self._retries >= self._settings.max_retries or self._cancellation.is_requested:
-            return None
-        if not may_be_retried(error, refusal):
+        most = retry_limit(refusal, self._settings.service, self._settings.max_retries)
+        if self._retries >= most or self._cancellation.is_requested or not may_be_retried(error, refusal):
             return None
         spread = random.uniform(0.75, 1.25)  # noqa: S311 - jitter
         return retry_delay(error.retry_after, self._retries, self._settings, spread=spread)

@@ -96,6 +96,13 @@ def may_be_retried(error: LLMError, refusal: Refusal | None) -> bool:
     return error.retryable and not (refusal is not None and refusal.cloudflare)
 
 
+def retry_limit(refusal: Refusal | None, service: Service, most: int) -> int:
+    """Return how often a call may be retried after a failure; ``most`` is the setting."""
+    if service.retries_after_hint is None or refusal is None or refusal.retry_after is None:
+        return most
+    return min(most, service.retries_after_hint) if (refusal.status or 0) >= 500 else most
+
+
 def _sentence(refusal: Refusal, rule: Rule, context: ErrorContext, resets_at: float | None) -> str:
     plan = refusal.plan or clean(context.plan, 60)
     if rule is USAGE_LIMIT:

@@ -22,7 +22,7 @@ from ..quota import Quota, after, limit_headers, moment, number, read_headers
 from ..redaction import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ..services import ResponseHeaders
 
@@ -202,7 +202,7 @@ def _refusal(
     quota = read_headers(headers, names.quota, now)
     found = _find_message(error) or _find_message(data) or _find_message(header_error)
     message = clean(found)
-    wait = _retry_after(headers, error, message, now)
+    wait = _retry_after(headers, (error, data), message, now)
     return Refusal(
         status=status,
         code=_short_code(error.get("code")) or _short_code(header_error.get("code")),
@@ -288,12 +288,13 @@ def _identifier(headers: Mapping[str, object], *names: str) -> str | None:
 
 
 def _retry_after(
-    headers: Mapping[str, object], error: Mapping[str, object], message: str, now: float
+    headers: Mapping[str, object], bodies: Iterable[object], message: str, now: float
 ) -> float | None:
     milliseconds = number(headers.get("retry-after-ms"))
     if milliseconds is not None and milliseconds >= 0:
         return milliseconds / 1000
-    for value in (headers.get("retry-after"), error.get("retry_after")):
+    hints = [body.get("retry_after") for body in bodies if isinstance(body, dict)]
+    for value in (headers.get("retry-after"), *hints):
         seconds = number(value)
         if seconds is not None and seconds >= 0:
             return seconds

@@ -227,7 +227,7 @@ def as_faults(*, silence: float | None = None, began: bool = False) -> Iterator[
 @lru_cache(maxsize=1)
 def transport_failures() -> tuple[type[Exception], ...]:
     """Return the exception classes that the HTTP layer and the system raise for connections."""
-    import httpx
+    from ..http.lean import httpx
 
     return (HttpFailure, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError)
 
@@ -267,7 +267,7 @@ def _http_fault(error: HttpFailure) -> TransportFault:
 
 
 def _proxy_fault(error: ProxyFailure) -> TransportFault:
-    import httpx
+    from ..http.lean import httpx
 
     why, variable = error.__cause__ or error, str(error)
     if any(isinstance(one, ssl.SSLError) for one in _cause_chain(why)):
@@ -312,7 +312,7 @@ def _classes() -> tuple[
     type[BaseException],
 ]:
     """Return the faults by type of the exception, the faults by type of its cause, and read timeouts."""
-    import httpx
+    from ..http.lean import httpx
 
     by_type: tuple[tuple[type[BaseException], Fault], ...] = (
         (httpx.ConnectTimeout, Fault.CONNECT_TIMEOUT),

@@ -15,7 +15,11 @@ from ..redaction import without_secrets
 from ..secret import REDACTED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import httpx
+
+    from .router import Router
 
 DISTRIBUTION = "amplifier-module-provider-openai-chatgpt"
 # They log addresses, and at DEBUG the headers of answers, including cookies.
@@ -64,27 +68,64 @@ def _without_secrets(record: logging.LogRecord) -> bool:
     return True
 
 
-def new_client(
-    *, connect: float, silence: float, largest: int | None = MAX_ANSWER, cookies: bool = True
-) -> httpx.AsyncClient:
+def new_client(*, connect: float, silence: float) -> httpx.AsyncClient:
     """Build a client that belongs to the running event loop and to its caller, who closes it.
 
-    ``connect`` (connect timeout) and ``silence`` (read timeout) are in seconds. ``largest`` bounds the
-    decompressed body, in bytes; None for a stream. With ``cookies``, Cloudflare's cookies are kept as
-    long as the client. Never fails; requests raise httpx's exceptions and ``http.failures.HttpFailure``.
+    ``connect`` (connect timeout) and ``silence`` (read timeout) are in seconds. Cloudflare's cookies are
+    kept as long as the client. Never fails; requests raise httpx's exceptions and
+    ``http.failures.HttpFailure``.
     """
-    import httpx
+    from .cookies import EdgeCookies
+    from .lean import httpx
 
-    from .cookies import EdgeCookies, NoCookies
+    return httpx.AsyncClient(
+        transport=new_router(MAX_ANSWER),
+        trust_env=False,  # the router reads the environment
+        headers=_headers(),
+        cookies=EdgeCookies(),
+        timeout=httpx.Timeout(silence, connect=connect, pool=None),
+        follow_redirects=False,
+    )
+
+
+def new_router(largest: int | None) -> Router:
+    """Build what sends requests and keeps connections, for the running event loop.
+
+    Half as expensive for a small call as a client, whose redirects, cookies and authentication calls do
+    not need. ``largest`` bounds the decompressed body, in bytes; None for a stream.
+    """
+    from .lean import httpx
     from .router import Router
 
     _redact_logs()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=60)
-    return httpx.AsyncClient(
-        transport=Router(limits, largest),
-        trust_env=False,  # the router reads the environment
-        headers={"User-Agent": user_agent(), "Accept-Encoding": "gzip"},
-        cookies=EdgeCookies() if cookies else NoCookies(),
-        timeout=httpx.Timeout(silence, connect=connect, pool=None),
-        follow_redirects=False,
+    return Router(limits, largest)
+
+
+def new_request(
+    method: str,
+    url: httpx.URL,
+    *,
+    headers: Mapping[str, str],
+    content: bytes | None,
+    connect: float,
+    silence: float,
+) -> httpx.Request:
+    """Build a request for a router; the timeouts are those of ``new_client``. Raises httpx's exceptions."""
+    from .lean import httpx
+
+    timeout = {"connect": connect, "read": silence, "write": silence, "pool": None}
+    return httpx.Request(
+        method, url, headers={**_headers(), **headers}, content=content, extensions={"timeout": timeout}
     )
+
+
+def parsed_url(url: str) -> httpx.URL:
+    """Parse a URL once for many requests. Raises httpx.InvalidURL."""
+    from .lean import httpx
+
+    return httpx.URL(url)
+
+
+def _headers() -> dict[str, str]:
+    return {"User-Agent": user_agent(), "Accept-Encoding": "gzip"}

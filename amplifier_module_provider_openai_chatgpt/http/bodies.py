@@ -9,9 +9,8 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-import httpx
-
 from .failures import BodyTooLarge, UnknownEncoding
+from .lean import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http.cookiejar import Cookie, CookieJar
 from typing import TYPE_CHECKING
 
-import httpx
+from .lean import httpx
 
 if TYPE_CHECKING:
     from ..secret import Secret
@@ -34,8 +34,7 @@ class AccountCookies:
         self._jars: dict[Secret[str], httpx.Cookies] = {}  # changed atomically, because threads share it
 
     def add_to(self, request: httpx.Request, account: Secret[str]) -> None:
-        """Send this account's cookies with a request, and no other account's."""
-        request.headers.pop("cookie", None)
+        """Send this account's cookies with a new request."""
         if jar := self._jars.get(account):
             jar.set_cookie_header(request)
 
@@ -46,13 +45,6 @@ class AccountCookies:
         if account not in self._jars and len(self._jars) >= _MAX_ACCOUNTS:
             self._jars.pop(next(iter(self._jars)), None)
         self._jars.setdefault(account, httpx.Cookies(EdgeCookies())).extract_cookies(response)
-
-
-class NoCookies(CookieJar):
-    """A jar that stays empty."""
-
-    def set_cookie(self, cookie: Cookie) -> None:
-        """Keep nothing."""
 
 
 def _is_same(one: Cookie, other: Cookie) -> bool:

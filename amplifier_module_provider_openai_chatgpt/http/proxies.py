@@ -34,7 +34,7 @@ class ProxySetting:
 
     def url(self) -> httpx.URL:
         """Read the address. Raises NetworkSettingFailure, which does not quote it."""
-        import httpx
+        from .lean import httpx
 
         text = self.value.strip()
         try:

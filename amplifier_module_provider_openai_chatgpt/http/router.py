@@ -10,11 +10,10 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from .bodies import bounded
 from .certificates import tls_context
 from .failures import NetworkSettingFailure, ProxyFailure
+from .lean import httpx
 from .proxies import Proxies, is_this_machine
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ class Router(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Raises httpx's exceptions and HttpFailure."""
         response = await self._send(request)
+        response.request = request
         try:
             return bounded(response, self._largest)
         except BaseException:

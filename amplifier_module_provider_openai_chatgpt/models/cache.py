@@ -83,7 +83,7 @@ class CachedCatalogue:
         ``gone`` are models that the backend has refused, even if the list contains them.
         """
         if wanted == LATEST:
-            return next((model.slug for model in listed(self.models)), wanted)
+            return next((model.slug for model in listed(self.models) if model.slug not in gone), wanted)
         slug, fast = (wanted, False) if self.has(wanted) else split_fast(wanted)
         if slug not in gone and not self.lacks(slug):
             return wanted
@@ -127,15 +127,22 @@ def load(path: Path) -> CachedCatalogue | None:
 
 
 def store(path: Path, catalogue: CachedCatalogue) -> None:
-    """Replace the stored list atomically, readable only by its owner. Errors are only logged."""
+    """Replace the stored list atomically, readable only by its owner. Errors are only logged.
+
+    A list that would be too large to be loaded is not stored.
+    """
     document = {
         "version": _FILE_VERSION,
         "fetched_at": catalogue.fetched_at,
         "etag": catalogue.etag,
         "models": [to_entry(model) for model in catalogue.models],
     }
+    content = to_json(document)
+    if len(content) > _LARGEST_FILE:
+        logger.debug("The list of models is too large to be stored: %d bytes", len(content))
+        return
     try:
-        files.replace(path, to_json(document))
+        files.replace(path, content)
     except OSError as error:
         logger.debug("The list of models could not be stored: %s", error)
 

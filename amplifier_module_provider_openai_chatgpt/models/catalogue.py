@@ -120,9 +120,10 @@ class Catalogue:
         self._last_returned = catalogue
         return listed(catalogue.models)
 
-    async def latest(self) -> str:
-        """Return the slug that the backend prefers. Raises as `list` does."""
-        return (await self.list())[0].slug
+    async def latest(self, gone: Sequence[str] = ()) -> str:
+        """Return the slug that the backend prefers, if possible none of ``gone``. Raises as `list` does."""
+        slugs = [model.slug for model in await self.list()]
+        return next((slug for slug in slugs if slug not in gone), slugs[0])
 
     def known(self) -> Sequence[Model]:
         """Return the models to choose from, without the network."""

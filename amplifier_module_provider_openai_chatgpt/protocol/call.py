@@ -40,8 +40,9 @@ class Call:
 
     ``model`` is the one that answers, ``requested_model`` the id the caller gave. ``lite`` and ``version``
     are the request shape and the client version to send; with ``tools_in_input``, functions are in the
-    first item of the input. ``service`` is its name. ``tool_names`` maps the wire's tool names to
-    Amplifier's where they differ. ``stop`` is applied on the client; ``timeout`` is in seconds.
+    first item of the input, unless ``flat_tools`` is set. ``left_out`` are fields that the backend refuses.
+    ``service`` is its name. ``tool_names`` maps the wire's tool names to Amplifier's where they differ.
+    ``stop`` is applied on the client; ``timeout`` is in seconds.
     """
 
     model: Model
@@ -61,6 +62,8 @@ class Call:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     lite: bool = False
     tools_in_input: bool = False
+    flat_tools: bool = False
+    left_out: frozenset[str] = frozenset()
     service: str = CHATGPT_CODEX.name
     version: str | None = None
     stop: tuple[str, ...] = ()
@@ -118,6 +121,8 @@ class Call:
                 "text": _given({"verbosity": self.verbosity, "format": self.text_format}) or None,
             }
         )
+        for refused in self.left_out:
+            fields.pop(refused, None)
         return encode(_merged(fields, self.extra))
 
     def _shape(self) -> dict[str, Any]:
@@ -150,11 +155,11 @@ class Call:
 
     def _plan_shape(self) -> dict[str, Any]:
         """The classic shape with functions in the first item of the input (docs/backend-plan.md, Tools)."""
-        functions = [tool for tool in self.tools if tool["type"] == "function"]
-        hosted = [tool for tool in self.tools if tool["type"] != "function"]
-        first = [items.additional_tools(functions)] if functions else []
+        moved = [tool for tool in self.tools if tool["type"] == "function" and not self.flat_tools]
+        others = [tool for tool in self.tools if tool["type"] != "function" or self.flat_tools]
+        first = [items.additional_tools(moved)] if moved else []
         given = (*first, *items.without_links(self.items))
-        return {**self._classic_shape(), "input": given, "tools": hosted or None}
+        return {**self._classic_shape(), "input": given, "tools": others or None}
 
     @property
     def replays_reasoning(self) -> bool:
@@ -182,6 +187,34 @@ class Call:
     def without_tier(self) -> Call:
         """Use the default service tier."""
         return replace(self, service_tier=None)
+
+    def in_other_form(self, field: str) -> Call:
+        """Return the call with a refused field in another form, or without it; the same call if unsent."""
+        if field in self.extra:
+            return self
+        match field:
+            case "tools":
+                return self.with_tools_moved()
+            case "tool_choice":
+                return self.with_required_tool()
+            case "service_tier":
+                return self.without_tier() if self.fast else self
+            case _:
+                return replace(self, left_out=self.left_out | {field})
+
+    def with_tools_moved(self) -> Call:
+        """Move the functions out of the input, or back into it."""
+        has_functions = any(tool["type"] == "function" for tool in self.tools)
+        can_move = self.tools_in_input and has_functions
+        return replace(self, flat_tools=not self.flat_tools) if can_move else self
+
+    def with_required_tool(self) -> Call:
+        """Offer only the tool that must be called, and require a call, which leaves the same choice."""
+        if not isinstance(self.tool_choice, dict):
+            return self
+        chosen = self.tool_choice
+        only = tuple(tool for tool in self.tools if chosen.items() <= tool.items())
+        return replace(self, tools=only, tool_choice="required")
 
     def as_lite(self) -> Call:
         """Use the Lite shape."""

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from ..secret import Secret
     from ..settings import Settings
 
-_NO_CAP = "ChatGPT plan use has no limit for the length of an answer"
+# Caps by the names that hosts give them, and the fields of a request that no service accepts.
+_CAPS = ("max_output_tokens", "max_tokens", "max_completion_tokens")
+_REFUSED_FIELDS = ("temperature", "top_p", "max_output_tokens")
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant."
 
 # Each option and its names as keyword arguments; the field of the request has the first name.
@@ -103,7 +105,7 @@ def build_call(
     InvalidRequestError or ConfigurationError for a value that cannot be sent as intended.
     """
     asked = Asked(request, kwargs)
-    _note_ignored(kwargs)
+    _note_ignored(request, kwargs)
     warn = _warner(set() if warned is None else warned)
     slug, fast = (model, False) if knows(model) else split_fast(model)
     known, entry, names = knows(slug), find(slug), ToolNames()
@@ -112,8 +114,8 @@ def build_call(
         Reader(slug, account_id, Images(entry.accepts_images, warn), names, settings.service.name),
     )
     text_format = clean_json(wire_format(asked["response_format"]))
-    if settings.service.tools == "input" and request.max_output_tokens is not None:
-        warn(f"{_NO_CAP}; max_output_tokens is not sent.")
+    if settings.service.no_cap and (cap := _cap(request, kwargs)):
+        warn(f"{settings.service.no_cap}; {cap} is not sent.")
     return Call(
         model=entry,
         requested_model=model,
@@ -196,10 +198,22 @@ def _timeout(asked: object) -> float | None:
     return seconds
 
 
-def _note_ignored(kwargs: Mapping[str, Any]) -> None:
-    ignored = sorted(str(name) for name in kwargs if name not in _KNOWN_KWARGS)
-    if ignored:
+def _cap(request: ChatRequest, kwargs: Mapping[str, Any]) -> str:
+    """Return the name of what limits the length of the answer; empty if nothing does."""
+    if request.max_output_tokens is not None:
+        return "max_output_tokens"
+    return next((name for name in _CAPS if kwargs.get(name) is not None), "")
+
+
+def _note_ignored(request: ChatRequest, kwargs: Mapping[str, Any]) -> None:
+    """Log what is not sent, because the backend refuses it or nothing is known about it."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    fields = [name for name in _REFUSED_FIELDS if getattr(request, name) is not None]
+    if ignored := sorted(str(name) for name in kwargs if name not in _KNOWN_KWARGS):
         logger.debug("Ignored keyword arguments: %s", ", ".join(ignored))
+    if fields:
+        logger.debug("Fields that are not sent, because the backend refuses them: %s", ", ".join(fields))
 
 
 def _warner(warned: MutableSet[str]) -> Callable[[str], None]:

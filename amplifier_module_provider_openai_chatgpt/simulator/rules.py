@@ -34,19 +34,22 @@ def _no_turn(state: str) -> str | None:
 class PlanTerms:
     """What is open about the requests of the plan service [unsure] (docs/backend-plan.md, Requests).
 
-    `refused_fields` are refused besides those that are documented; `flat_tools`: functions may be outside a
-    namespace; `named_choice`: one function may be forced; `empty_descriptions`: of namespaces;
-    `session_header`: `session-id` is accepted; `image_links`: images may be https links;
-    `namespaced_calls`: calls name the namespace "functions" too.
+    `refused_fields` are refused besides those that are documented; `additional_tools`: functions may be in
+    the input; `flat_tools`: functions may be outside a namespace; `named_choice`: one function may be forced;
+    `empty_descriptions`: of namespaces; `session_header`: `session-id` is accepted; `image_links`: images may
+    be https links; `namespaced_calls`: calls name the namespace "functions" too; `wording`: how a part of the
+    body is refused, as a capability, as an unknown parameter, or in the shape of the Codex service.
     """
 
     refused_fields: frozenset[str] = frozenset()
+    additional_tools: bool = True
     flat_tools: bool = False
     named_choice: bool = True
     empty_descriptions: bool = False
     session_header: bool = False
     image_links: bool = True
     namespaced_calls: bool = False
+    wording: Literal["capability", "parameter", "detail"] = "capability"
 
 
 @dataclass(frozen=True, slots=True)

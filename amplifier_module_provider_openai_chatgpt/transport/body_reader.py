@@ -59,7 +59,8 @@ class BodyReader:
         A body that is about to end may end, so its connection can be reused.
         """
         try:
-            await asyncio.wait({self._task}, timeout=CLOSE_GRACE)
+            if not self._task.done():
+                await asyncio.wait({self._task}, timeout=CLOSE_GRACE)
         finally:
             if not self._response.is_closed:  # else its connection is being returned to the pool
                 self._task.cancel()

@@ -20,7 +20,7 @@ from ..errors.transport import (
     silent_fault,
     transport_failures,
 )
-from ..http import new_client
+from ..http import new_request, new_router, parsed_url
 from ..http.cookies import AccountCookies
 from ..quota import read_headers
 from ..redaction import Sealed
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from ..http.router import Router
     from ..protocol.call import Call
     from ..protocol.events import Event
     from ..quota import Quota
@@ -58,7 +59,8 @@ class HttpSseTransport:
         self._service = settings.service
         self._sign_in = sign_in
         # Each loop uses only its own entry.
-        self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._routers: dict[asyncio.AbstractEventLoop, Router] = {}
+        self._urls: dict[str, httpx.URL] = {}
         self._cookies = AccountCookies()
 
     @asynccontextmanager
@@ -67,9 +69,9 @@ class HttpSseTransport:
         silence = call.timeout or self._settings.timeout
         with as_faults(silence=silence):
             response = await self._send_signed_in(
-                self._pooled_client(),
+                self._pooled(),
                 "POST",
-                self._service.responses_path,
+                self._url(self._service.responses_path),
                 headers=_call_headers(call, self._service),
                 content=call.body(),
                 silence=silence,
@@ -81,31 +83,28 @@ class HttpSseTransport:
 
     async def models(self, client_version: str | None) -> Document:
         """Fetch the model list as a client of that version."""
-        params = {"client_version": client_version} if client_version else None
+        params = {"client_version": client_version} if client_version else {}
         return await self._fetch(self._service.models_path, params)
 
     async def usage(self) -> Document:
         """Fetch the limits of the account."""
-        return await self._fetch(self._service.usage_path)
+        return await self._fetch(self._service.usage_path, {})
 
-    async def _fetch(self, path: str, params: Mapping[str, str] | None = None) -> Document:
+    async def _fetch(self, path: str, params: Mapping[str, str]) -> Document:
         """Fetch a JSON document on a new connection.
 
         Such requests are rare and often made in short-lived event loops, where a pooled connection would
         stay open.
         """
         with as_faults(silence=JSON_TIMEOUT):
-            async with (
-                asyncio.timeout(JSON_TIMEOUT),
-                new_client(
-                    connect=self._settings.connect_timeout,
+            async with asyncio.timeout(JSON_TIMEOUT), new_router(LARGEST_DOCUMENT) as router:
+                response = await self._send_signed_in(
+                    router,
+                    "GET",
+                    self._url(path).copy_merge_params(params),
+                    headers={"Accept": "application/json"},
                     silence=JSON_TIMEOUT,
-                    largest=LARGEST_DOCUMENT,
-                    cookies=False,
-                ) as client,
-            ):
-                headers = {"Accept": "application/json"}
-                response = await self._send_signed_in(client, "GET", path, headers=headers, params=params)
+                )
                 if response.status_code != 200:
                     raise await self._read_refusal(response)
                 with Sealed():
@@ -120,49 +119,49 @@ class HttpSseTransport:
 
     async def close(self) -> None:
         """Close the connections of the running loop; the transport can be used again afterwards."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        router = self._routers.pop(asyncio.get_running_loop(), None)
+        if router is not None:
+            await router.aclose()
 
-    def _pooled_client(self) -> httpx.AsyncClient:
-        """Return the client of the running loop; connections of a closed loop are unusable."""
+    def _pooled(self) -> Router:
+        """Return the router of the running loop; connections of a closed loop are unusable."""
         loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            for closed in [known for known in self._clients if known.is_closed()]:
-                self._clients.pop(closed, None)
-            self._clients[loop] = new_client(
-                connect=self._settings.connect_timeout,
-                silence=self._settings.timeout,
-                largest=None,
-                cookies=False,
-            )
-        return self._clients[loop]
+        if loop not in self._routers:
+            for closed in [known for known in self._routers if known.is_closed()]:
+                self._routers.pop(closed, None)
+            self._routers[loop] = new_router(None)
+        return self._routers[loop]
+
+    def _url(self, path: str) -> httpx.URL:
+        if path not in self._urls:
+            self._urls[path] = parsed_url(self._settings.base_url + path)
+        return self._urls[path]
 
     async def _send_signed_in(
         self,
-        client: httpx.AsyncClient,
+        router: Router,
         method: str,
-        path: str,
+        url: httpx.URL,
         *,
         headers: Mapping[str, str],
-        params: Mapping[str, str] | None = None,
         content: bytes | None = None,
-        silence: float | None = None,
+        silence: float,
     ) -> httpx.Response:
         """Send with the current identity; after a 401, with another one, at most MAX_REAUTH times."""
-        request = client.build_request(
-            method, self._settings.base_url + path, headers=headers, params=params, content=content
-        )
-        if silence is not None:
-            bounds = {"read": silence, "write": silence}
-            request.extensions["timeout"] = {**request.extensions["timeout"], **bounds}
         tried = [await self._sign_in.current()]
         while True:
             account = tried[-1].account_id
             with Sealed():
-                request.headers.update(self._identity_headers(tried[-1]))
+                request = new_request(
+                    method,
+                    url,
+                    headers={**headers, **self._identity_headers(tried[-1])},
+                    content=content,
+                    connect=self._settings.connect_timeout,
+                    silence=silence,
+                )
                 self._cookies.add_to(request, account)
-                response = await client.send(request, stream=True)
+                response = await router.handle_async_request(request)
                 self._cookies.take_from(response, account)
             if response.status_code != 401 or len(tried) > MAX_REAUTH:
                 return response
@@ -201,6 +200,7 @@ class HttpResponseStream:
     def __init__(self, response: httpx.Response, names: ResponseHeaders, silence: float) -> None:
         self.quota: Quota | None = read_headers(response.headers, names.quota, now=time.time())
         self.models_etag: str | None = response.headers.get(names.models_etag) if names.models_etag else None
+        self._headers, self._names = response.headers, names
         self._reader = BodyReader(response)
         self._silence = silence
 
@@ -208,22 +208,25 @@ class HttpResponseStream:
         """Yield the events that have arrived, after each read that contains any.
 
         Ends with the stream, even if the answer is incomplete. Raises TransportFault if the stream breaks,
-        and after ``silence`` seconds without an event (a keep-alive comment is not an event).
+        and after ``silence`` seconds without an event (a keep-alive comment is not an event); a Refusal if
+        what arrived is a document, whatever its Content-Type.
         """
         parser = SSEParser()
         began = False
+        beginning = bytearray()
         last = time.monotonic()
         try:
-            while piece := await self._reader.read_available():
+            while not parser.done and (piece := await self._reader.read_available()):
                 events = parser.feed(piece)
                 if events:
                     began = True
                     yield events
                     last = time.monotonic()
-                elif time.monotonic() - last > self._silence:
+                    continue
+                if not began:
+                    beginning += piece[: LARGEST_ERROR_BODY - len(beginning)]
+                if time.monotonic() - last > self._silence:
                     raise silent_fault(self._silence, began=began)
-                if parser.done:
-                    break
             if events := parser.close():
                 began = True
                 yield events
@@ -232,8 +235,14 @@ class HttpResponseStream:
         except transport_failures() as error:
             fault = fault_of(error, silence=self._silence, began=began)
             raise fault from error.with_traceback(None)
-        if parser.skipped and not began:
-            raise not_events(parser.skipped)
+        if not began and (refusal := self._refusal(bytes(beginning), parser.skipped)):
+            raise refusal
+
+    def _refusal(self, beginning: bytes, skipped: int) -> Refusal | None:
+        """Return what an answer without events means: a document is read, whatever its Content-Type."""
+        if beginning.lstrip()[:1] in {b"{", b"[", b"<"}:
+            return read_refusal(200, self._headers, beginning, names=self._names, now=time.time())
+        return not_events(skipped) if skipped else None
 
     async def drain(self) -> None:
         """Read the end of a stream whose answer is complete, so its connection can be reused.

@@ -13,6 +13,8 @@ from pydantic_core import from_json
 # A smaller document, in bytes, is always decoded.
 ALWAYS_DECODED = 256 * 1024
 MAX_VALUES = 100_000
+# ``from_json`` refuses deeper nesting, so between two commas are at most this many values.
+_DEEPEST = 256
 # Possessive, so the work is linear. Without its strings, JSON has about as many commas and opening
 # brackets as values.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -31,7 +33,14 @@ def decode(document: bytes) -> Any:
 
 def has_too_many(document: bytes) -> bool:
     """True if a document that is not small contains more than MAX_VALUES values."""
-    if len(document) <= ALWAYS_DECODED or _count_values(document) <= MAX_VALUES:
+    if len(document) <= ALWAYS_DECODED or (document.count(b",") + 1) * _DEEPEST <= MAX_VALUES:
+        return False
+    return has_too_many_nested(document)
+
+
+def has_too_many_nested(document: bytes) -> bool:
+    """True if a document contains more than MAX_VALUES values, however deep they are nested."""
+    if _count_values(document) <= MAX_VALUES:
         return False
     return _count_values(_STRING.sub(b"", document)) > MAX_VALUES
 

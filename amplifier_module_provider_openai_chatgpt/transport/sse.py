@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
-from .json_values import ALWAYS_DECODED, has_too_many
+from .json_values import ALWAYS_DECODED, has_too_many, has_too_many_nested
 
 if TYPE_CHECKING:
     from ..protocol.events import Event
@@ -126,7 +126,9 @@ def _data_lines(event: bytes) -> list[bytes]:
 
 
 def _decode_leniently(payload: bytes) -> object:
-    """Decode with the slower stdlib, which accepts half a surrogate pair."""
+    """Decode with the slower stdlib, which accepts half a surrogate pair, and deeper nesting."""
+    if has_too_many_nested(payload):
+        raise EventTooLargeError
     try:
         return json.loads(payload)
     except (ValueError, RecursionError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +60,23 @@ async def calls(url: str, count: int, *, pooled: bool = True) -> dict[str, Any]:
             async with httpx.AsyncClient(timeout=60) as client:
                 result = await _read(client, url)
     return result
+
+
+async def parallel(url: str, count: int) -> dict[str, Any]:
+    """Make ``count`` calls in parallel."""
+    results = await asyncio.gather(*(stream(url) for _ in range(count)))
+    return results[0]
+
+
+async def first_delta(url: str) -> dict[str, Any]:
+    """Measure the seconds from sending the first delta to the program that reads it."""
+    splitter, delays = Splitter(), list[float]()
+    async with shared().stream("POST", f"{url}/codex/responses", json=BODY) as response:
+        async for chunk in response.aiter_bytes():
+            for event in map(orjson.loads, splitter.feed(chunk)):
+                if event["type"] == "response.output_text.delta" and not delays:
+                    delays.append((time.monotonic_ns() - int(event["delta"])) / 1e9)
+    return {"delay": delays[0]}
 
 
 async def _read(client: httpx.AsyncClient, url: str) -> dict[str, Any]:

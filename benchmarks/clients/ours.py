@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import time
-from pathlib import Path
 from typing import Any
 
 from amplifier_core import HookResult
@@ -13,7 +11,13 @@ from amplifier_core.message_models import ChatRequest, ChatResponse
 from amplifier_core.testing import MockCoordinator
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
+from amplifier_module_provider_openai_chatgpt.protocol import reasoning
+from amplifier_module_provider_openai_chatgpt.secret import Secret
 
+from ..turns import NAME, QUESTION as LONG_QUESTION, live, tool_turn
+from ..worker import resident as memory
+
+MODEL = "gpt-6-sol"
 DELTA = "llm:stream_block_delta"
 QUESTION = {"role": "user", "content": "hi"}
 
@@ -120,13 +124,31 @@ async def first_delta(url: str) -> dict[str, Any]:
 async def resident(url: str, count: int) -> dict[str, Any]:
     """Complete ``count`` requests and return the memory of the process afterwards, in MB."""
     result = await calls(url, count)
-    return result | {"resident": _resident()}
+    return result | {"resident": memory()}
 
 
-def _resident() -> float:
-    """Return the memory of this process; if the system does not report it, its peak."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return pages * resource.getpagesize() / 2**20
+async def life(url: str, turns: int, step: int) -> dict[str, Any]:
+    """Run one conversation of tool turns; a session hands over new objects in every turn."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": LONG_QUESTION}]
+
+    def add(number: int) -> ChatRequest:
+        messages.extend(_messages(number))
+        return ChatRequest(messages=messages, model=MODEL)
+
+    async def send(request: ChatRequest) -> dict[str, Any]:
+        return _result(await shared(url).complete(request))
+
+    return await live(turns, step, add, send)
+
+
+def _messages(number: int) -> list[dict[str, Any]]:
+    turn = tool_turn(number)
+    item = {"type": "reasoning", "encrypted_content": turn.thought, "summary": []}
+    state = reasoning.to_block_content(item, MODEL, Secret("account"))
+    call = {"type": "tool_call", "id": turn.call_id, "name": NAME, "input": turn.arguments}
+    thought = {"type": "thinking", "thinking": "", "content": state}
+    said = [thought, {"type": "text", "text": turn.talk}, call]
+    return [
+        {"role": "assistant", "content": said},
+        {"role": "tool", "tool_call_id": turn.call_id, "content": turn.result},
+    ]

@@ -39,9 +39,12 @@ async def call(path, auth_url, base_url):
     headers = {"Authorization": f"Bearer {tokens.access_token.reveal()}"}
     headers["ChatGPT-Account-ID"] = tokens.account_id.reveal()
     headers["originator"] = "amplifier"
-    async with new_client(connect=10, silence=30, largest=None) as client:
-        response = await client.get(f"{base_url}/codex/models?client_version=0.0.0", headers=headers)
-    return response.status_code
+    url = f"{base_url}/codex/models?client_version=0.0.0"
+    async with (
+        new_client(connect=10, silence=30) as client,
+        client.stream("GET", url, headers=headers) as response,
+    ):
+        return response.status_code
 
 
 async def eight_calls(*where):

@@ -202,3 +202,16 @@ async def test_a_second_refused_effort_is_reported(sim, config, in_use):
     with pytest.raises(InvalidRequestError, match="'xhigh'"):
         await in_use(config).complete(ask(), reasoning_effort="xhigh")
     assert efforts(sim) == ["xhigh", "high"]
+
+
+async def test_two_corrections_of_one_call_are_both_remembered(sim, config, in_use):
+    efforts_refused = {"message": "Invalid value.", "param": "reasoning.effort", "code": "invalid_value"}
+    tier_refused = {"message": "Unsupported.", "param": "service_tier", "code": "unsupported_value"}
+    for error in (tier_refused, efforts_refused):
+        sim.misbehave(RESPONSES, Fault(status=400, body={"error": error}))
+    provider = in_use(config)
+    for _ in range(2):
+        assert (await provider.complete(ask(), model="gpt-6-luna-fast", reasoning_effort="xhigh")).text
+    tiers = [request.json.get("service_tier") for request in sim.requests_to(RESPONSES)]
+    assert tiers == ["priority", None, None, None]
+    assert efforts(sim) == ["xhigh", "xhigh", "high", "high"]

@@ -108,8 +108,8 @@ class Run:
         """Return the provider's connections."""
         transport = self.provider.transport
         assert isinstance(transport, HttpSseTransport)
-        client = transport._clients.get(asyncio.get_running_loop())
-        return pooled(client) if client else []
+        router = transport._routers.get(asyncio.get_running_loop())
+        return pooled(router) if router else []
 
     async def call(self, request=None):
         """Complete one request, by default about the weather; any error but a kernel error is raised."""

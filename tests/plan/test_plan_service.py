@@ -2,16 +2,13 @@
 
 import base64
 import json
-import threading
+import logging
 
 import pytest
 from amplifier_core.llm_errors import (
-    AccessDeniedError,
-    AuthenticationError,
     ConfigurationError,
-    InvalidRequestError,
+    NotFoundError,
     ProviderUnavailableError,
-    QuotaExceededError,
 )
 from amplifier_core.message_models import (
     ChatRequest,
@@ -26,27 +23,15 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN
 from amplifier_module_provider_openai_chatgpt.settings import read_settings
-from amplifier_module_provider_openai_chatgpt.simulator import Simulator
-from tests.browser import browse
+from amplifier_module_provider_openai_chatgpt.simulator import Fault, Simulator
+from amplifier_module_provider_openai_chatgpt.simulator.rules import PlanTerms
+from amplifier_module_provider_openai_chatgpt.simulator.validation.plan import _REFUSED_FIELDS
 from tests.conftest import write_tokens
 from tests.request.pictures import png
-from tests.test_routing import ALL_ROLES, chosen
+from tests.test_routing import ALL_ROLES, EFFORT, resolve
 
 pytestmark = pytest.mark.world("plan")
 TOOL = ToolSpec(name="get_time", description="The time.", parameters={"type": "object", "properties": {}})
-
-
-@pytest.fixture
-def plan(sim, tmp_path):
-    """The provider's settings for the plan service at ``sim``."""
-    return {
-        "auth_mode": "chatgpt_plan",
-        "base_url": sim.base_url,
-        "auth_url": sim.auth_url,
-        "token_file_path": str(write_tokens(tmp_path / "plan.json", sim.connect())),
-        "max_retries": 0,
-        "min_retry_delay": 0,
-    }
 
 
 def hello(**more):
@@ -89,11 +74,46 @@ async def test_without_a_list_nothing_is_guessed(sim, plan, in_use):
     assert bodies(sim) == []
 
 
+async def test_a_listed_model_that_is_refused_is_replaced_by_the_next_one_of_the_list(sim, plan, in_use):
+    """The default model is the first of the list, which may still name it."""
+    text = "The model 'gpt-6.1-sol' does not exist or you do not have access to it."
+    refusal = {"error": {"code": "model_not_found", "message": text, "param": "model"}}
+    sim.misbehave("/responses", Fault(status=404, body=refusal))
+    provider = in_use(plan)
+    for _ in range(2):
+        assert (await provider.complete(hello())).text
+    assert [body["model"] for body in bodies(sim)] == ["gpt-6.1-sol", "gpt-6-astra", "gpt-6-astra"]
+    sim.misbehave("/responses", Fault(status=404, body=refusal))
+    with pytest.raises(NotFoundError, match="choose another, such as gpt-6-astra"):
+        await provider.complete(hello(), model="gpt-6.1-sol")
+
+
 @pytest.mark.parametrize("details", [False, True])
-async def test_every_role_finds_a_model_on_a_plans_list(sim, plan, in_use, details):
+async def test_every_role_is_played_by_a_listed_model_with_the_effort_of_the_role(sim, plan, in_use, details):
+    """Without efforts in the list, the effort of a role is sent as it is."""
     sim.sharing.lists_details = details
     listed = [model.id for model in await in_use(plan).list_models()]
-    assert {chosen(role, listed) for role in ALL_ROLES} <= set(listed)
+    for role in ALL_ROLES:
+        model, extra = resolve(role, listed) or ("", {})
+        assert model in listed
+        await in_use({**plan, "default_model": model, **extra}).complete(hello())
+        body = bodies(sim)[-1]
+        assert (body["model"], body.get("reasoning", {}).get("effort")) == (model, EFFORT.get(role))
+        assert "service_tier" not in body
+
+
+async def test_an_effort_that_a_model_refuses_is_replaced_by_one_that_it_names(sim, plan, in_use):
+    """The list has no efforts: the refusal names them."""
+    provider = in_use({**plan, "default_model": "gpt-6-sol"})
+    for _ in range(2):
+        await provider.complete(hello(), reasoning_effort="minimal")
+    assert [body["reasoning"]["effort"] for body in bodies(sim)] == ["minimal", "low", "low"]
+
+
+@pytest.mark.parametrize("media_type", [None, "text/event-stream", "text/plain", "application/octet-stream"])
+async def test_a_stream_is_read_whatever_its_content_type(sim, plan, in_use, media_type):
+    sim.sharing.content_type = media_type
+    assert (await in_use(plan).complete(hello(), model="gpt-6-sol")).text
 
 
 async def test_images_are_sent_as_data_and_links_as_notes(sim, plan, in_use):
@@ -107,12 +127,65 @@ async def test_images_are_sent_as_data_and_links_as_notes(sim, plan, in_use):
     assert [part["type"] for part in item["content"]] == ["input_image", "input_text"]
 
 
-async def test_an_output_cap_is_reported_once_and_not_sent(sim, plan, in_use, caplog):
+CAPS = [({"max_output_tokens": 10}, {}), ({}, {"max_output_tokens": 10}), ({}, {"max_tokens": 10})]
+
+
+@pytest.mark.parametrize(("fields", "options"), CAPS, ids=["field", "max_output_tokens", "max_tokens"])
+async def test_an_output_cap_is_reported_once_and_not_sent(sim, plan, in_use, caplog, fields, options):
     provider = in_use(plan)
     for _ in range(2):
-        await provider.complete(hello(max_output_tokens=10, temperature=0.5))
-    assert "max_output_tokens" not in bodies(sim)[-1]
+        await provider.complete(hello(**fields), **options)
+    assert not [name for name in bodies(sim)[-1] if name.startswith("max_")]
     assert caplog.text.count("no limit for the length of an answer") == 1
+
+
+async def test_what_the_service_refuses_is_left_out_with_a_line_at_debug_level(sim, plan, in_use, caplog):
+    """Every field that is documented as refused, wherever a caller can put it."""
+    caplog.set_level(logging.DEBUG, logger="amplifier_module_provider_openai_chatgpt")
+    refused = dict.fromkeys(_REFUSED_FIELDS, 1)
+    request = hello(temperature=0.5, top_p=0.9, stop=["never"], metadata={"user": "ada"}, user="ada")
+    assert (await in_use(plan).complete(request, **refused)).text
+    [body] = bodies(sim)
+    assert not _REFUSED_FIELDS & set(body)
+    assert set(body) == {
+        *("model", "instructions", "input", "store", "stream", "include", "prompt_cache_key"),
+    }
+    left_out = next(line for line in caplog.messages if line.startswith("Ignored keyword arguments"))
+    assert all(name in left_out for name in _REFUSED_FIELDS)
+    assert "Fields that are not sent, because the backend refuses them: temperature, top_p" in caplog.messages
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [text.split(";")[1] for text in warned] == [" max_output_tokens is not sent."]
+
+
+async def test_requests_name_no_account_client_or_session(sim, plan, in_use):
+    """Only what is documented is sent, to the list and to the answers."""
+    sim.sharing.terms = PlanTerms(session_header=True)
+    provider = in_use({**plan, "originator": "somebody", "models_client_version": "9.9.9"})
+    await provider.list_models()
+    await provider.complete(hello())
+    sent = [one for one in sim.requests if one.service == "backend"]
+    transport = {"host", "accept-encoding", "content-length"}
+    own = {"accept", "authorization", "content-type", "user-agent"}
+    assert set().union(*(set(one.headers) for one in sent)) == transport | own
+    assert [one.query for one in sent] == [{}, {}]
+    assert all(one.headers["user-agent"].startswith("amplifier") for one in sent)
+
+
+async def test_a_hosted_search_is_sent_if_a_tool_or_the_settings_ask_for_it(sim, plan, in_use):
+    search = ToolSpec(name="web_search", description="", parameters={}, type="web_search")
+    provider = in_use(plan)
+    answer = await provider.complete(
+        hello(tools=[TOOL, search]).model_copy(
+            update={"messages": [Message(role="user", content="Search the web for tea.")]}
+        )
+    )
+    assert "searched the web" in answer.text
+    await in_use({**plan, "extra_request_params": {"tools": [{"type": "web_search"}]}}).complete(
+        hello(tools=[TOOL])
+    )
+    for body in bodies(sim):
+        assert body["tools"] == [{"type": "web_search"}]
+        assert [tool["name"] for tool in body["input"][0]["tools"]] == ["get_time"]
 
 
 async def test_a_conversation_with_tools_thinking_and_structured_output(sim, plan, in_use):
@@ -175,66 +248,3 @@ async def test_a_file_of_the_other_mode_is_not_used(plan, sim, tmp_path):
     with pytest.raises(ConfigurationError, match="of another kind"):
         await ChatGPTProvider({**plan, "token_file_path": other}).complete(hello())
     assert bodies(sim) == []
-
-
-ROWS = {
-    "usage_limit_exceeded": (QuotaExceededError, False, "settings/usage"),
-    "usage_unavailable": (ProviderUnavailableError, True, "not available"),
-    "user_unavailable": (ProviderUnavailableError, True, "not available"),
-    "user_not_eligible": (AccessDeniedError, False, "Plus and Pro"),
-    "unsupported_capability": (InvalidRequestError, False, "does not support text.format"),
-    "route_not_supported": (InvalidRequestError, False, "base_url"),
-    "invalid_user": (AuthenticationError, False, "login --plan"),
-    "chatpass_v2_scope_not_authorized": (AuthenticationError, False, "--enable-plan"),
-    "chatpass_v2_invalid_authorization_context": (AuthenticationError, False, "--enable-plan"),
-}
-
-
-@pytest.mark.parametrize("in_stream", [False, True])
-@pytest.mark.parametrize("code", ROWS)
-async def test_each_refusal_before_and_in_the_stream(sim, plan, in_use, code, in_stream):
-    kind, retryable, words = ROWS[code]
-    param = "text.format" if code == "unsupported_capability" else None
-    sim.sharing.refuse(code, in_stream=in_stream, param=param)
-    with pytest.raises(kind) as raised:
-        await in_use(plan).complete(hello(), model="gpt-6-sol")
-    if param and in_stream:
-        words = "does not support"
-    assert words in str(raised.value)
-    assert raised.value.retryable is retryable
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "retryable"),
-    [
-        (401, AuthenticationError, False),
-        (403, AccessDeniedError, False),
-        (503, ProviderUnavailableError, True),
-    ],
-)
-async def test_each_refusal_at_the_admission(sim, plan, in_use, status, kind, retryable):
-    sim.sharing.admission = status
-    with pytest.raises(kind) as raised:
-        await in_use(plan).complete(hello(), model="gpt-6-sol")
-    assert raised.value.retryable is retryable
-
-
-async def test_a_host_signs_in_with_lines_that_it_shows(sim, plan, in_use, tmp_path):
-    new = tmp_path / "new.json"
-    places = {"token_file_path": new, "host_file_path": f"{new}.host"}
-    provider = in_use({**plan, **places, "app_name": "Ada's host"})
-    shown: list[str] = []
-
-    def show(line):
-        shown.append(line)
-        if line.startswith(sim.auth_url):
-            threading.Thread(target=browse, args=(line,)).start()
-
-    assert await provider.login(show)
-    assert not [line for line in shown if "\n" in line]
-    assert "This app uses your ChatGPT plan from now on." in shown[-2]
-    assert provider.auth_status() == "authenticated"
-    assert (await provider.complete(hello())).text
-    asked = next(one for one in sim.requests if one.path.endswith("/authorize"))
-    assert asked.query["agent_name_hint"] == "Ada's host"
-    assert {"new.json", "new.json.host"} <= {path.name for path in tmp_path.iterdir()}

@@ -62,6 +62,7 @@ BROKEN: dict[str, list[tuple[Any, dict[str, str], dict[str, Any]]]] = {
     "plan.tools": [
         *((body(tools=[{**tool}]), {}, {}) for tool in (TOOL, CUSTOM)),
         *((body(tools=[{"type": kind}]), {}, {}) for kind in HOSTED),
+        (body(), {}, {"additional_tools": False, "flat_tools": True}),
     ],
     "plan.namespaces": [(body(says("Hi"), tools=[{**SPACE, "description": ""}]), {}, {})],
     "plan.named-choice": [
@@ -108,6 +109,22 @@ def test_a_refused_capability_names_its_parameter():
     assert isinstance(refused, Refused)
     assert refused.status == 400
     assert (refused.body["error"]["code"], refused.body["error"]["param"]) == (CAPABILITY, "temperature")
+
+
+@pytest.mark.parametrize(
+    ("wording", "found"),
+    [
+        ("capability", {"param": "temperature", "code": CAPABILITY}),
+        ("parameter", {"param": "temperature", "code": "unknown_parameter"}),
+        ("detail", {}),
+    ],
+)
+def test_a_refused_capability_has_three_wordings(wording, found):
+    refused = judged(body(temperature=1), wording=wording)
+    assert isinstance(refused, Refused)
+    error = refused.body.get("error", {})
+    assert {name: error[name] for name in found} == found
+    assert "temperature" in str(refused.body)
 
 
 ACCEPTED: list[tuple[Any, dict[str, str], dict[str, Any]]] = [

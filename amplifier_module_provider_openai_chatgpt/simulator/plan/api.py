@@ -101,14 +101,14 @@ class PlanApi:
         return self._sharing.refusal
 
     def _broken_off(self, body: Json, policy: Policy, now: Refusal, headers: Mapping[str, str]) -> Response:
-        """Return the first half of an answer that ends in `response.failed`."""
+        """Return the first half of an answer that ends in `response.failed`. [unsure]: `param` in it."""
         events = stream.events(
             cut_short(respond(body, policy)),
             response_id=f"resp_{uuid.uuid4().hex}",
             model=body["model"],
             usage=None,
             end="failed",
-            error={name: now.error[name] for name in ("code", "message")},
+            error={name: now.error[name] for name in ("code", "message", "param") if now.error[name]},
         )
         return Frames([stream.encode(event) for event in events], headers, self._sharing.content_type)
 

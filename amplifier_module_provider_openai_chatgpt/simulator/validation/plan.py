@@ -5,7 +5,7 @@ What is refused is [doc]; the words, and the code of a refused field, are [unsur
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from ..rules import (
     Incoming,
@@ -14,6 +14,7 @@ from ..rules import (
     Refused,
     as_list,
     as_object,
+    detail,
     error,
     unknown,
 )
@@ -57,8 +58,16 @@ def _terms(request: Incoming) -> PlanTerms:
     return request.policy.plan or PlanTerms()
 
 
-def _unsupported(param: str) -> Refused:
-    return error(f"Unsupported capability: {param}.", param, CAPABILITY)
+def _unsupported(request: Incoming, param: str) -> Refused:
+    match _terms(request).wording:
+        case "capability":
+            return error(f"Unsupported capability: {param}.", param, CAPABILITY)
+        case "parameter":
+            return unknown(param)
+        case "detail":
+            return detail(f"Unsupported parameter: {param}")
+        case wording:
+            assert_never(wording)
 
 
 def _headers(request: Incoming) -> Refused | None:
@@ -71,7 +80,7 @@ def _headers(request: Incoming) -> Refused | None:
 def _capabilities(request: Incoming) -> Refused | None:
     """Refuse the fields that the service does not offer. [unsure]: more of them, by a switch."""
     refused = _REFUSED_FIELDS | _terms(request).refused_fields
-    return next((_unsupported(field) for field in request.body if field in refused), None)
+    return next((_unsupported(request, field) for field in request.body if field in refused), None)
 
 
 def _fields(request: Incoming) -> Refused | None:
@@ -94,12 +103,15 @@ def _context(request: Incoming) -> Refused | None:
 def _tools(request: Incoming) -> Refused | None:
     """Refuse functions outside a namespace and `additional_tools`, and every hosted tool but web search.
 
-    [unsure]: one client sends functions flat and reports them as accepted; a switch accepts them.
+    [unsure]: one client sends functions flat and reports them as accepted; switches accept them, and refuse
+    those in the input.
     """
+    if not _terms(request).additional_tools and request.items[0].get("type") == "additional_tools":
+        return _unsupported(request, "input[0].tools")
     allowed = _IN_BODY if _terms(request).flat_tools else _IN_BODY[:2]
     for place, tool in enumerate(as_list(request.body.get("tools"))):
         if isinstance(tool, dict) and tool.get("type") not in allowed:
-            return _unsupported(f"tools[{place}]")
+            return _unsupported(request, f"tools[{place}]")
     return None
 
 
@@ -118,7 +130,7 @@ def _named_choice(request: Incoming) -> Refused | None:
     choice = request.body.get("tool_choice")
     if _terms(request).named_choice or not isinstance(choice, dict):
         return None
-    return _unsupported("tool_choice")
+    return _unsupported(request, "tool_choice")
 
 
 def _links(request: Incoming) -> Refused | None:
@@ -127,7 +139,7 @@ def _links(request: Incoming) -> Refused | None:
         return None
     for param, part in parts.parts_of(request.items):
         if str(part.get("image_url", "")).startswith("http"):
-            return _unsupported(f"{param}.image_url")
+            return _unsupported(request, f"{param}.image_url")
     return None
 
 
