@@ -59,16 +59,17 @@ def _login_to_plan(provider: ChatGPTProvider, way: Way | None, *, enable_plan: b
     signing_in = plan_sign_in.sign_in(provider, notes, use_browser=way == "browser", enable_plan=enable_plan)
     run(tidy(signing_in))
     if is_plan_chosen_here():
-        notes.print(plan_sign_in.SWITCH, markup=False)
+        notes.print(f"\n{plan_sign_in.SWITCH}", markup=False)
 
 
 @click.command()
 def logout() -> None:
     """Sign out on this machine and at OpenAI."""
+    from .console import print_paragraphs
     from .signing_out import sign_out
 
     outcome = run(sign_out(new_provider()), "Signing out")
-    console(stderr=True).print(outcome)
+    print_paragraphs(outcome, console(stderr=True))
 
 
 @click.command()
@@ -102,11 +103,13 @@ def import_command(*, file: str, host_file: str | None) -> None:
     For a server without a browser: sign in with `login --plan` where a browser is, copy the file that it
     names here over SSH, and import it. From then on, only this machine renews it.
     """
+    from .console import print_paragraphs
     from .plan_sign_in import import_sign_in
 
     provider = new_provider(host_file_path=host_file)
     outcome = run(import_sign_in(provider, Path(file).expanduser()), "Importing")
-    console(stderr=True).print(outcome, markup=False, soft_wrap=True)
+    for sentence in outcome:
+        print_paragraphs(sentence, console(stderr=True))
 
 
 @click.command("host-id")

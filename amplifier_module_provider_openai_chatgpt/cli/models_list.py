@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..provider import ChatGPTProvider
 
+_HEADERS = ("id", "window", "efforts", "tiers", "input")
 _TIER_LABELS = {FAST_TIER: "fast"}
 
 
@@ -102,16 +103,24 @@ def _models_table(rows: Sequence[Sequence[str]]) -> Table:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(
-        "id", no_wrap=True, overflow="ignore", min_width=max((len(row[0]) for row in rows), default=0)
-    )
-    table.add_column("window", no_wrap=True, justify="right")
-    table.add_column("efforts", min_width=20)
-    table.add_column("tiers", max_width=9)
-    table.add_column("input")
-    for row in rows:
+    columns = [column for column in zip(_HEADERS, *rows, strict=True) if any(column[1:])]
+    for header, *cells in columns:
+        table.add_column(header, **_layout(header, cells))
+    for row in zip(*(column[1:] for column in columns), strict=True):
         table.add_row(*map(Text, row))
     return table
+
+
+def _layout(header: str, cells: Sequence[str]) -> dict[str, Any]:
+    """Return how a column is laid out."""
+    widest = max(map(len, cells), default=0)
+    layouts: dict[str, dict[str, Any]] = {
+        "id": {"no_wrap": True, "overflow": "ignore", "min_width": widest},
+        "window": {"no_wrap": True, "justify": "right"},
+        "efforts": {"min_width": 20},
+        "tiers": {"max_width": 9},
+    }
+    return layouts.get(header, {})
 
 
 def _print_list(rows: Sequence[Sequence[str]], out: Console) -> None:

@@ -77,8 +77,8 @@ def _show_account(provider: ChatGPTProvider, show: Callable[[str], None]) -> Non
     show(f"{now} {who}.\nFor another account, stop with Ctrl-C and add --profile NAME.")
 
 
-async def import_sign_in(provider: ChatGPTProvider, source: Path) -> str:
-    """Store a sign-in that was carried from another machine; returns the outcome as sentences.
+async def import_sign_in(provider: ChatGPTProvider, source: Path) -> list[str]:
+    """Store a sign-in that was carried from another machine; returns the outcome, a sentence for each line.
 
     Raises kernel errors.
     """
@@ -87,13 +87,13 @@ async def import_sign_in(provider: ChatGPTProvider, source: Path) -> str:
         raise AuthenticationError(f"Nothing was imported from {source}: {problem}.", provider=PROVIDER)
     credential = await import_as_configured(settings, source)
     who = printable(credential.email.reveal()) or "an account without an e-mail address"
-    permission = (
-        "" if credential.uses_plan else f"\nThis app may not use the ChatGPT plan yet: run {ENABLE_PLAN}"
-    )
-    return (
-        f"Signed in as {who}.{permission}\nStored in {provider.credentials.place}\n"
-        f"Only one machine can renew a sign-in: remove {source}, and do not use it where it came from."
-    )
+    permission = f"This app may not use the ChatGPT plan yet: run {ENABLE_PLAN}"
+    return [
+        f"Signed in as {who}.",
+        *([] if credential.uses_plan else [permission]),
+        f"Stored in {provider.credentials.place}",
+        f"Only one machine can renew a sign-in: remove {source}, and do not use it where it came from.",
+    ]
 
 
 def _problem(file: PlanFile) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..quota import plan_name, span
 from ..services import CHATGPT_PLAN, SERVICES
-from .console import printable
+from .console import print_paragraphs, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +81,7 @@ def masked(account: Secret[str]) -> str | None:
 
 def show_status(status: SignInStatus, out: Console) -> None:
     """Print the status, one line for each fact."""
-    out.print(_headline(status), markup=False, soft_wrap=True)
+    print_paragraphs(_headline(status), out)
     rows = {"Mode": status.mode} | _token_rows(status) | {"Token file": status.token_file}
     width = max(map(len, (*rows, "Token file ")))
     for name, value in rows.items():

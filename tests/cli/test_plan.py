@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from amplifier_module_provider_openai_chatgpt.cli import cli
 from amplifier_module_provider_openai_chatgpt.cli.accounts import path_of
+from amplifier_module_provider_openai_chatgpt.cli.console import print_paragraphs
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.simulator.plan.issuer import REVOKE
 from tests.browser import browse
@@ -191,6 +193,24 @@ def test_only_paths_and_addresses_are_longer_than_the_screen_is_wide(store, env,
     assert not [line for line in long if "/" not in line]
 
 
+def test_a_narrow_screen_shows_all_that_is_known_of_the_models(store, env, monkeypatch):
+    store("signed in")
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    lines = at_terminal(monkeypatch, 40, "models").lines
+    assert lines[0].split() == ["id", "window", "input"]
+    assert lines[1].split() == ["gpt-6.1-sol", "←", "272,000", "text", "image"]
+
+
+def test_paragraphs_are_wrapped_between_words_and_addresses_stay_whole(capsys):
+    text = "One sentence that\nis too long.\n\n    an indented line that is too long\nhttps://example.com/a b"
+    print_paragraphs(f"{text}\nEnd.", Console(width=20))
+    assert capsys.readouterr().out.splitlines() == [
+        *("One sentence that is", "too long.", "", "    an indented line that is too long"),
+        *("https://example.com/a b", "End."),
+    ]
+
+
 # Signing in
 
 
@@ -355,6 +375,18 @@ def test_logout_leaves_what_is_not_its_own(store, run, path, state):
     before = path.read_bytes()
     assert run("logout").stderr.startswith("Not signed in. ")
     assert path.read_bytes() == before
+
+
+def test_logout_removes_a_damaged_sign_in_and_keeps_the_registration(sim, store, run, path):
+    stored = sim.connect()
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(stored, indent=2)[:-2] + ",")
+    said = run("logout").stderr
+    assert said.startswith(f"Removed {path}, which was not used: it does not hold a JSON object.")
+    assert said.endswith(" The sign-in in it was revoked.\n")
+    assert not path.exists()
+    assert [one.form["token"] for one in sim.requests_to(REVOKE)] == [stored["refresh_token"]]
+    assert run("logout").stderr == "Not signed in.\n"
 
 
 # A server
