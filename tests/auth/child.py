@@ -59,7 +59,7 @@ async def plan_call(path, auth_url, base_url):
     service = CHATGPT_PLAN.at(base_url, auth_url)
     tokens = await shared_plan_credentials(Path(path), service).current()
     headers = {"Authorization": f"Bearer {tokens.access_token.reveal()}"}
-    async with new_client(connect=10, silence=30, largest=None) as client:
+    async with new_client(connect=10, silence=30) as client:
         response = await client.get(f"{base_url}/models", headers=headers)
     return response.status_code
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from amplifier_module_provider_openai_chatgpt.http.zstd import compressor
 from amplifier_module_provider_openai_chatgpt.probe.claim import NEVER
 from amplifier_module_provider_openai_chatgpt.probe.report import DOCUMENTS, claims_table
 from amplifier_module_provider_openai_chatgpt.probe.rows import CLAIMS, claims_of, unknown_names
-from amplifier_module_provider_openai_chatgpt.probe.zstd import compressor
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, CHATGPT_PLAN
 
 from .changes import CODEX, PLAN

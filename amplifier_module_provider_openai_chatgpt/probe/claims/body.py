@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from ...errors.refusal import is_tier_refusal, unsupported_parameter
+from ...http.zstd import compressor
 from ..checks import accepted, answered, judged, refused
 from ..claim import Check, Claim, Finding, NotCheckedError, decided
 from ..shape import safe
-from ..zstd import compressor
 from .places import SMALL, both, codex, plan
 
 if TYPE_CHECKING:
