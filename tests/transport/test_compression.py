@@ -1,4 +1,4 @@
-"""Large requests are compressed for the service's own address, and sent again plain if that is refused."""
+"""Large requests are compressed for the service's own address, and sent again plain after a refusal."""
 
 import pytest
 from amplifier_core.llm_errors import InvalidRequestError
@@ -64,14 +64,14 @@ async def test_after_a_refusal_requests_are_plain(sim, at_home, status):
     assert sent(sim) == ["zstd", None, None]
 
 
-async def test_a_plain_request_that_is_refused_too_is_told_as_it_is(sim, at_home):
+async def test_the_refusal_of_the_plain_request_is_reported(sim, at_home):
     sim.misbehave(RESPONSES, Fault(status=415, body=UNREADABLE), times=2)
     with pytest.raises(InvalidRequestError):
         await at_home().complete(ask(LONG))
     assert sent(sim) == ["zstd", None]
 
 
-async def test_another_refusal_is_no_reason_to_send_again(sim, at_home):
+async def test_after_another_refusal_nothing_is_sent_again(sim, at_home):
     sim.misbehave(RESPONSES, Fault(status=400, body={"error": {"code": "x", "message": "Bad tool."}}))
     with pytest.raises(InvalidRequestError, match="Bad tool"):
         await at_home().complete(ask(LONG))
