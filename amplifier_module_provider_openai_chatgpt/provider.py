@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .call.context import CallContext
     from .call.shapes import LearntShapes
     from .call.token_memory import TokenMemory
-    from .quota import Quota
+    from .quota.values import Quota
     from .response.response import ChatGPTResponse
     from .services import Service
     from .transport.base import Transport
@@ -294,7 +294,7 @@ class ChatGPTProvider:
         import time
 
         from .call.documents import fetched
-        from .quota import read_usage
+        from .quota.reading import read_usage
 
         self.check()
         if not self.settings.service.usage_path:

@@ -13,11 +13,12 @@ import weakref
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..quota import newly_near, plan_name, reset_phrase, span
+from ..quota.values import newly_near
+from ..quota.words import plan_name, reset_phrase, span
 from ..settings import PROVIDER
 
 if TYPE_CHECKING:
-    from ..quota import Quota, Window
+    from ..quota.values import Quota, Window
     from .steps import Retrying
 
 Level = Literal["info", "warning", "error"]

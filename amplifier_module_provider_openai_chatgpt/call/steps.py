@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from amplifier_core.llm_errors import LLMError
 
     from ..protocol.events import Event
-    from ..quota import Quota
+    from ..quota.values import Quota
     from ..response.response import ChatGPTResponse
 
 

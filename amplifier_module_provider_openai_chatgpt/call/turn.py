@@ -20,7 +20,7 @@ from ..errors.kernel import may_be_retried, retry_limit
 from ..errors.refusal import Refusal, read_event_refusal
 from ..errors.transport import Fault, TransportFault, ended_early
 from ..protocol.blocks import BlockDelta
-from ..quota import throttles
+from ..quota.values import throttles
 from ..response.accumulator import ResponseAccumulator
 from ..response.outcome import BrokenOff, Failed, Finished, Incomplete, Resumable
 from .fallbacks import Fallbacks
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ..protocol.call import Call
     from ..protocol.events import Event
-    from ..quota import Quota
+    from ..quota.values import Quota
     from ..response.outcome import Outcome
     from ..settings import Settings
     from .cancellation import Cancellation

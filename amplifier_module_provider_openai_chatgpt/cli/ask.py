@@ -10,7 +10,8 @@ from amplifier_core.events import LLM_RESPONSE
 from amplifier_core.llm_errors import AbortError
 from amplifier_core.message_models import ChatRequest, ImageBlock, Message, TextBlock
 
-from ..quota import NEAR_THE_LIMIT, reset_phrase
+from ..quota.values import NEAR_THE_LIMIT
+from ..quota.words import reset_phrase
 from .console import printable
 from .transcript import Transcript, usage_line
 from .usage_history import read_windows, record
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..provider import ChatGPTProvider
-    from ..quota import Window
+    from ..quota.values import Window
     from .raw_answer import RawAnswer
 
 _CUT = {

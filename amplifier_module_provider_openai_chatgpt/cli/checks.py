@@ -23,7 +23,7 @@ from ..http import new_client
 from ..http.certificates import tls_context
 from ..http.failures import NetworkSettingFailure
 from ..http.proxies import Proxies
-from ..quota import plan_name, span
+from ..quota.words import plan_name, span
 from .environment import certificate_variables, changed_settings, proxy_variables, versions
 from .examination import CheckFailedError, CheckSkippedError, Examination, configured
 from .status import expiry_phrase, masked

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..models.model import FAST_SUFFIX, FAST_TIER
-from ..quota import span
+from ..quota.words import span
 from .console import fits, printable
 
 if TYPE_CHECKING:

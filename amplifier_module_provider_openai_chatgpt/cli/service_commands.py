@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..provider import ChatGPTProvider
-    from ..quota import Quota
+    from ..quota.values import Quota
     from .ask import Question
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..auth.failures import PortsTakenError
 from ..auth.sign_in import with_browser, with_device_code
-from ..quota import plan_name
+from ..quota.words import plan_name
 from ..settings import LOGIN_COMMAND
 from .console import printable
 from .desktop import can_open_pages, copy_sequence, has_browser, open_page

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..quota import plan_name, span
+from ..quota.words import plan_name, span
 from ..services import CHATGPT_PLAN, SERVICES
 from .console import print_paragraphs, printable
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.llm_errors import AuthenticationError, LLMError
 
-from ..quota import NEAR_THE_LIMIT, Quota, plan_name, reset_phrase
+from ..quota.values import NEAR_THE_LIMIT, Quota
+from ..quota.words import plan_name, reset_phrase
 from . import usage_history
 from .console import error_text, printable
 from .usage_history import History, used_up_at
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ..provider import ChatGPTProvider
-    from ..quota import Window
+    from ..quota.values import Window
 
 # Columns of a terminal, and of a bar.
 _NARROW, _WIDE, _WIDEST = 56, 80, 100

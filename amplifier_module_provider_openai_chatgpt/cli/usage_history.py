@@ -16,7 +16,9 @@ from pydantic_core import from_json, to_json
 
 from .. import files
 from ..models.cache import cache_file
-from ..quota import Window, moment, number, window_name
+from ..quota.numbers import moment, number
+from ..quota.values import Window
+from ..quota.words import window_name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import LLMError, StreamError
 
-from ..quota import Window, plan_name, reset_phrase, span
+from ..quota.words import plan_name, reset_phrase, span
 from ..settings import PROVIDER
 from .refusal import Refusal, clean, unsupported_parameter
 from .table import USAGE_LIMIT, rule_for
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import tzinfo
 
+    from ..quota.values import Window
     from ..services import Rule, Service
 
 _MODELS_COMMAND = "amplifier-openai-chatgpt models"

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import from_json
 
-from ..quota import Quota, after, limit_headers, moment, number, read_headers
+from ..quota.numbers import after, moment, number
+from ..quota.reading import limit_headers, read_headers
 from ..redaction import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ..quota.values import Quota
     from ..services import ResponseHeaders
 
 MAX_MESSAGE_LENGTH = 300

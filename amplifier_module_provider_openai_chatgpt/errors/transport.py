@@ -288,7 +288,7 @@ def _trusted_certificates() -> str:
 
 def silent_fault(seconds: float | None, *, began: bool) -> TransportFault:
     """Return the fault for a server that sends nothing, before or after its answer ``began``."""
-    from ..quota import span
+    from ..quota.words import span
 
     length = f"for {span(seconds)}" if seconds else "for longer than the setting timeout allows"
     return TransportFault(Fault.SILENT if began else Fault.NO_ANSWER, detail=length)

@@ -22,7 +22,7 @@ from ..http import new_request, new_router, parsed_url
 from ..http.cookies import AccountCookies
 from ..models.model import Model, listed, parse_models
 from ..protocol.conversation import uuid7
-from ..quota import read_headers
+from ..quota.reading import read_headers
 from ..redaction import Sealed
 from .claim import NotCheckedError, StoppedError, UnclearError
 from .reading import UNFINISHED, Answer, Bounds, read

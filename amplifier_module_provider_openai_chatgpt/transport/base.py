@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..protocol.call import Call
     from ..protocol.events import Event
-    from ..quota import Quota
+    from ..quota.values import Quota
     from ..secret import Secret
 
 

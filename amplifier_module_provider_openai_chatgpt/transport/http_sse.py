@@ -22,7 +22,7 @@ from ..errors.transport import (
 )
 from ..http import new_request, new_router, parsed_url
 from ..http.cookies import AccountCookies
-from ..quota import read_headers
+from ..quota.reading import read_headers
 from ..redaction import Sealed
 from .base import Document
 from .body_reader import BodyReader
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..http.router import Router
     from ..protocol.call import Call
     from ..protocol.events import Event
-    from ..quota import Quota
+    from ..quota.values import Quota
     from ..services import ResponseHeaders, Service
     from ..settings import Settings
     from .base import Identity, SignIn

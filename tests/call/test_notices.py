@@ -11,7 +11,7 @@ from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
 from amplifier_module_provider_openai_chatgpt.call import notices
 from amplifier_module_provider_openai_chatgpt.call.notices import Notices, limit_notice, wait_notice
 from amplifier_module_provider_openai_chatgpt.call.steps import Retrying
-from amplifier_module_provider_openai_chatgpt.quota import Credits, Quota, Window
+from amplifier_module_provider_openai_chatgpt.quota.values import Credits, Quota, Window
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.conftest import MODEL
 from tests.event_recorder import RESPONSES, EventRecorder, ask

@@ -24,7 +24,7 @@ from amplifier_module_provider_openai_chatgpt.cli.usage_history import (
     used_up_at,
 )
 from amplifier_module_provider_openai_chatgpt.provider import ChatGPTProvider
-from amplifier_module_provider_openai_chatgpt.quota import Quota, Window
+from amplifier_module_provider_openai_chatgpt.quota.values import Quota, Window
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 from .terminal import at_terminal, in_pipe

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...drift import FIELDS, ITEM_FIELDS, QUIET_EVENTS
-from ...quota import read_headers, read_usage
+from ...quota.reading import read_headers, read_usage
 from ...response.accumulator import ResponseAccumulator
 from ..checks import seen
 from ..claim import Check, Claim, Finding, UnclearError, confirmed, decided, refuted

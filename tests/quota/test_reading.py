@@ -1,24 +1,14 @@
 """Limit windows and credits, from response headers and from the usage endpoint."""
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from amplifier_module_provider_openai_chatgpt.quota import (
-    Credits,
-    Quota,
-    Window,
-    limit_headers,
-    plan_name,
-    read_headers,
-    read_usage,
-    reset_phrase,
-    span,
-    throttles,
-    window_name,
-)
+from amplifier_module_provider_openai_chatgpt.quota.reading import limit_headers, read_headers, read_usage
+from amplifier_module_provider_openai_chatgpt.quota.values import Credits, Quota, Window, throttles
+from amplifier_module_provider_openai_chatgpt.quota.words import reset_phrase
 
 NOW = datetime(2026, 9, 21, 11, 52, tzinfo=UTC).timestamp()
 
@@ -100,31 +90,6 @@ def test_the_named_family_comes_first_if_it_has_windows():
         assert quota.windows[0].limit == first
         assert {window.limit for window in quota.windows} == {"", "GPT-5.3-Codex-Spark"}
         assert quota.limit_name == (first or None)
-
-
-@pytest.mark.parametrize(
-    ("used", "credit", "used_up"),
-    [
-        (100, None, True),
-        (99.9, None, False),
-        (100, Credits(has_credits=False, unlimited=False), True),
-        (100, Credits(has_credits=True, unlimited=False), False),
-        (100, Credits(has_credits=False, unlimited=True), False),
-    ],
-)
-def test_a_limit_is_used_up_if_its_window_is_full_and_there_are_no_credits(used, credit, used_up):
-    quota = Quota(windows=(Window("daily", used, 1440, None),), credits=credit)
-    assert quota.is_used_up() is used_up
-    assert quota._replace(reached_type="workspace_member_usage_limit_reached").is_used_up()
-
-
-def test_the_exhausted_window_is_the_one_of_the_active_limit_that_resets_last():
-    day = Window("daily", 100, 1440, NOW + 50)
-    week = Window("weekly", 100, 10080, NOW + 500)
-    spark = Window("weekly", 100, 10080, NOW + 5000, "Spark")
-    assert Quota(windows=(day, week, spark)).exhausted() == week
-    assert Quota(windows=(Window("daily", 99.9, 1440, None), spark)).exhausted() is None
-    assert Quota().exhausted() is None
 
 
 USAGE = {
@@ -212,105 +177,6 @@ def test_the_dictionary_of_a_quota_is_plain_json():
         "minutes": 300,
         "resets_at": "2026-09-21T12:07:00+00:00",
     }
-
-
-def test_each_nearly_used_window_is_reported_once():
-    already: set = set()
-    quota = Quota(windows=(Window("5-hour", 91, 300, NOW), Window("weekly", 89.9, 10080, NOW)))
-    assert throttles(quota, already) == [
-        {
-            "reason": "usage_limit_near",
-            "dimension": "5-hour",
-            "remaining": 9.0,
-            "limit": 100.0,
-            "ratio": 0.09,
-            "reset_timestamp": "2026-09-21T11:52:00+00:00",
-            "delay": 0.0,
-        }
-    ]
-    assert throttles(quota, already) == []
-    drifted = Quota(windows=(Window("5-hour", 99, 300, NOW + 30),))
-    assert throttles(drifted, already) == []
-    following = Quota(windows=(Window("5-hour", 100, 300, NOW + 18000, ""),))
-    assert [part["reason"] for part in throttles(following, already)] == ["usage_limit_reached"]
-
-
-def test_a_window_without_a_reset_time_is_reported_once_too():
-    already: set = set()
-    quota = Quota(windows=(Window("weekly", 95, None, None, "Spark"),))
-    assert [part["dimension"] for part in throttles(quota, already)] == ["Spark weekly"]
-    assert throttles(quota, already) == []
-
-
-@pytest.mark.parametrize(
-    ("minutes", "name"),
-    [
-        (300, "5-hour"),
-        (299, "5-hour"),
-        (60, "1-hour"),
-        (1440, "daily"),
-        (10080, "weekly"),
-        (10079, "weekly"),
-        (43200, "30-day"),
-        (2160, "36-hour"),
-        (45, "45-minute"),
-        (0, ""),
-        (None, ""),
-        (-5, ""),
-    ],
-)
-def test_a_window_is_named_by_its_length(minutes, name):
-    assert window_name(minutes) == name
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-3, "0 s"),
-        (0.2, "1 s"),
-        (59, "59 s"),
-        (60, "1 min"),
-        (3600, "1 h"),
-        (7980, "2 h 13 min"),
-        (86400, "1 day"),
-        (200_000, "2 days 7 h"),
-    ],
-)
-def test_a_span_is_shown_in_its_two_largest_units(seconds, text):
-    assert span(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("later", "text"),
-    [
-        (timedelta(minutes=133), "at 14:05, in 2 h 13 min"),
-        (timedelta(hours=21, minutes=8), "on 22 Sep at 09:00, in 21 h 8 min"),
-        (timedelta(days=102), "on 1 Jan 2027 at 11:52, in 102 days"),
-        (timedelta(0), "any moment now"),
-    ],
-)
-def test_a_reset_is_shown_as_a_time_with_a_date_if_not_today(later, text):
-    assert reset_phrase(NOW + later.total_seconds(), NOW, UTC) == text
-
-
-def test_a_reset_is_shown_in_the_users_time_zone():
-    assert reset_phrase(NOW + 60, NOW, timezone(timedelta(hours=14))).startswith("at 01:53")
-
-
-@pytest.mark.parametrize(
-    ("plan", "name"),
-    [
-        ("plus", "Plus"),
-        ("HC", "Enterprise"),
-        ("prolite", "Pro"),
-        ("pro", "Pro (More)"),
-        ("promax", "Pro (Max)"),
-        ("k12", "k12"),
-        (None, ""),
-    ],
-)
-def test_a_plan_has_a_display_name_and_an_unknown_one_is_unchanged(plan, name):
-    assert plan_name(plan) == name
 
 
 ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
