@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from amplifier_core.message_models import ToolSpec
 from click.testing import CliRunner
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider
@@ -21,6 +22,7 @@ from amplifier_module_provider_openai_chatgpt.response.accumulator import Respon
 from amplifier_module_provider_openai_chatgpt.secret import Secret
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.event_recorder import RESPONSES, EventRecorder, ask
+from tests.probe.conftest import signed_in
 
 
 def changed(change):
@@ -39,11 +41,16 @@ def changed(change):
     return Fault(framing=framing)
 
 
-async def complete(config):
+TOOL = ToolSpec(name="get_time", description="The time.", parameters={"type": "object", "properties": {}})
+
+
+async def complete(config, *prompts):
     heard = EventRecorder()
     provider = ChatGPTProvider(config, heard.coordinator)
     await provider.list_models()
-    await provider.complete(ask(), reasoning_effort="low")
+    for prompt in prompts or ("Say hello.",):
+        heard.log.clear()
+        await provider.complete(ask(prompt, tools=[TOOL]), reasoning_effort="low")
     await provider.close()
     return heard.response
 
@@ -51,8 +58,15 @@ async def complete(config):
 @pytest.mark.parametrize(
     "world", [pytest.param(name, marks=pytest.mark.world(name)) for name in ("november-2026", "august-2026")]
 )
-async def test_an_ordinary_call_has_nothing_to_report(config, world):
-    assert "drift" not in await complete(config)
+async def test_ordinary_calls_have_nothing_to_report(config, world):
+    assert "drift" not in await complete(config, "Say hello.", "What time is it?", "Use get_time.")
+    assert sentence() == ""
+
+
+@pytest.mark.world("plan")
+async def test_ordinary_calls_of_the_plan_service_have_nothing_to_report(sim, tmp_path):
+    sim.sharing.lists_details = True
+    assert "drift" not in await complete(signed_in(sim, tmp_path / "t.json"), "Say hello.", "Use get_time.")
     assert sentence() == ""
 
 

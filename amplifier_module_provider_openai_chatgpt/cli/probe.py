@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import replace
+from ..files import replace, staged
 from ..probe.claim import VERDICTS, Finding, Result, Run
 from ..probe.report import DOCUMENTS, markdown, to_dict
 from ..probe.rows import claims_of, estimate, unknown_names
@@ -87,7 +87,9 @@ class Probe:
 
     async def prepare(self) -> None:
         """Make sure that requests and the report can be made. Raises kernel errors and OSError."""
-        self._write()
+        if self._report is not None:
+            with staged(self._report, b""):
+                pass  # an older report stays until there is a new one
         await self._provider.credentials.current()
         await self._provider.close()
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .claim import Claim
 
 # What costs most comes last, so little is lost if a limit ends the run.
-_LAST = ("effort.first-text", "images.link", "cache.session-id", "cache.key")
+_LAST = ("effort.first-text", "images.link", "cache.session", "cache.key")
 _UNORDERED: tuple[Claim, ...] = (
     *sign_in.CLAIMS,
     *catalogue.CLAIMS,

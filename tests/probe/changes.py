@@ -282,7 +282,7 @@ CODEX = [
         "limits.reset-credits", "/wham/usage", lambda value: value.update(rate_limit_reset_credits=None)
     ),
     faulty("reasoning.counted", "/responses", headers={"x-reasoning-included": ""}),
-    Change("cache.session-id", cold),
+    Change("cache.session", cold),
     reworded("refusal.parameter", "body.fields"),
     *(
         departing(f"fields.{name.replace('_', '-')}", fields=frozenset({name}))
@@ -310,7 +310,7 @@ PLAN = [
         for name in ("max_output_tokens", "temperature", "previous_response_id", "metadata")
     ),
     lifted("route.other", "sharing.route"),
-    terms("headers.session-id", session_header=True),
+    terms("headers.session", session_header=True),
     terms("tools.flat", flat_tools=True),
     refusing(
         "tools.namespace", has_tool(lambda tool: tool.get("type") == "namespace" and tool.get("description"))

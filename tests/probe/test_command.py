@@ -82,6 +82,14 @@ def test_a_refuted_claim_is_explained_and_exit_code_1(sim, probe, tmp_path):
     assert [name for name, row in shapes.items() if row["verdict"] == "refuted"] == ["refusal.store"]
 
 
+def test_an_older_report_stays_if_nothing_is_sent(sim, probe, tmp_path):
+    path = tmp_path / "report.md"
+    path.write_text("the last one")
+    assert probe("--report", str(path), *FEW)[0] == 2
+    assert path.read_text() == "the last one"
+    assert [one.name for one in tmp_path.iterdir() if "report" in one.name] == ["report.md"]
+
+
 def test_json_for_programs(probe):
     code, out, _ = probe("--yes", "--json", "--only", "list.etag")
     assert code == 0

@@ -10,6 +10,7 @@ from pydantic_core import to_json
 
 from ...errors.refusal import is_tier_refusal, unsupported_parameter
 from ...http.zstd import compressor
+from ...services import CHATGPT_CODEX
 from ..checks import accepted, answered, judged, refused
 from ..claim import Check, Claim, Finding, NotCheckedError, decided
 from ..shape import safe
@@ -257,11 +258,11 @@ CLAIMS = (
         _other_path,
     ),
     Claim(
-        "headers.session-id",
+        "headers.session",
         "The plan service refuses the header session-id.",
         plan(_REQUESTS),
         "the plain call with `session-id`",
         "400",
-        refused({}, {"session-id": "019af0c0-0000-7000-8000-000000000000"}),
+        refused({}, {CHATGPT_CODEX.request.session[0]: "019af0c0-0000-7000-8000-000000000000"}),
     ),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...drift import FIELDS
 from ...models.model import FAST_TIER
+from ...services import CHATGPT_CODEX
 from ..checks import judged
 from ..claim import Check, Claim, Finding, NotCheckedError, UnclearError, confirmed, decided, refuted
 from ..session import why_not
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 Entry = Mapping[str, Any]
 
-_OLD, _HIGH = "0.60.0", "99.99.99"
+_OLD = "0.60.0"
+_ANY, _HIGH = CHATGPT_CODEX.models.client_versions
 _EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"})
 
 
@@ -42,13 +44,13 @@ async def _version_required(session: Session) -> Finding:
 
 
 async def _whole(session: Session) -> Finding:
-    first, second = await session.list_as("0.0.0"), await session.list_as(_HIGH)
+    first, second = await session.list_as(_ANY), await session.list_as(_HIGH)
     names = [{safe(str(e.get("slug"))) for e in _entries(one, offered=False)} for one in (first, second)]
     if not names[1]:
         raise UnclearError(f"no list as {_HIGH}: {why_not(second)}")
     missing = sorted(names[1] - names[0])
-    found = f"{len(names[0])} models as 0.0.0, {len(names[1])} as {_HIGH}"
-    return decided(not missing, found, {"missing_as_0.0.0": missing[:10]})
+    found = f"{len(names[0])} models as {_ANY}, {len(names[1])} as {_HIGH}"
+    return decided(not missing, found, {f"missing_as_{_ANY}": missing[:10]})
 
 
 async def _old(session: Session) -> Finding:
@@ -154,7 +156,7 @@ async def _etag_of_calls(session: Session) -> Finding:
 
 async def _no_parameters(session: Session) -> Finding:
     answer = await session.send(
-        "GET", session.service.models_path, params={"client_version": "0.0.0"}, headers={"Accept": "*/*"}
+        "GET", session.service.models_path, params={"client_version": _ANY}, headers={"Accept": "*/*"}
     )
     return judged(answer)
 

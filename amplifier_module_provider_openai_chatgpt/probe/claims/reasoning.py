@@ -156,7 +156,7 @@ CLAIMS = (
         _bound,
     ),
     Claim(
-        "cache.session-id",
+        "cache.session",
         "With a constant session-id, a repeated prompt comes from the cache.",
         codex("Prompt cache"),
         **_CACHE,
