@@ -202,7 +202,8 @@ class PlanFile:
         return Unusable(
             f"The sign-in in {path}",
             f"it belongs to {credential.origin}, but base_url and auth_url name {self._origin}",
-            "Remove these settings, or set token_file_path to another file.",
+            "Remove these settings; or, only if you trust that service, set token_file_path to another file, "
+            f"OPENAI_CHATGPT_BASE_URL and OPENAI_CHATGPT_AUTH_URL to these addresses, and run {LOGIN}.",
             foreign=True,
         )
 
