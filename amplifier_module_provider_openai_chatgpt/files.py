@@ -101,6 +101,32 @@ def put(
     return False
 
 
+def rehearse(
+    path: Path,
+    newest: Path,
+    *,
+    room: int,
+    replace: Callable[[Path, Path], object] | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
+    """Replace a file by a copy of ``newest``, and find out whether ``room`` bytes would fit. Raises OSError.
+
+    ``newest`` is the file itself, or what could not be put in its place. A file that cannot be replaced must
+    be writable in place. Where there is no file, none is left.
+    """
+    trial = path.with_name(f".{path.name}.try")
+    try:
+        if not path.exists():
+            stage(trial, b"", room=room)
+            return
+        content = newest.read_bytes()
+        stage(trial, content, room=max(room, 2 * len(content)))
+        if not put(trial, path, replace=replace, sleep=sleep):
+            overwrite(path, None)
+    finally:
+        trial.unlink(missing_ok=True)
+
+
 def overwrite(path: Path, content: bytes | None) -> None:
     """Write an existing file in place, durably; with None only find out whether it may be. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))

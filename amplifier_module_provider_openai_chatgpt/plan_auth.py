@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .auth.plan.credentials import PlanCredentials
-    from .services import PlanSignIn
 
 __all__ = [
     "PlanStatus",
@@ -34,10 +33,6 @@ __all__ = [
     "login",
     "logout",
 ]
-
-# Seconds.
-_CONNECT_LIMIT = 10.0
-_ANSWER_LIMIT = 30.0
 
 
 class PlanStatus(TypedDict):
@@ -92,26 +87,20 @@ async def login(
         base_url=base_url,
         auth_url=auth_url,
     )
-    from .auth.plan.file import PlanFile
-    from .auth.plan.sign_in import Screen, sign_in
-    from .http import new_client
-
-    service = _service(settings)
     source = _path("source_token_file_path", source_token_file_path)
     registration = _path("registration_file_path", registration_file_path)
     limit = _seconds("timeout", timeout)
-    async with new_client(connect=_CONNECT_LIMIT, silence=_ANSWER_LIMIT) as client:
-        credential = await sign_in(
-            client,
-            service,
-            PlanFile(settings.token_file_path, service.origin, registration=registration),
-            Screen(show=_unheard, show_address=print_fn or _to_stderr),
-            source=PlanFile(source, service.origin) if source else None,
-            host_file=settings.host_file_path,
-            app_name=settings.app_name,
-            enable_plan=request_plan_permission,
-            limit=limit,
-        )
+    from .auth.plan.configured import sign_in_as_configured
+    from .auth.plan.sign_in import Screen
+
+    credential = await sign_in_as_configured(
+        settings,
+        Screen(show=_unheard, show_address=print_fn or _to_stderr),
+        enable_plan=request_plan_permission,
+        source=source,
+        registration=registration,
+        limit=limit,
+    )
     return credential.to_dict()
 
 
@@ -171,12 +160,9 @@ async def import_credentials(
     source = _path("source_file", source_file)
     if source is None:
         raise _bad("source_file", source_file, "a path")
-    from .auth.plan.file import PlanFile
-    from .auth.plan.transfer import imported
+    from .auth.plan.configured import import_as_configured
 
-    service = _service(settings)
-    target = PlanFile(settings.token_file_path, service.origin)
-    await imported(service, PlanFile(source, service.origin), target, settings.host_file_path)
+    await import_as_configured(settings, source)
     return _status(_credentials(token_file_path, base_url, auth_url))
 
 
@@ -208,12 +194,6 @@ def _credentials(
 def _settings(**given: object) -> Settings:
     """Read the arguments as settings of the plan mode: the environment and the defaults apply as there."""
     return read_settings({"auth_mode": "chatgpt_plan", **given}, os.environ)
-
-
-def _service(settings: Settings) -> PlanSignIn:
-    from .services import CHATGPT_PLAN_SIGN_IN
-
-    return CHATGPT_PLAN_SIGN_IN.at(settings.base_url, settings.auth_url)
 
 
 def _path(name: str, value: object) -> Path | None:

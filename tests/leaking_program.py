@@ -1,10 +1,12 @@
 """Tests that leak on purpose: ``test_leaks.py`` runs them and expects a failure. Never collected."""
 
 import contextlib
+import json
 import logging
 import sys
 import threading
 
+import pytest
 from amplifier_core.llm_errors import LLMError
 from amplifier_core.testing import MockCoordinator
 
@@ -107,6 +109,42 @@ def test_keeps_a_secret_in_an_attribute_that_no_repr_shows(sim):
         raise QuietError({"authorization": sim.sign_in()["access_token"].encode()})
 
     watch.search_failure(fails(work))
+
+
+@pytest.mark.world("plan")
+def test_logs_an_app(sim):
+    logger.debug("the app is %s", sim.connect()["client_id"])
+
+
+@pytest.mark.world("plan")
+def test_logs_a_machine(sim):
+    logger.debug("this machine is %s", sim.connect()["ext_agent_host_id"])
+
+
+@pytest.mark.world("plan")
+def test_logs_a_plan_token(sim):
+    logger.debug("pending: %s", {"refresh_token": sim.connect()["refresh_token"]})
+
+
+@pytest.mark.world("plan")
+def test_prints_an_address_with_an_id_token_hint(sim):
+    print(f"https://auth.openai.com/authorize?id_token_hint={sim.connect()['id_token']}&prompt=consent")  # noqa: T201
+
+
+@pytest.mark.world("plan")
+def test_raises_with_a_plan_token(sim):
+    with contextlib.suppress(LLMError):
+        raise LLMError(f"refused: {sim.connect()['access_token']}")
+
+
+@pytest.mark.world("plan")
+def test_keeps_a_plan_sign_in_in_its_file(sim, tmp_path):
+    tmp_path.joinpath("plan.json").write_text(json.dumps(sim.connect()))
+
+
+@pytest.mark.world("plan")
+def test_writes_a_plan_token_into_a_lock(sim, tmp_path):
+    tmp_path.joinpath("plan.json.lock").write_text(sim.connect()["access_token"])
 
 
 def test_prints(sim):

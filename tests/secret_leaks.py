@@ -36,7 +36,7 @@ PERSONAL = (
     "user-simulated",
 )
 # What the provider writes next to a token file: locks, notes, lists of models. Never the sign-in itself.
-NOTES = ("*.lock", ".*.failed", "*-models-*", "*.corrupt")
+NOTES = ("*.lock", ".*.failed", ".*.queue", ".*.login", "*-models-*", "*.corrupt")
 
 
 def _marks(secret):

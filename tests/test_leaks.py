@@ -33,6 +33,12 @@ PLANTED = {
     "test_logs_an_argument": "log",
     "test_logs_in_a_thread_and_with_a_traceback": "log",
     "test_logs_a_user_code": "log",
+    "test_logs_an_app": "log",
+    "test_logs_a_machine": "log",
+    "test_logs_a_plan_token": "log",
+    "test_prints_an_address_with_an_id_token_hint": "stdout",
+    "test_raises_with_a_plan_token": "exception",
+    "test_writes_a_plan_token_into_a_lock": "file",
     "test_emits_an_event_without_a_listener": "event",
     "test_emits_a_key": "event",
     "test_raises_and_catches": "exception",
@@ -43,7 +49,8 @@ PLANTED = {
     "test_prints_to_stderr": "stderr",
     "test_writes_a_note_next_to_the_token_file": "file",
 }
-RESPONSES = "/codex/responses"
+OF_PLAN = ("access_token", "refresh_token", "id_token", "client_id", "ext_agent_host_id")
+RESPONSES, RESPONSES_PLAN = "/codex/responses", "/v1/responses"
 HELLO = ChatRequest(messages=[Message(role="user", content="Say hello.")])
 CLOCK = ToolSpec(
     name="get_time",
@@ -56,7 +63,7 @@ CLOCK = ToolSpec(
 def test_a_run_with_a_leak_fails_and_names_the_test():
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(LEAKING_PROGRAM)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert " 16 passed" in run.stdout
+    assert " 23 passed" in run.stdout
     assert run.returncode == 1
     found = re.findall(r"::(test_\w+): .* leaked into the (\w+):", run.stdout)
     assert dict(found) == PLANTED
@@ -169,6 +176,54 @@ async def test_raw_events_errors_and_reprs_contain_no_secret(sim, in_use, config
     assert sim.sealed
     for text in (json.dumps(recorded), *failures, *map(repr, reprs)):
         assert not [secret for secret in {*sim.secrets, *sim.sealed, *PERSONAL} if secret in text]
+    assert not [leak for leak in watch.found if row in leak]
+
+
+PLAN_FAULTS = {
+    "an error": (RESPONSES_PLAN, lambda body: Fault(status=400, body=body)),
+    "a 403": (RESPONSES_PLAN, lambda body: Fault(status=403, body=body)),
+    "a 401": (RESPONSES_PLAN, lambda body: Fault(status=401, body=body)),
+    "a page": (RESPONSES_PLAN, lambda body: Fault(status=502, body=f"<html>{json.dumps(body)}</html>")),
+    "the stream": (
+        RESPONSES_PLAN,
+        lambda body: Fault(
+            status=200, body=f"data: {json.dumps({'type': 'response.failed', 'response': body})}\n\n"
+        ),
+    ),
+    "the token endpoint": ("/oauth/token", lambda body: Fault(status=400, body=body)),
+    "the addresses": ("/openid-configuration", lambda body: Fault(status=400, body=body)),
+    "other addresses": ("/openid-configuration", lambda body: Fault(body=body)),
+    "the keys": ("/jwks.json", lambda body: Fault(status=500, body=body)),
+}
+
+
+@pytest.mark.world("plan")
+@pytest.mark.parametrize("row", PLAN_FAULTS)
+async def test_in_plan_mode_nothing_contains_a_token_an_app_a_machine_or_a_person(sim, in_use, tmp_path, row):
+    """Calls with a token that is valid and with one that has expired, while a server echoes all secrets."""
+    coordinator, recorded = MockCoordinator(), []
+
+    async def record(event, data):
+        recorded.append((event, data))
+
+    for event in EVENTS:
+        coordinator.hooks.register(event, record, name=f"record:{event}")
+    path, addresses = tmp_path / "plan.json", {"base_url": sim.base_url, "auth_url": sim.auth_url}
+    config = {"auth_mode": "chatgpt_plan", "token_file_path": str(path), **addresses, "min_retry_delay": 0}
+    provider = in_use({**config, "raw": True, "max_retries": 1}, coordinator)
+    ending, fault = PLAN_FAULTS[row]
+    failures = []
+    for expires_in in (3600, -60):
+        own = sim.connect(expires_in=expires_in)
+        write_tokens(path, own)
+        named = [own[name] for name in (*OF_PLAN, "subject", "email")]
+        error = {"message": f"Refused: {' '.join(named)}", "code": "bad_request", "param": named[0]}
+        sim.misbehave(ending, fault({"error": error}), times=None)
+        failures.append(await failure(provider.complete(HELLO, model="gpt-6-sol")))
+        shown = [provider, provider.credentials, provider.credentials.peek(), provider.settings]
+        for text in (json.dumps(recorded), *failures, *map(repr, shown)):
+            assert not [name for name in named if name in text]
+    assert failures[1]
     assert not [leak for leak in watch.found if row in leak]
 
 

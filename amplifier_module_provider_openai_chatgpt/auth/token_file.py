@@ -181,22 +181,9 @@ class TokenFile:
         with self._reported(path):
             self._check_target(path)
             self._check_leftover(path)
-            trial = path.with_name(f".{path.name}.try")
-            try:
-                with Sealed():
-                    self._rehearse(path, trial)
-            finally:
-                trial.unlink(missing_ok=True)
-
-    def _rehearse(self, path: Path, trial: Path) -> None:
-        if not path.exists():
-            files.stage(trial, b"", room=_REHEARSED)
-            return
-        newest = _new(path) if os.path.lexists(_new(path)) else path
-        content = newest.read_bytes()
-        files.stage(trial, content, room=max(_REHEARSED, 2 * len(content)))
-        if not files.put(trial, path, replace=self._replace, sleep=self._sleep):
-            files.overwrite(path, None)
+            with Sealed():
+                newest = _new(path) if os.path.lexists(_new(path)) else path
+                files.rehearse(path, newest, room=_REHEARSED, replace=self._replace, sleep=self._sleep)
 
     def _check_leftover(self, path: Path) -> None:
         """Remove a new file that is not complete. Raises OSError where that is impossible."""

@@ -46,7 +46,10 @@ async def call(path, auth_url, base_url):
     headers = {"Authorization": f"Bearer {tokens.access_token.reveal()}"}
     headers["ChatGPT-Account-ID"] = tokens.account_id.reveal()
     headers["originator"] = "amplifier"
-    url = f"{base_url}/codex/models?client_version=0.0.0"
+    return await status_of(f"{base_url}/codex/models?client_version=0.0.0", headers)
+
+
+async def status_of(url, headers):
     async with (
         new_client(connect=10, silence=30) as client,
         client.stream("GET", url, headers=headers) as response,
@@ -59,9 +62,7 @@ async def plan_call(path, auth_url, base_url):
     service = CHATGPT_PLAN.at(base_url, auth_url)
     tokens = await shared_plan_credentials(Path(path), service).current()
     headers = {"Authorization": f"Bearer {tokens.access_token.reveal()}"}
-    async with new_client(connect=10, silence=30) as client:
-        response = await client.get(f"{base_url}/models", headers=headers)
-    return response.status_code
+    return await status_of(f"{base_url}/models", headers)
 
 
 async def eight_calls(one_call, *where):

@@ -44,7 +44,9 @@ class Attempt:
     nonce: str = field(default_factory=lambda: random_text(32), repr=False)
     verifier: Secret[str] = field(default_factory=lambda: Secret(random_text(64)))
 
-    def url(self, endpoint: str, service: PlanSignIn, redirect_uri: str, *, hinted: bool = False) -> str:
+    def url(
+        self, endpoint: str, service: PlanSignIn, redirect_uri: str, *, hinted: bool = False
+    ) -> Secret[str]:
         """Return the page on which a person consents; ``hinted``: with a token, so it is never shown."""
         query = {
             **self._client(service),
@@ -59,7 +61,7 @@ class Attempt:
             "code_challenge": challenge_of(self.verifier),
             **({"id_token_hint": self.hint.reveal()} if hinted and self.hint and self.client_id else {}),
         }
-        return f"{endpoint}?{urlencode(query, quote_via=quote)}"
+        return Secret(f"{endpoint}?{urlencode(query, quote_via=quote)}")
 
     def _client(self, service: PlanSignIn) -> dict[str, str]:
         if not self.client_id:

@@ -13,7 +13,7 @@ from .discovery import discover
 from .failures import PlanError, Problem
 from .file import PlanFile
 from .host import host_id
-from .sign_in import sign_in
+from .sign_in import DECISION_LIMIT, sign_in
 from .transfer import imported
 
 if TYPE_CHECKING:
@@ -53,20 +53,32 @@ def stored_account(settings: Settings) -> str | Unusable:
 
 
 async def sign_in_as_configured(
-    settings: Settings, screen: Screen, *, enable_plan: bool = False
+    settings: Settings,
+    screen: Screen,
+    *,
+    enable_plan: bool = False,
+    source: Path | None = None,
+    registration: Path | None = None,
+    limit: float = DECISION_LIMIT,
 ) -> PlanCredential:
-    """Sign in and store the credential; what was stored stays until then. Raises kernel errors."""
+    """Sign in and store the credential; what was stored stays until then. Raises kernel errors.
+
+    ``source`` and ``registration`` are the paths of those files.
+    """
     with translated():
         require_library()
+    service = _service(settings)
     async with new_client(connect=settings.connect_timeout, silence=_ANSWER_LIMIT) as client:
         return await sign_in(
             client,
-            _service(settings),
-            file_of(settings),
+            service,
+            PlanFile(settings.token_file_path, service.origin, registration=registration),
             screen,
+            source=file_of(settings, source) if source else None,
             host_file=settings.host_file_path,
             app_name=settings.app_name,
             enable_plan=enable_plan,
+            limit=limit,
         )
 
 

@@ -65,6 +65,8 @@ class PlanConnection:
         self._flight = SingleFlight(self._run_renewal, name="plan-token-refresh")
         # A renewed credential that could not be stored. Written by who is first in the file's queue.
         self._unsaved: Unsaved | None = None
+        # What was renewed last. Kept, so its tokens still count as secrets: they are valid for some minutes.
+        self._before: PlanCredential | None = None
         # These are written by any thread without a lock: a lost value costs one attempt.
         # Monotonic time.
         self._paused_until = 0.0
@@ -131,6 +133,7 @@ class PlanConnection:
             found = connected(self._file.read(), self._unsaved)
             if self._is_usable(found, refused):
                 return found
+            self._before = found
             outcome = self._renew(Order(refused, self._unsaved, asked))
             self._unsaved = outcome.unsaved
             if isinstance(outcome, Renewed):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _DAMAGED = {Cause.EMPTY, Cause.DAMAGED}
 _REGISTRATION = ".registration"
+# More than a sign-in needs.
+_REHEARSED = 32 * 1024
 # Seconds; a renewal may take as long.
 LOCK_LIMIT = 30.0
 
@@ -67,8 +69,23 @@ class PlanFile:
         found = self._read(self.path)
         if found is None or (isinstance(found, Unusable) and not found.is_ours):
             return found
+        return self._left() or found
+
+    def _left(self) -> PlanCredential | None:
+        """Return what a killed process left next to the file after its last change."""
         left = self._read(self._new) if _is_newer(self._new, self.path) else None
-        return left if isinstance(left, PlanCredential) else found
+        return left if isinstance(left, PlanCredential) else None
+
+    def _settle(self) -> None:
+        """Finish what a killed process began, under the lock; what is not complete is removed."""
+        if not os.path.lexists(self._new):
+            return
+        with contextlib.suppress(OSError):
+            left = self._left()
+            if left is not None and self.read() == left:
+                self._place(self._new, self.path)
+            else:
+                self._new.unlink()
 
     def save(self, credential: PlanCredential) -> None:
         """Replace what is stored; whatever happens, a whole one is there. Raises StoreError."""
@@ -101,8 +118,11 @@ class PlanFile:
 
     def registration(self) -> PlanCredential | None:
         """Return the registration of a sign-in that did not get to its end."""
-        found = self._read(self._registration)
-        return found if isinstance(found, PlanCredential) and found.client_id else None
+        for path in (self._registration, _new(self._registration)):
+            found = self._read(path)
+            if isinstance(found, PlanCredential) and found.client_id:
+                return found
+        return None
 
     def save_registration(self, registration: PlanCredential) -> None:
         """Keep an issued registration, before anything else can fail. Raises StoreError."""
@@ -115,6 +135,7 @@ class PlanFile:
             return
         with contextlib.suppress(OSError):
             self._registration.unlink(missing_ok=True)
+            _new(self._registration).unlink(missing_ok=True)
 
     def rehearse(self) -> None:
         """Find out whether ``save`` would work. Raises StoreError."""
@@ -122,9 +143,8 @@ class PlanFile:
             found = self._read(self.path)
             if isinstance(found, Unusable) and not found.is_ours:
                 raise StoreError(f"The file {self.path} cannot be written: {found.why}. {found.advice}")
-            trial = self.path.with_name(f".{self.path.name}.try")
-            files.stage(trial, b"", room=32 * 1024)
-            trial.unlink()
+            with Sealed():
+                files.rehearse(self.path, self._new if self._left() else self.path, room=_REHEARSED)
 
     @contextlib.contextmanager
     def lock(self, limit: float = LOCK_LIMIT) -> Iterator[None]:
@@ -133,6 +153,7 @@ class PlanFile:
         Raises SignInError, LOCKED, if they held it for ``limit`` seconds, StoreError if there can be none.
         """
         with self._held(self._lock, limit, SignInError(Reason.LOCKED, seconds=f"{limit:g}")):
+            self._settle()
             yield
 
     @contextlib.contextmanager
@@ -185,8 +206,12 @@ class PlanFile:
         saved = replace(credential, saved_at=time.time() if credential.access_token else None)
         new, encoded = _new(path), to_json(saved.to_dict(), indent=2) + b"\n"
         files.stage(new, encoded)
+        self._place(new, path)
+
+    def _place(self, new: Path, path: Path) -> None:
+        """Put a new file in its place, or its content where that is denied."""
         if not files.put(new, path):
-            files.overwrite(path, encoded)
+            files.overwrite(path, new.read_bytes())
             new.unlink()
 
     def _read(self, path: Path) -> PlanCredential | Unusable | None:
@@ -202,7 +227,8 @@ class PlanFile:
         return Unusable(
             f"The sign-in in {path}",
             f"it belongs to {credential.origin}, but base_url and auth_url name {self._origin}",
-            "Remove these settings, or set token_file_path to another file.",
+            "Remove these settings; or, only if you trust that service, set token_file_path to another file, "
+            f"OPENAI_CHATGPT_BASE_URL and OPENAI_CHATGPT_AUTH_URL to these addresses, and run {LOGIN}.",
             foreign=True,
         )
 

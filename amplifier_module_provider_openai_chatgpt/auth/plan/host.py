@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_core import from_json, to_json
 
@@ -13,31 +16,26 @@ from ...secret import Secret
 from ..store import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 KEY = "ext_agent_host_id"
 _LOCK_LIMIT = 30
+_LARGEST = 64 * 1024
 _FORM = re.compile(r"[!-~]{1,500}")
 
 
 def host_id(path: Path) -> Secret[str]:
-    """Return the host id that is stored at ``path``, after storing a new one if there is none.
+    """Return the host id that is stored at ``path``, after storing a new one if there is no file.
 
-    Raises StoreError; a damaged file is not replaced, because the issuer knows this machine by its content.
+    Raises StoreError; any other file is left alone, and so is a damaged one, because the issuer knows this
+    machine by its content.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     try:
         if files.is_homeless(path):
             raise FileNotFoundError(2, "there is no home directory", str(path))
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_LIMIT, mode=files.PRIVATE):
-            stored = _read(path)
-            known = stored.get(KEY)
-            if known is None:
-                known = f"urn:uuid:{uuid.uuid4()}"
-                files.replace(path, to_json({**stored, KEY: known}) + b"\n", durable=True)
+        known = _read(path) if path.exists() else _made(path)
     except Timeout as error:
         raise StoreError(f"The file {path} is in use by another program: try again.") from error
     except OSError as error:
@@ -50,16 +48,31 @@ def host_id(path: Path) -> Secret[str]:
     return Secret(known)
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _made(path: Path) -> object:
+    """Store a new host id, unless another process does it now."""
+    from filelock import FileLock
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_LIMIT, mode=files.PRIVATE):
+        if path.exists():
+            return _read(path)
+        made = f"urn:uuid:{uuid.uuid4()}"
+        files.replace(path, to_json({KEY: made}) + b"\n", durable=True)
+        return made
+
+
+def _read(path: Path) -> object:
+    """Read what is stored as the host id. Raises OSError, also for a pipe or a device, and StoreError."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        content = file.read(_LARGEST)
     try:
-        stored = from_json(path.read_bytes())
-    except FileNotFoundError:
-        return {}
+        found = from_json(content)
     except ValueError as error:
         raise _damaged(path) from error
-    if not isinstance(stored, dict):
-        raise _damaged(path)
-    return stored
+    return found.get(KEY) if isinstance(found, dict) else None
 
 
 def _damaged(path: Path) -> StoreError:

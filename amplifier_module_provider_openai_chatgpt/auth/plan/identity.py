@@ -23,6 +23,8 @@ ALGORITHM = "RS256"
 TOLERANCE = 5
 _SMALLEST_MODULUS = 2_048
 _LARGEST_MODULUS = 8_192
+# A larger one only costs time.
+_LARGEST_EXPONENT = 2**32
 _SUBJECT = re.compile(r"[!-~]{1,255}")
 _LONGEST_EMAIL = 320
 
@@ -140,7 +142,7 @@ def _public_key(key: Mapping[str, Any]) -> RSAPublicKey:
     except ImportError as error:
         raise PlanError(Problem.NO_LIBRARY) from error
     modulus, exponent = (int.from_bytes(_bytes(str(key.get(name, "")))) for name in ("n", "e"))
-    if not _SMALLEST_MODULUS <= modulus.bit_length() <= _LARGEST_MODULUS:
+    if not _SMALLEST_MODULUS <= modulus.bit_length() <= _LARGEST_MODULUS or exponent > _LARGEST_EXPONENT:
         raise _untrusted("its key has the wrong size")
     try:
         return RSAPublicNumbers(exponent, modulus).public_key()

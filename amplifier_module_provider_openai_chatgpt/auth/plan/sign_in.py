@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...secret import Secret
 from .. import issuer
 from ..failures import translated
 from ..prompting import instructions, open_in_browser, pasting, reported
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from ...secret import Secret
     from ...services import PlanSignIn
     from .authorization import Brought
     from .callback import Callback
@@ -148,14 +148,14 @@ async def _brought(start: _Start, callback: Callback, screen: Screen, limit: flo
     attempt, endpoint, redirect_uri = start.attempt, start.at.authorize, callback.redirect_uri
     shown = attempt.url(endpoint, start.service, redirect_uri)
     if screen.show_address is not None:
-        screen.show_address(shown)
+        screen.show_address(shown.reveal())
     else:
         tunnel = f"{callback.port}:127.0.0.1:{callback.port}"
         start_text = _WITH_BROWSER if screen.open_url else _WITHOUT_BROWSER
-        screen.show(instructions(start_text, shown, tunnel, pasting=screen.read_line is not None))
+        screen.show(instructions(start_text, shown.reveal(), tunnel, pasting=screen.read_line is not None))
     if screen.open_url is not None:
-        url = Secret(attempt.url(endpoint, start.service, redirect_uri, hinted=True))
-        open_in_browser(screen.open_url, url)
+        hinted = attempt.url(endpoint, start.service, redirect_uri, hinted=True)
+        open_in_browser(screen.open_url, hinted)
     async with pasting(callback.take_pasted, callback.brought, screen.read_line, screen.show):
         try:
             async with asyncio.timeout(limit):

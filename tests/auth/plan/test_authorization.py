@@ -25,7 +25,7 @@ def query(attempt, **changes):
 
 def asked(attempt, **how):
     url = attempt.url("https://auth.openai.com/authorize", CHATGPT_PLAN_SIGN_IN, REDIRECT, **how)
-    return dict(parse_qsl(urlsplit(url).query))
+    return dict(parse_qsl(urlsplit(url.reveal()).query))
 
 
 def test_a_first_request_registers_the_app_by_its_name():

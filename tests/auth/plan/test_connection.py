@@ -3,6 +3,8 @@
 import asyncio
 import threading
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from amplifier_core.llm_errors import (
@@ -120,7 +122,17 @@ async def test_eight_connections_with_eight_calls_each_renew_once(sim, file, ser
     assert renewals(sim) == 1
 
 
-@pytest.mark.parametrize("fault", [Fault(status=500), Fault(body={"keys": []}), Fault(drop_connection=True)])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=500),
+        Fault(body={"keys": []}),
+        Fault(body={"keys": "none"}),
+        Fault(body="[" * 50_000),
+        Fault(body={"keys": [{"kid": "other", "pad": "x" * 70_000}]}),
+        Fault(drop_connection=True),
+    ],
+)
 async def test_without_keys_renewed_tokens_stay_pending_and_are_not_lost(
     sim, connection, file, stored, fault
 ):
@@ -159,7 +171,17 @@ async def test_a_process_that_was_killed_with_pending_tokens_loses_nothing(sim, 
 
 
 @pytest.mark.parametrize(
-    "switches", [{"claims": {"sub": "user-other"}}, {"claims": {"aud": "other"}}, {"signature": "other-key"}]
+    "switches",
+    [
+        {"claims": {"sub": "user-other"}},
+        {"claims": {"aud": "other"}},
+        {"claims": {"azp": "other"}},
+        {"claims": {"iss": "https://example.com"}},
+        {"signature": "other-key"},
+        {"signature": "HS256"},
+        {"signature": "none"},
+        {"token_header": {"kid": None}},
+    ],
 )
 async def test_another_person_or_a_forged_token_ends_the_sign_in(sim, connection, file, stored, switches):
     stored(EXPIRED)
@@ -304,6 +326,46 @@ async def test_a_renewal_without_a_token_that_can_be_used_keeps_the_new_refresh_
     assert (file.read().refresh_token, file.read().is_connected) == ("rt_new", True)
 
 
+HOSTILE = [
+    {"access_token": ["at_new"], "refresh_token": {"a": 1}},
+    {"access_token": "at\r\nnew", "refresh_token": "rt_new"},
+    {"access_token": "at_new", "refresh_token": "rt_new", "expires_in": -1},
+    {"access_token": "at_new", "refresh_token": "rt_new", "expires_in": 1e308},
+    {"access_token": "at_new", "refresh_token": "rt_new", "expires_in": "soon"},
+    {"access_token": "at_new", "refresh_token": "rt_new", "scope": 7, "earliest_refresh_at": 1e308},
+    {"access_token": "at_new", "refresh_token": "rt_new", "earliest_refresh_at": "9999-12-31T23:59:59-23:59"},
+    {"access_token": "at_new", "refresh_token": "rt_new", "earliest_refresh_at": [1]},
+    {"access_token": "at_new", "refresh_token": "rt_new", "id_token": "a.b.c"},
+    {"access_token": "at_new", "refresh_token": "rt_new", "id_token": 7},
+    {"access_token": "at_new", "refresh_token": "", "token_type": "mac"},
+    {"access_token": "x" * 70_000},
+    [{"access_token": "at_new"}],
+    "[" * 50_000,
+]
+
+
+@pytest.mark.parametrize("reply", HOSTILE, ids=range(len(HOSTILE)))
+async def test_whatever_the_issuer_answers_is_a_token_or_a_kernel_error(sim, connection, file, stored, reply):
+    stored(EXPIRED)
+    sim.misbehave(TOKEN, Fault(body=reply))
+    outcome: Any = (await asyncio.gather(connection.current(), return_exceptions=True))[0]
+    assert isinstance(outcome, LLMError) or outcome.is_valid(time.time())
+    found = file.read()
+    assert found.client_id
+    assert found.subject
+    later = found.earliest_refresh_at
+    assert later is None or later < 1e12
+
+
+async def test_a_renewal_that_may_only_happen_in_a_far_future_happens_when_the_token_expires(
+    sim, file, connection, stored
+):
+    before = stored(EXPIRED)
+    file.save(replace(before, earliest_refresh_at=time.time() + 1e9))
+    assert (await connection.current()).access_token != before.access_token
+    assert renewals(sim) == 1
+
+
 async def test_without_permission_to_use_the_plan_nothing_is_used(sim, connection, stored):
     stored(uses_plan=False)
     with pytest.raises(AccessDeniedError, match="--enable-plan"):
@@ -422,6 +484,8 @@ async def test_a_sign_out_revokes_the_newest_token(sim, connection, file, stored
         (REVOKE, Fault(status=500), 2, True),
         (REVOKE, Fault(drop_connection=True), 1, True),
         (REVOKE, Fault(status=500), 3, False),
+        (REVOKE, Fault(drop_connection=True), 3, False),
+        (DISCOVERY, Fault(drop_connection=True), 1, False),
         (REVOKE, Fault(status=400), 1, False),
         (DISCOVERY, Fault(status=503), 1, False),
     ],

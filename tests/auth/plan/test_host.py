@@ -1,8 +1,10 @@
 """A machine gets one host id, whatever runs at the same time, and keeps it."""
 
 import json
+import os
 import re
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -37,22 +39,44 @@ def test_eight_threads_that_make_it_at_the_same_time_get_the_same(tmp_path):
     assert len(set(found)) == 1
 
 
-def test_another_form_and_other_keys_are_kept(tmp_path):
+def test_another_form_is_kept_and_needs_no_permission_to_write(tmp_path):
     path = tmp_path / "host.json"
     path.write_text('{"ext_agent_host_id": "did:key:z6Mk", "note": 1}')
-    assert host_id(path) == "did:key:z6Mk"
-    path.write_text('{"note": 1}')
-    made = host_id(path)
-    assert json.loads(path.read_text()) == {"note": 1, "ext_agent_host_id": made}
+    tmp_path.chmod(0o500)
+    try:
+        assert host_id(path) == "did:key:z6Mk"
+    finally:
+        tmp_path.chmod(0o700)
+    assert [found.name for found in tmp_path.iterdir()] == ["host.json"]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"ext_agent_host_id": 7}', '{"ext_agent_host_id": ""}'])
-def test_a_damaged_file_is_not_replaced(tmp_path, content):
+OTHERS = [
+    "",
+    "[]",
+    "{",
+    "{}",
+    '{"note": 1}',
+    '{"ext_agent_host_id": 7}',
+    '{"ext_agent_host_id": ""}',
+    "[" * 9_999,
+]
+
+
+@pytest.mark.parametrize("content", OTHERS)
+def test_any_other_file_is_left_alone(tmp_path, content):
+    """A project's settings can name any file of the person."""
     path = tmp_path / "host.json"
     path.write_text(content)
     with pytest.raises(StoreError, match=r"host\.json"):
         host_id(path)
     assert path.read_text() == content
+
+
+def test_a_pipe_and_a_device_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "host.json")
+    for path in (tmp_path / "host.json", tmp_path, Path("/dev/zero")):
+        with pytest.raises(StoreError, match="cannot be used"):
+            host_id(path)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -143,7 +143,9 @@ def test_a_key_that_is_not_published_is_a_transient_failure(keys):
     assert problem_of(token(), keys=with_key(use="enc")) is Problem.KEYS_UNAVAILABLE
 
 
-@pytest.mark.parametrize("fields", [{"n": "AQAB"}, {"n": "!"}, {"e": "AA"}, {"n": ""}, {"n": None}])
+@pytest.mark.parametrize(
+    "fields", [{"n": "AQAB"}, {"n": "!"}, {"e": "AA"}, {"e": "_" * 8_000}, {"n": ""}, {"n": None}]
+)
 def test_a_key_that_is_not_an_rsa_key_is_not_used(fields):
     assert problem_of(token(), keys=with_key(**fields)) is Problem.UNTRUSTED
 

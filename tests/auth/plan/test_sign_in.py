@@ -6,10 +6,17 @@ import queue
 import re
 
 import pytest
-from amplifier_core.llm_errors import AuthenticationError, LLMError, ProviderUnavailableError
+from amplifier_core.llm_errors import (
+    AuthenticationError,
+    ConfigurationError,
+    LLMError,
+    ProviderUnavailableError,
+)
 
 from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection
+from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
 from amplifier_module_provider_openai_chatgpt.auth.plan.sign_in import Screen, sign_in
+from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from tests.browser import Page, browse
 
@@ -124,9 +131,15 @@ async def test_a_person_who_refuses_changes_nothing(sim, attempt, person, file, 
 
 
 FORGED = {
-    "signature": {"signature": "HS256"},
+    "signed with the public key": {"signature": "HS256"},
+    "signed with the public key, as RS256": {"signature": "HS256", "token_header": {"alg": "RS256"}},
+    "not signed": {"signature": "none"},
+    "signed with another key": {"signature": "other-key"},
+    "issuer": {"claims": {"iss": "https://example.com"}},
     "nonce": {"claims": {"nonce": "m" * 43}},
     "audience": {"claims": {"aud": "oaiapp_other"}},
+    "party": {"claims": {"azp": "oaiapp_other"}},
+    "no person": {"claims": {"sub": None}},
     "no kid": {"token_header": {"kid": None}},
 }
 
@@ -141,6 +154,15 @@ async def test_a_forged_id_token_is_refused_and_the_registration_kept(sim, attem
     assert file.read() is None
     [client_id] = sim.sharing.clients
     assert file.registration().client_id == client_id
+
+
+@pytest.mark.parametrize("claims", [{"exp": 1}, {"iat": 4_000_000_000}])
+async def test_with_a_wrong_clock_nothing_is_stored_but_the_registration(sim, attempt, file, claims):
+    sim.sharing.claims = claims
+    with pytest.raises(ConfigurationError, match="machine's clock"):
+        await attempt()
+    assert file.read() is None
+    assert file.registration() is not None
 
 
 async def test_keys_that_are_not_available_fail_it_and_the_next_one_registers_nothing(sim, attempt, file):
@@ -226,6 +248,30 @@ async def test_the_address_of_the_last_page_can_be_pasted(sim, attempt, person):
     assert credential.uses_plan
     assert sum("Paste the whole address" in text for text in person.shown) == 2
     assert "Forward the port" in person.shown[0]
+
+
+async def test_a_damaged_file_does_not_make_another_registration(sim, attempt, file):
+    first = await attempt()
+    content = file.path.read_bytes()
+    file.path.write_bytes(content[: content.index(b'"expires_at"')])
+    again = await attempt()
+    assert (again.client_id, again.subject) == (first.client_id, first.subject)
+    assert file.read() == again
+    assert len(sim.sharing.clients) == 1
+
+
+async def test_two_sign_ins_at_a_time_register_the_app_once(sim, service, file, attempt, person):
+    shown: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    first = asyncio.create_task(attempt(Screen(show=len, show_address=shown.set_result)))
+    address = await shown
+    again = PlanFile(file.path, service.origin)
+    with pytest.raises(AuthenticationError, match="under way"):
+        async with new_client(connect=5, silence=5) as other:
+            await sign_in(other, service, again, person.screen)
+    await asyncio.to_thread(browse, address)
+    assert (await first).uses_plan
+    assert len(sim.sharing.clients) == 1
+    await attempt()
 
 
 async def test_a_person_who_does_not_decide_ends_it(attempt, person, file):
