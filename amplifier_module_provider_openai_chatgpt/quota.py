@@ -11,6 +11,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .drift import note_header, note_limits, note_reached
 from .redaction import without_secrets
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def read_headers(headers: Mapping[str, object], general: str, now: float) -> Quo
         ),
         active_limit=active,
         limit_name=_text(found.get(f"x-{first}-limit-name")),
-        reached_type=_text(found.get(f"x-{general}-rate-limit-reached-type")),
+        reached_type=_reached(found.get(f"x-{general}-rate-limit-reached-type")),
     )
 
 
@@ -167,8 +168,12 @@ def limit_headers(headers: Mapping[str, object]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in headers.items():
         key = str(name).lower()
-        if key.startswith("x-") and re.match(_LIMIT_HEADER, key):
+        if not key.startswith("x-"):
+            continue
+        if re.match(_LIMIT_HEADER, key):
             found[key] = _cleaned(_first(value))
+        else:
+            note_header(key)
     return found
 
 
@@ -180,6 +185,7 @@ def _cleaned(text: str) -> str:
 def read_usage(payload: object, now: float) -> Quota:
     """Read an answer of the usage endpoint; ignore fields that are missing or have the wrong type."""
     data = _object(payload)
+    note_limits(data)
     named = [("", data.get("rate_limit")), ("code review", data.get("code_review_rate_limit"))]
     for entry in _list(data.get("additional_rate_limits")):
         extra = _object(entry)
@@ -193,7 +199,7 @@ def read_usage(payload: object, now: float) -> Quota:
             window for name, limit in named for window in _usage_windows(_object(limit), name, now)
         ),
         credits=_credits(credit.get("has_credits"), credit.get("unlimited"), credit.get("balance")),
-        reached_type=_text(reached.get("type") if isinstance(reached, dict) else reached),
+        reached_type=_reached(reached.get("type") if isinstance(reached, dict) else reached),
         spend_cap_reached=_flag(_object(data.get("spend_control")).get("reached")),
         reset_credits=_count(_object(data.get("rate_limit_reset_credits")).get("available_count")),
     )
@@ -364,6 +370,12 @@ def _credits(has_credits: object, unlimited: object, balance: object) -> Credits
     if has is None or without_end is None:
         return None
     return Credits(has, without_end, _text(balance))
+
+
+def _reached(value: object) -> str | None:
+    reached = _text(value)
+    note_reached(reached)
+    return reached
 
 
 def _flag(value: object) -> bool | None:

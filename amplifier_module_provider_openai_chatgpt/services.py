@@ -172,8 +172,9 @@ class Service:
     a refusal that names them, they are sent in another form, or not at all. ``rules``, by the server's
     ``code`` or ``type`` or by status, take precedence over the common ones of the same key.
     ``retries_after_hint`` is how often a call is retried after a server failure that says how long to wait;
-    None: as often as after any other. ``no_cap`` begins the warning about a limit for the length of an
-    answer, empty if there is no warning. ``login`` is the command that signs in.
+    None: as often as after any other. With ``reads_zstd``, requests may be compressed. ``no_cap`` begins the
+    warning about a limit for the length of an answer, empty if there is no warning. ``login`` is the command
+    that signs in.
     """
 
     name: str
@@ -191,6 +192,7 @@ class Service:
     usage_page: str
     contested: frozenset[str] = frozenset()
     retries_after_hint: int | None = None
+    reads_zstd: bool = False
     no_cap: str = ""
     login: str = "amplifier-openai-chatgpt login"
     rules: Mapping[str | int, Rule] = field(default_factory=dict)
@@ -251,6 +253,7 @@ CHATGPT_CODEX = Service(
     models=ModelList(client_versions=("0.0.0", "99.99.99")),
     tools="body",
     usage_page=USAGE_PAGE,
+    reads_zstd=True,
     rules={
         "usage_not_included": Rule(
             QuotaExceededError,

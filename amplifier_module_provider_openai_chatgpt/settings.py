@@ -204,6 +204,7 @@ class Settings:
     min_retry_delay: float = _setting(1.0, _seconds)
     max_retry_delay: float = _setting(60.0, _seconds)
     max_continuations: int = _setting(3, _whole_number)
+    compress_requests: str = _setting("auto", _one_of("auto", "never"))
     originator: str = _setting("amplifier", _header_text)
     base_url: str = _setting(CHATGPT_CODEX.base_url, _url)
     auth_url: str = _setting(CHATGPT_CODEX.issuer.url, _url)

@@ -38,6 +38,7 @@ def main() -> int:
                 found = ALL_SUBJECTS[name].measure(bench)
                 report.rows += found.rows
                 report.curves += found.curves
+                report.lives += found.lives
     except WrongAnswerError as wrong:
         print(wrong, file=sys.stderr)
         return 1
@@ -54,9 +55,12 @@ def machine() -> str:
 
 def as_json(report: Report) -> str:
     """The report as JSON."""
-    curves = [{"name": curve.name, "unit": curve.unit, "cpu": curve.points()} for curve in report.curves]
+    curves, lives = (
+        [{"name": curve.name, "unit": curve.unit, "cpu": curve.points()} for curve in found]
+        for found in (report.curves, report.lives)
+    )
     rows = [row.to_dict() for row in report.rows]
-    return json.dumps({"machine": machine(), "rows": rows, "curves": curves}, indent=2)
+    return json.dumps({"machine": machine(), "rows": rows, "curves": curves, "lives": lives}, indent=2)
 
 
 def _options() -> argparse.Namespace:

@@ -29,6 +29,9 @@ def draw(report: Report, machine: str) -> str:
     if report.curves:
         parts += _growth(report.curves, height)
         height += PLOT + 70
+    if report.lives:
+        parts += _lives(report.lives, height)
+        height += PLOT + 70
     parts.append(_text(MARGIN, height, f"Measured on {machine}", "dim"))
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height + MARGIN}" width="{WIDTH}">'
     white = '<rect width="100%" height="100%" fill="#fff"/>'
@@ -46,7 +49,7 @@ def _bars(row: Row, top: int) -> Iterator[str]:
         length = round(room * math.log(value * 2) / most)
         label = "httpx + SSE + orjson (floor)" if name == "floor" else name
         yield _text(LEFT - 8, y + 13, label, "", "end")
-        colour = COLOURS[name]
+        colour = COLOURS.get(name, COLOURS["OpenAI SDK"])
         yield f'<rect x="{LEFT}" y="{y}" width="{length}" height="{BAR}" rx="2" fill="{colour}"/>'
         yield _text(LEFT + length + 6, y + 13, f"{value:.2f} ×" if value < 10 else f"{value:.0f} ×")
 
@@ -79,6 +82,27 @@ def _growth(curves: list[Curve], top: int) -> list[str]:
         parts.append(_text(494, y, legend))
     parts.append(_text(left, bottom + 18, f"work, 1 to {widest:.0f} times", "dim"))
     parts.append(_text(left - 6, top + 40, f"× {highest:.0f}", "dim", "end"))
+    return parts
+
+
+def _lives(lives: list[Curve], top: int) -> list[str]:
+    """Plot the CPU time of a turn against the length of the conversation; the time is logarithmic."""
+    most_turns = max(life.sizes[-1] for life in lives)
+    costs = [cost for life in lives for cost in life.costs]
+    least, span = min(costs) / 2, math.log(2 * max(costs) / min(costs) * 2)
+    left, bottom, side = 60, top + 30 + PLOT, 380
+    parts = [_text(MARGIN, top + 12, "CPU time of one turn as a conversation grows: ms, logarithmic", "head")]
+    parts.append(f'<path d="M{left} {bottom}V{top + 30}M{left} {bottom}H{left + side}" stroke="#999"/>')
+    for number, life in enumerate(lives):
+        points = [
+            (left + side * turns / most_turns, bottom - PLOT * math.log(cost / least) / span)
+            for turns, cost in zip(life.sizes, life.costs, strict=True)
+        ]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{LINES[number]}" stroke-width="2"/>')
+        x, y = points[-1]
+        parts.append(_text(x + 6, y + 4, f"{life.name}: {1000 * life.costs[-1]:.1f} ms"))
+    parts.append(_text(left, bottom + 18, f"tool turns, 0 to {most_turns}", "dim"))
     return parts
 
 

@@ -79,10 +79,11 @@ class Curve:
 
 @dataclass
 class Report:
-    """The results of one run."""
+    """The results of one run; ``lives`` are conversations, one of each client."""
 
     rows: list[Row] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
+    lives: list[Curve] = field(default_factory=list)
 
 
 def table(rows: list[Row]) -> str:

@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, provider
 from amplifier_module_provider_openai_chatgpt.auth import shared
+from amplifier_module_provider_openai_chatgpt.drift import drift
 from amplifier_module_provider_openai_chatgpt.simulator import Simulator
 from amplifier_module_provider_openai_chatgpt.simulator.worlds import DEFAULT_WORLD
 from tests.secret_leaks import surround, watch
@@ -158,6 +159,7 @@ async def in_use():
 def _nothing_learnt():
     """Forget what earlier tests learnt about a backend, which is kept by address, and their sign-ins."""
     provider._shapes.clear()
+    drift.forget()
     shared._shared.clear()
 
 

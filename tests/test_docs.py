@@ -199,7 +199,7 @@ def documented_keys():
 
 
 async def test_payloads_have_the_documented_keys_and_no_others(sim, config):
-    """Four calls that cause every event."""
+    """Four calls that cause every event, and an answer with a field that is not known."""
     emitted: dict[str, set[str]] = {event: set() for event in EVENTS}
 
     async def record(event, data):
@@ -212,6 +212,7 @@ async def test_payloads_have_the_documented_keys_and_no_others(sim, config):
     hello = Message(role="user", content="Say hello.")
     lost = Message(role="assistant", content=[ToolCallBlock(id="call_1", name="now", input={})])
     call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "now", "arguments": "{}"}
+    call["sent_since_tomorrow"] = "a field that is not known"
 
     sim.use_quota(95, 10)
     busy = Fault(status=503, headers={"retry-after": "0"}, body={"error": {"message": "busy"}})

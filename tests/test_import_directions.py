@@ -11,12 +11,27 @@ import pytest
 import amplifier_module_provider_openai_chatgpt as package
 
 ROOT = Path(package.__file__).parent
-BASE = {"services", "settings", "secret", "redaction", "tasks", "http", "quota", "files"}
+BASE = {"services", "settings", "secret", "redaction", "tasks", "http", "quota", "files", "drift"}
 # A package or top-level module, and what it may import. The order is that of a call.
 MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "cli": {"mounting", "provider", "call", "request", "errors", "models", "auth", "simulator", *BASE},
+    "cli": {
+        "probe",
+        "mounting",
+        "provider",
+        "call",
+        "request",
+        "errors",
+        "models",
+        "auth",
+        "simulator",
+        *BASE,
+    },
     "__init__": {"mounting", "provider", "http"},
+    "probe": {
+        *("provider", "response", "transport", "errors", "models", "auth", "protocol"),
+        *BASE,
+    },
     "oauth": {"auth", *BASE},
     "plan_auth": {"auth", *BASE},
     "mounting": {"provider", "call", *BASE},
@@ -31,7 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "auth": {"errors", *BASE},
     "protocol": {"models", "services", "settings", "secret"},  # a Call carries its Model
     "http": {"services", "settings", "redaction", "secret"},
-    "quota": {"services", "settings", "redaction"},
+    "quota": {"services", "settings", "redaction", "drift"},
+    "drift": {"services", "redaction"},
     "settings": {"services", "redaction"},
     "redaction": {"services", "secret"},
     "secret": set(),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..services import Service
     from .renewal import Renewer
 
-_BOOT = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {__name__} import main; main()"
+_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {} import main; main()"
 # Windows has no sessions; there these keep Ctrl-C and the console's end away.
 _FLAGS = getattr(subprocess, "DETACHED_PROCESS", 0) | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
@@ -65,18 +65,27 @@ class Detached:
             return self._otherwise(order)
         host = urlsplit(self._service.issuer.url).hostname or ""
         with announced(silent_issuer(host)):
-            found = _object(self._ask(content.reveal()))
+            found = json_object(self._ask(content.reveal()))
         if found is None:
             # Whatever the process did: the lock and another look at the store precede any request.
             return self._otherwise(order)
         return _read_answer(found, order.tokens.claims)
 
 
-def in_new_process(order: bytes) -> bytes:
-    """Have an order carried out by a process of its own; returns nothing where none can be started."""
+def in_new_process(order: bytes, module: str = __name__) -> bytes:
+    """Have ``main`` of a module carry out an order in a process of its own.
+
+    Returns nothing where none can be started.
+    """
     if not _is_possible():
         return b""
-    command = [sys.executable, "-P", "-c", _BOOT, json.dumps([entry for entry in sys.path if entry])]
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        _BOOT.format(module),
+        json.dumps([entry for entry in sys.path if entry]),
+    ]
     try:
         process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
             command,
@@ -91,7 +100,8 @@ def in_new_process(order: bytes) -> bytes:
         return b""
 
 
-def _object(content: bytes) -> Mapping[str, Any] | None:
+def json_object(content: bytes) -> Mapping[str, Any] | None:
+    """Return the object that an answer holds; None if it cannot be read."""
     try:
         found = from_json(content)
     except ValueError:
@@ -171,8 +181,13 @@ def _read_answer(found: Mapping[str, Any], claims: Claims) -> Renewed:
 
 
 def main() -> None:
-    """Carry out the order on stdin, and end. The process that gave it may have ended by then."""
-    found = answer(sys.stdin.buffer.read())
+    """Carry out the order on stdin, and end."""
+    serve(answer)
+
+
+def serve(carry_out: Callable[[bytes], bytes]) -> None:
+    """Answer the order on stdin, and end. The process that gave it may have ended by then."""
+    found = carry_out(sys.stdin.buffer.read())
     with contextlib.suppress(OSError):
         sys.stdout.buffer.write(found)
         sys.stdout.buffer.flush()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.llm_errors import LLMError
 
+from ..drift import note_code
 from ..errors.kernel import ErrorContext, kernel_error
-from ..errors.table import rule_for
+from ..errors.table import BY_CODE, rule_for
 from ..secret import Secret
 from .notices import Notices
 
@@ -80,6 +81,7 @@ class CallContext:
     def explain_now(self, refusal: Refusal, model: str | None = None) -> LLMError:
         """Return the kernel error; the models it suggests are those already known."""
         tokens = self.credentials.peek()
+        note_code(refusal.code, BY_CODE, self.settings.service.rules)
         return kernel_error(
             refusal,
             ErrorContext(

@@ -22,6 +22,7 @@ from amplifier_core.events import (
 )
 from amplifier_core.llm_errors import AbortError, LLMError
 
+from ..drift import drift
 from ..protocol.blocks import BlockDelta, BlockEnd, BlockStart
 from ..redaction import for_events, redact
 from ..settings import PROVIDER, REPLACED
@@ -302,6 +303,8 @@ class Exchange:
         payload["duration_ms"] = (time.perf_counter() - self._started_at) * 1000
         if self._rate_limits:
             payload["rate_limits"] = self._rate_limits
+        if drift:
+            payload["drift"] = drift.names()
         await self._emit(LLM_RESPONSE, payload)
 
     async def _emit(self, event: str, payload: Mapping[str, object]) -> None:

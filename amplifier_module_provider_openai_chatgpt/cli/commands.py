@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import account_commands, service_commands, streams
+from . import account_commands, probe_command, service_commands, streams
 from .accounts import add_options
 from .running import (
     EXIT_CODES,
@@ -153,6 +153,7 @@ for command in (
     service_commands.usage,
     service_commands.models,
     service_commands.ask,
+    probe_command.probe,
 ):
     cli.add_command(command)
 add_options(cli)

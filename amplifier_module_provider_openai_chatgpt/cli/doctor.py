@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, LLMError
 
+from ..drift import drift, sentence
 from ..services import CHATGPT_PLAN
 from ..settings import LOGIN_COMMAND
 from .checks import CHECKS, Check
@@ -33,6 +34,8 @@ async def run_checks(provider: ChatGPTProvider, environ: Mapping[str, str]) -> E
     try:
         for name, (required, check) in _checks(provider).items():
             examination.findings[name] = await _run_check(examination, name, required, check)
+        if drift:
+            examination.findings["news"] = _news()
     finally:
         await examination.provider.close()
     return examination
@@ -61,6 +64,12 @@ async def _run_check(
         return Finding(name, ok=False, found=failed.found, advice=failed.advice)
     except LLMError as error:
         return Finding(name, ok=False, found=error_text(error), advice=_advice(examination, error))
+
+
+def _news() -> Finding:
+    """What the backend sent that this version does not know: not a failure, and worth a report."""
+    advice = "Calls go on. Update this provider, or report this line."
+    return Finding("news", ok=True, found=f"the backend sent unknown {sentence()}", advice=advice)
 
 
 def _advice(examination: Examination, error: LLMError) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amplifier_core.models import ModelInfo
 
+from ..drift import note_fields
 from ..services import ModelList
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ def parse_models(payload: object, shape: ModelList = STORED_SHAPE) -> list[Model
     for entry in entries[:_MAX_MODELS] if isinstance(entries, list) else ():
         slug = _read_slug(entry.get(shape.slug)) if isinstance(entry, dict) else None
         if slug:
+            if entry.get("visibility") == "list":
+                note_fields("models", entry)
             models.setdefault(slug, _from_entry(slug, _renamed(entry, shape)))
     return list(models.values())
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..drift import note_event, note_fields, note_item, note_usage
 from ..protocol.blocks import KINDS, Block, BlockDelta, BlockEnd, BlockStart, item_text
 from ..protocol.citations import without_marks
 from ..protocol.text import clean_text, clean_value
@@ -80,6 +81,8 @@ class ResponseAccumulator:
                 handler(self, event)
                 if self.is_over:
                     break
+            else:
+                note_event(event["type"])
 
     def hear_out(self, events: Iterable[Event]) -> None:
         """Read what follows the end of the answer only for its usage, in case a stop sequence ended it."""
@@ -246,6 +249,7 @@ class ResponseAccumulator:
 
     def _item_done(self, event: Event) -> None:
         item = event.get("item")
+        note_item(item)
         if isinstance(item, Mapping) and (kind := KINDS.get(_word(item.get("type")))):
             block = self._index.find(event, kind, item)
             if block is None or (block.ended and is_other(block, item)):
@@ -276,6 +280,7 @@ class ResponseAccumulator:
         response = event.get("response")
         if isinstance(response, Mapping):
             self._totals.add(response.get("usage"))
+            note_usage(response.get("usage"))
 
     def _completed(self, event: Event) -> None:
         self._created(event)
@@ -305,6 +310,7 @@ class ResponseAccumulator:
         details = response.get("incomplete_details") if isinstance(response, Mapping) else None
         reason = _word(details.get("reason")) if isinstance(details, Mapping) else ""
         self._cut_reason = reason or "unknown"
+        note_fields("incomplete_details", details)
 
     def _failed(self, event: Event) -> None:
         self._failure = event
@@ -425,6 +431,8 @@ class ResponseAccumulator:
         "response.error": _failed,
         "error": _failed,
     }
+    # The types of event that have an effect.
+    KNOWN_EVENTS: ClassVar[frozenset[str]] = frozenset(_HANDLERS)
 
 
 _CLOSING = frozenset({"response.completed", "response.done", "response.incomplete"})

@@ -4,6 +4,7 @@ It answers without scripts, refuses what the real service refuses, records every
 on request. It needs the extra ``simulator``.
 """
 
+from .changes import Changes
 from .faults import Fault
 from .framings import HARMLESS
 from .recorded import Recorded
@@ -16,6 +17,7 @@ __all__ = [
     "DEFAULT_WORLD",
     "HARMLESS",
     "WORLDS",
+    "Changes",
     "Fault",
     "Recorded",
     "Reply",

@@ -70,11 +70,13 @@ class Access:
 class Accounts:
     """All sign-ins and tokens of one simulator; safe to use from any thread.
 
-    ``lifetime`` is the lifetime of new access tokens, in seconds.
+    ``lifetime`` is the lifetime of new access tokens, in seconds. ``claims`` replace those of new tokens; a
+    None removes one.
     """
 
     def __init__(self) -> None:
         self.lifetime = LIFETIME
+        self.claims: Json = {}
         self._lock = threading.RLock()
         self._secrets: set[str] = set()
         self._access: dict[str, Access] = {}
@@ -201,7 +203,9 @@ class Accounts:
                 "chatgpt_plan_type": sign_in.plan,
                 "chatgpt_account_is_fedramp": sign_in.fedramp,
             },
+            **self.claims,
         }
+        claims = {name: value for name, value in claims.items() if value is not None}
         parts = (to_json({"alg": "none", "typ": "JWT"}), to_json(claims), secrets.token_bytes(24))
         return self.keep_secret(
             ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)

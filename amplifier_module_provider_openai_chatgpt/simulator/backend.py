@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from .accounts import SignIn
+    from .changes import Changes
     from .state import State
 
 Json = dict[str, Any]
 
 BASE = "/backend-api"
 RESPONSES = f"{BASE}/codex/responses"
-_OLDEST_SERVED = (0, 100, 0)
 _ANY_VERSION = (0, 0, 0)
 _NEWEST = (99, 0, 0)
 _REASONING_COUNTS = {"x-reasoning-included": "true"}
@@ -54,10 +54,13 @@ class Backend:
         if isinstance(sign_in, Response):
             return sign_in
         version = request.query_params.get("client_version")
-        if version is None:
+        if version is None and "catalogue.client-version" not in self._state.changes.lifted:
             missing = {"loc": ["query", "client_version"], "msg": "Field required", "type": "missing"}
             return JSONResponse({"detail": [missing]}, 400)
-        models = [model for model in self._state.listed_models() if _is_listed(model, _numbers(version))]
+        client = _numbers(version or "0.0.0")
+        models = [
+            entry for entry in self._state.listed_models() if _is_listed(entry, client, self._state.changes)
+        ]
         return JSONResponse({"models": models}, headers={"ETag": self._state.models_etag})
 
     async def _usage(self, request: Request) -> Response:
@@ -106,13 +109,14 @@ class Backend:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         known = self._state.accounts.access(token)
         if scheme.lower() != "bearer" or known is None:
-            return JSONResponse({"detail": "Unauthorized"}, 401)
+            return JSONResponse({"detail": "Unauthorized"}, self._state.changes.unknown_token)
         if known.sign_in.revoked or known.refused is not None:
             code = known.refused or "token_invalidated"
             return _unauthorized(_EXPIRED if code == "token_expired" else _INVALIDATED, code)
         if known.expires <= time.time():
             return _unauthorized(_EXPIRED, "token_expired")
-        if not _names_account(request.headers, known.sign_in):
+        is_free = "account.header" in self._state.changes.lifted
+        if not is_free and not _names_account(request.headers, known.sign_in):
             return JSONResponse({"detail": "Unauthorized"}, 401)
         return known.sign_in
 
@@ -136,15 +140,15 @@ def _unauthorized(text: str, code: str) -> Response:
     return JSONResponse({"error": {"message": text, "type": "invalid_request_error", "code": code}}, 401)
 
 
-def _is_listed(model: Json, client: tuple[int, ...]) -> bool:
+def _is_listed(model: Json, client: tuple[int, ...], changes: Changes) -> bool:
     """List everything for 0.0.0, else what the client is new enough for (docs/backend.md, Catalogue).
 
     An entry without a minimum is listed for the newest clients only, to keep the measured counts.
     """
     if client == _ANY_VERSION:
-        return True
+        return changes.whole_list
     needed = _numbers(model.get("minimal_client_version")) or _NEWEST
-    return client >= _OLDEST_SERVED and client >= needed
+    return client >= changes.oldest_client and client >= needed
 
 
 def _numbers(version: object) -> tuple[int, ...]:

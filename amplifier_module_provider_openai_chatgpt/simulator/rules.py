@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic_core import to_json
 
+from .changes import Changes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -60,6 +62,7 @@ class Policy:
     `version` header; slugs in `require_lite` need the Lite shape; `gate_voice` chooses the words of both.
     `scripted_tools` names the tools with side effects that the simulated model may call. `turn_of`
     returns the turn that an `x-codex-turn-state` was sent in. `plan` is None at the Codex service.
+    `changes` are departures from the rules.
     """
 
     account_id: str
@@ -72,6 +75,7 @@ class Policy:
     scripted_tools: frozenset[str] = frozenset()
     turn_of: Callable[[str], str | None] = _no_turn
     plan: PlanTerms | None = None
+    changes: Changes = field(default_factory=Changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,8 @@ def opens(blob: object, policy: Policy, model: str) -> bool:
 
 
 def _mac(content: bytes, policy: Policy, model: str) -> bytes:
-    bound = f"{policy.account_id}\0{family(model)}".encode("utf-8", "replace")
+    bound_to = family(model) if policy.changes.family_bound else ""
+    bound = f"{policy.account_id}\0{bound_to}".encode("utf-8", "replace")
     return hmac.digest(policy.encryption_key.encode(), bound + b"\0" + content, hashlib.sha256)
 
 

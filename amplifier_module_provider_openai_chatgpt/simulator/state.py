@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .accounts import ACCOUNT, LIFETIME, Accounts, SignIn, announce_secret, announce_stray
 from .catalogue import served_models
+from .changes import Changes
 from .device import Device
 from .plan.sharing import Sharing
 from .quota import Quota, Window
@@ -44,6 +45,7 @@ class State:
     * ``max_output_cut``: the number of coming answers that are cut at the output limit
     * ``scripted_tools``: tools with side effects that the simulated model may call when asked
     * ``sharing``: the switches of the plan service
+    * ``changes``: departures from the rules
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class State:
         self.accounts = Accounts()
         self.device = Device()
         self.sharing = Sharing()
+        self.changes = Changes()
         self.quota = Quota()
         self.cache = PrefixCache()
         self.turns = Turns()
@@ -285,6 +288,7 @@ class State:
             scripted_tools=frozenset(self.scripted_tools),
             turn_of=self.turns.turn,
             plan=self.sharing.terms if self.world.kind == "plan" else None,
+            changes=self.changes,
         )
 
     @contextmanager

@@ -26,6 +26,7 @@ from ..quota import read_headers
 from ..redaction import Sealed
 from .base import Document
 from .body_reader import BodyReader
+from .compression import is_refused, packed
 from .json_values import TooManyValuesError, decode
 from .sse import EventTooLargeError, SSEParser
 
@@ -67,19 +68,34 @@ class HttpSseTransport:
     async def open(self, call: Call) -> AsyncIterator[HttpResponseStream]:
         """Send one call and yield the stream of its answer; leaving always closes it."""
         silence = call.timeout or self._settings.timeout
-        with as_faults(silence=silence):
-            response = await self._send_signed_in(
-                self._pooled(),
-                "POST",
-                self._url(self._service.responses_path),
-                headers=_call_headers(call, self._service),
-                content=call.body(),
-                silence=silence,
-            )
+        response = await self._post(call, silence)
         if response.status_code != 200 or not _may_be_stream(response):
             raise await self._read_refusal(response)
         async with aclosing(HttpResponseStream(response, self._service.response, silence)) as stream:
             yield stream
+
+    async def _post(self, call: Call, silence: float) -> httpx.Response:
+        """Send a call, compressed where that is possible; plain if it is refused for that."""
+        body, headers = call.body(), _call_headers(call, self._service)
+        content, encoding = packed(body, self._settings)
+        response = await self._post_body(content, {**headers, **encoding}, silence)
+        if not encoding or response.status_code not in {400, 415}:
+            return response
+        refusal = await self._read_refusal(response)
+        if not is_refused(refusal, self._settings):
+            raise refusal
+        return await self._post_body(body, headers, silence)
+
+    async def _post_body(self, content: bytes, headers: Mapping[str, str], silence: float) -> httpx.Response:
+        with as_faults(silence=silence):
+            return await self._send_signed_in(
+                self._pooled(),
+                "POST",
+                self._url(self._service.responses_path),
+                headers=headers,
+                content=content,
+                silence=silence,
+            )
 
     async def models(self, client_version: str | None) -> Document:
         """Fetch the model list as a client of that version."""

@@ -1,12 +1,18 @@
 """A process that uses a sign-in, or forks others that do: ``child.py AUTH_URL BASE_URL [FILE]``.
 
 With a file it gets one token from it. Without one it reads orders, one a line, and answers each with one
-line: ``eight FILE`` forks eight processes, each of which makes eight calls in parallel; ``silent FILE`` forks
-five that renew with short limits, and another one after them; ``kill SECONDS FILE`` forks one that gets a
-token and kills it after that time; ``MOMENT FILE`` forks one that kills itself at the first audit event of
-this name: ``socket.connect`` to the issuer, ``open`` of the new file when the renewed tokens are about to be
-written, ``os.rename`` of it, ``os.truncate`` in the rehearsal, ``rehearsed`` when its file is renamed,
-``renamed`` when the renewed tokens have been, too; at the moment ``done`` it has its token. Forking saves the
+line:
+
+* ``eight FILE`` forks eight processes, each of which makes eight calls in parallel; ``plan FILE`` does the
+  same with the plan service
+* ``silent FILE`` forks five that renew with short limits, and another one after them
+* ``kill SECONDS FILE`` forks one that gets a token and kills it after that time
+* ``MOMENT FILE`` forks one that kills itself at the first audit event of this name: ``socket.connect`` to the
+  issuer, ``open`` of the new file when the renewed tokens are about to be written, ``os.rename`` of it,
+  ``os.truncate`` in the rehearsal, ``rehearsed`` when its file is renamed, ``renamed`` when the renewed
+  tokens have been, too; at the moment ``done`` it has its token
+
+Forking saves the
 imports, which take far longer than what is tested here.
 """
 
@@ -23,11 +29,12 @@ from urllib.parse import urlsplit
 from amplifier_core.llm_errors import LLMError
 
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
+from amplifier_module_provider_openai_chatgpt.auth.plan.credentials import shared_plan_credentials
 from amplifier_module_provider_openai_chatgpt.auth.renewal import Renewal
 from amplifier_module_provider_openai_chatgpt.auth.shared import shared_credentials
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.http import new_client
-from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX, CHATGPT_PLAN
 
 
 async def token(path, auth_url, base_url):
@@ -47,8 +54,18 @@ async def call(path, auth_url, base_url):
         return response.status_code
 
 
-async def eight_calls(*where):
-    return await asyncio.gather(*(call(*where) for _ in range(8)))
+async def plan_call(path, auth_url, base_url):
+    """Do what ``call`` does in plan mode; the eight calls of a process share its credentials."""
+    service = CHATGPT_PLAN.at(base_url, auth_url)
+    tokens = await shared_plan_credentials(Path(path), service).current()
+    headers = {"Authorization": f"Bearer {tokens.access_token.reveal()}"}
+    async with new_client(connect=10, silence=30) as client:
+        response = await client.get(f"{base_url}/models", headers=headers)
+    return response.status_code
+
+
+async def eight_calls(one_call, *where):
+    return await asyncio.gather(*(one_call(*where) for _ in range(8)))
 
 
 async def warm_up(auth_url):
@@ -75,7 +92,7 @@ def ending(child):
     return str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
-def eight_processes(*where):
+def eight_processes(one_call, *where):
     """Let eight processes start at the same moment; returns their status codes."""
     gate, opener = os.pipe()
     results, report = os.pipe()
@@ -83,7 +100,7 @@ def eight_processes(*where):
     def work():
         os.close(opener)
         os.read(gate, 1)
-        codes = asyncio.run(eight_calls(*where))
+        codes = asyncio.run(eight_calls(one_call, *where))
         os.write(report, b"".join(b"%d " % code for code in codes))
 
     children = [fork(work) for _ in range(8)]
@@ -164,7 +181,9 @@ def five_and_one(*where):
 def obey(order, auth_url, base_url):
     match order.split():
         case ["eight", path]:
-            return eight_processes(path, auth_url, base_url)
+            return eight_processes(call, path, auth_url, base_url)
+        case ["plan", path]:
+            return eight_processes(plan_call, path, auth_url, base_url)
         case ["silent", path]:
             return five_and_one(path, auth_url, base_url)
         case ["kill", seconds, path]:

@@ -16,6 +16,7 @@ from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_CODEX
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.conftest import write_tokens
 
 CHILD = Path(__file__).with_name("child.py")
 KILLED = str(-signal.SIGKILL)
@@ -66,6 +67,13 @@ def sign_in(sim, path, expires_in=-10.0):
 def test_eight_processes_with_eight_tasks_each_refresh_once_and_all_calls_succeed(sim, path, order):
     sign_in(sim, path)
     assert order("eight", path).split() == ["200"] * 64
+    assert len(sim.requests_to("/oauth/token")) == 1
+
+
+@pytest.mark.world("plan")
+def test_in_plan_mode_eight_processes_with_eight_tasks_each_refresh_once(sim, path, order):
+    write_tokens(path, sim.connect(expires_in=-10))
+    assert order("plan", path).split() == ["200"] * 64
     assert len(sim.requests_to("/oauth/token")) == 1
 
 

@@ -248,3 +248,10 @@ async def test_a_file_of_the_other_mode_is_not_used(plan, sim, tmp_path):
     with pytest.raises(ConfigurationError, match="of another kind"):
         await ChatGPTProvider({**plan, "token_file_path": other}).complete(hello())
     assert bodies(sim) == []
+
+
+async def test_no_request_is_compressed(sim, plan):
+    provider = ChatGPTProvider(plan, service=CHATGPT_PLAN.at(sim.base_url, sim.auth_url))
+    await provider.complete(ChatRequest(messages=[Message(role="user", content="Say hello. " * 4000)]))
+    await provider.close()
+    assert "content-encoding" not in sim.requests_to("/responses")[-1].headers

@@ -185,6 +185,10 @@ class PlanCredential:
         is_early = self.earliest_refresh_at is not None and self.earliest_refresh_at > now
         return not (is_early and self.is_valid(now))
 
+    def is_fresh(self, now: float) -> bool:
+        """True while no renewal is due, and nothing waits to be verified."""
+        return not self.is_due(now) and self.pending is None
+
     def with_pending(self, grant: Grant) -> PlanCredential:
         """Return the same with renewed tokens that are not verified yet."""
         token = grant.refresh_token or self.newest_refresh_token

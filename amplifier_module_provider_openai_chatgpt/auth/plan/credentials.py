@@ -17,7 +17,8 @@ from .file import PlanFile
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...services import Service
+    from ...services import PlanSignIn, Service
+    from .renewal import Order, Outcome, Renewer
 
 Stamp = tuple[int, int, int] | None
 
@@ -29,7 +30,7 @@ class PlanCredentials:
         at = CHATGPT_PLAN_SIGN_IN.at(service.base_url, service.issuer.url)
         self.service = service
         self._file = PlanFile(path, at.origin)
-        self._connection = PlanConnection(self._file, at)
+        self._connection = PlanConnection(self._file, at, renew=_renewer(self._file, at))
         # Any thread replaces this pair of a stamp and what was read then.
         self._seen: tuple[Stamp, PlanCredential | Unusable | None] = (None, None)
 
@@ -99,6 +100,17 @@ class PlanCredentials:
             self._seen = (stamp, self._file.read())
         found = self._seen[1]
         return self._connection.newest(found) if isinstance(found, PlanCredential) else found
+
+
+def _renewer(file: PlanFile, at: PlanSignIn) -> Renewer:
+    """Return what renews in a process of its own, which Ctrl-C does not reach."""
+
+    def renew(order: Order) -> Outcome:
+        from .detached import Detached  # mounting does without it
+
+        return Detached(file, at)(order)
+
+    return renew
 
 
 def _tokens(found: PlanCredential) -> Tokens:

@@ -136,6 +136,17 @@ class PlanFile:
             yield
 
     @contextlib.contextmanager
+    def queue(self, limit: float = LOCK_LIMIT) -> Iterator[None]:
+        """Keep out others who want a renewal, without keeping out the renewal itself. Raises as ``lock``."""
+        path = self.path.with_name(f".{self.path.name}.queue")
+        with self._held(path, limit, SignInError(Reason.LOCKED, seconds=f"{limit:g}")):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+    @contextlib.contextmanager
     def consent(self) -> Iterator[None]:
         """Keep out another sign-in with this registration, while a person decides; renewals go on.
 

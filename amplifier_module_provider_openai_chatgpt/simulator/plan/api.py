@@ -64,13 +64,16 @@ class PlanApi:
         sign_in = self._admit(request)
         if isinstance(sign_in, Response):
             return sign_in
-        if request.query_params:
+        if request.query_params and "sharing.list" not in self._state.changes.lifted:
             return JSONResponse({"detail": "Unexpected query parameters."}, 400)
         return JSONResponse({"models": [self._sharing.entry(model) for model in self._state.models]})
 
     async def _elsewhere(self, request: Request) -> Response:
         sign_in = self._admit(request)
-        return sign_in if isinstance(sign_in, Response) else _refuse(NO_ROUTE)
+        if isinstance(sign_in, Response):
+            return sign_in
+        is_open = "sharing.route" in self._state.changes.lifted
+        return JSONResponse({}) if is_open else _refuse(NO_ROUTE)
 
     async def _responses(self, request: Request) -> Response:
         sign_in = self._admit(request)
@@ -123,7 +126,7 @@ class PlanApi:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         known = self._state.accounts.access(token)
         if scheme.lower() != "bearer" or known is None:
-            return JSONResponse({"detail": _ADMISSION[401]}, 401)
+            return JSONResponse({"detail": _ADMISSION[401]}, self._state.changes.unknown_token)
         if known.sign_in.revoked or known.refused is not None or known.expires <= time.time():
             return _refuse(INVALID_USER)
         if known.sign_in.plan not in ELIGIBLE:

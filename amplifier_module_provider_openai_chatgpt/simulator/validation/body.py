@@ -39,7 +39,7 @@ _OVERFLOW = "Your input exceeds the context window of this model. Please adjust 
 
 
 def _fields(request: Incoming) -> Refused | None:
-    allowed = _LITE_FIELDS if request.lite else _CLASSIC_FIELDS
+    allowed = (_LITE_FIELDS if request.lite else _CLASSIC_FIELDS) | request.policy.changes.fields
     strange = next((field for field in request.body if field not in allowed), None)
     return None if strange is None else detail(f"Unsupported parameter: {strange}")
 

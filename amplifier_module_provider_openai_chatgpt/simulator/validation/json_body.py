@@ -13,10 +13,11 @@ from pydantic_core import from_json
 from ..rules import Refused, detail, error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 _LARGEST = 256 * 2**20
 _GZIP = 31
+ENCODINGS = ("identity", "gzip", "zstd")
 
 
 class UnreadableError(Exception):
@@ -27,10 +28,10 @@ class UnreadableError(Exception):
         self.refused = replace(refused, rule=rule)
 
 
-def decoded(body: bytes, encoding: str) -> bytes:
+def decoded(body: bytes, encoding: str, accepted: Collection[str] = ENCODINGS) -> bytes:
     """Return the body without its Content-Encoding: gzip, or zstd if Python has it; else 415 [unsure]."""
     name = encoding.strip().lower() or "identity"
-    decode = _DECODERS.get(name)
+    decode = _DECODERS.get(name) if name in accepted else None
     if decode is None:
         raise UnreadableError("json.encoding", detail(f"Unsupported content encoding: {name}", 415))
     try:

@@ -111,7 +111,7 @@ def _effort(request: Incoming, reasoning: Json) -> Refused | None:
     if not isinstance(effort, str):
         return wrong_type("reasoning.effort", "a string")
     accepted = _accepted_efforts(request)
-    if effort in accepted:
+    if effort in (*accepted, *request.policy.changes.efforts):
         return None
     if _NEVER_WITHOUT.match(request.slug):
         return wrong_value("reasoning.effort", effort, accepted)

@@ -79,12 +79,13 @@ def _headers(request: Incoming) -> Refused | None:
 
 def _capabilities(request: Incoming) -> Refused | None:
     """Refuse the fields that the service does not offer. [unsure]: more of them, by a switch."""
-    refused = _REFUSED_FIELDS | _terms(request).refused_fields
+    refused = (_REFUSED_FIELDS | _terms(request).refused_fields) - request.policy.changes.fields
     return next((_unsupported(request, field) for field in request.body if field in refused), None)
 
 
 def _fields(request: Incoming) -> Refused | None:
-    return next((unknown(field) for field in request.body if field not in _FIELDS), None)
+    known = _FIELDS | request.policy.changes.fields
+    return next((unknown(field) for field in request.body if field not in known), None)
 
 
 def _model(request: Incoming) -> Refused | None:

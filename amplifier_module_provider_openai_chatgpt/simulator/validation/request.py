@@ -42,7 +42,7 @@ def judge(
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     try:
-        content = parsed(decoded(raw, lowered.get("content-encoding", "")))
+        content = parsed(decoded(raw, lowered.get("content-encoding", ""), policy.changes.encodings))
     except UnreadableError as failure:
         nothing = Incoming({}, lowered, policy)
         return first_refusal((header.CONTENT_TYPE,), nothing, PENDING) or failure.refused
@@ -57,4 +57,8 @@ def refuse(
     Nothing is raised, whatever the values in ``content`` are.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
-    return first_refusal(rules, Incoming(content, lowered, policy), PENDING)
+    request, changes = Incoming(content, lowered, policy), policy.changes
+    refused = first_refusal(rules, request, PENDING | changes.lifted)
+    if refused is not None:
+        return changes.worded(refused)
+    return next(filter(None, (check(request) for check in changes.added)), None)

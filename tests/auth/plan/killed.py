@@ -1,12 +1,12 @@
 """A process that kills itself while it signs in or renews: ``ORDER MOMENTS NTH FILE AUTH_URL BASE_URL``.
 
-ORDER is ``login``, ``renew`` or ``leave``, which renews and does not wait for the result. The process dies
+ORDER is ``login``, ``renew``, which renews in a thread, ``call``, which renews as calls do, or ``leave``,
+which renews and does not wait for the result. The process dies
 before the NTH audit event with a name in MOMENTS that is about the folder of FILE or a connection to the
 issuer, at a sign-in after the callback; with NTH 0 it never does, and prints how many such events there were.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -15,10 +15,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection
+from amplifier_module_provider_openai_chatgpt.auth.plan.credentials import PlanCredentials
 from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
+from amplifier_module_provider_openai_chatgpt.auth.plan.renewal import InThread, PlanRenewal
 from amplifier_module_provider_openai_chatgpt.auth.plan.sign_in import Screen, sign_in
 from amplifier_module_provider_openai_chatgpt.http import new_client
-from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN_SIGN_IN
+from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN, CHATGPT_PLAN_SIGN_IN
 from tests.browser import browse
 
 
@@ -56,10 +58,23 @@ async def renew(file, service, killer):
     await PlanConnection(file, service).current()
 
 
+async def call(file, service, killer):
+    killer.armed = True
+    await PlanCredentials(file.path, CHATGPT_PLAN.at(service.base_url, service.url)).current()
+
+
 async def leave(file, service, _):
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0):
-            await PlanConnection(file, service).current()
+    """End as soon as the renewal has begun, whatever the event loop still waits for."""
+    began = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def renew(order):
+        loop.call_soon_threadsafe(began.set)
+        return PlanRenewal(file, service)(order)
+
+    task = asyncio.create_task(PlanConnection(file, service, renew=InThread(renew)).current())
+    await began.wait()
+    task.cancel()
 
 
 def main(order, moments, nth, path, auth_url, base_url):
@@ -67,7 +82,7 @@ def main(order, moments, nth, path, auth_url, base_url):
     file = PlanFile(Path(path), service.origin)
     killer = Killer(moments.split(","), int(nth), str(file.path.parent), urlsplit(auth_url).port)
     sys.addaudithook(killer)
-    asyncio.run({"login": login, "renew": renew, "leave": leave}[order](file, service, killer))
+    asyncio.run({"login": login, "renew": renew, "call": call, "leave": leave}[order](file, service, killer))
     print(killer.count)  # noqa: T201
 
 

@@ -17,6 +17,7 @@ from amplifier_core.llm_errors import (
 from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection
 from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
 from amplifier_module_provider_openai_chatgpt.auth.plan.grants import DEAD
+from amplifier_module_provider_openai_chatgpt.auth.plan.renewal import PlanRenewal
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 
 pytestmark = pytest.mark.world("plan")
@@ -36,7 +37,7 @@ def renewals(sim):
 def wait_until_under_way(count):
     """Wait until that many renewals wait for the lock, or run."""
     end = time.monotonic() + 10
-    while sum(thread.name == "plan-token-renewal" for thread in threading.enumerate()) < count:
+    while sum(thread.name == "plan-token-refresh" for thread in threading.enumerate()) < count:
         assert time.monotonic() < end
         threading.Event().wait(0.01)
 
@@ -224,7 +225,7 @@ async def test_a_renewal_that_failed_after_a_long_wait_is_remembered(sim, file, 
     stored(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=503))
     with pytest.raises(ProviderUnavailableError, match="could not be renewed just now"):
-        await PlanConnection(file, service, slow=0).current()
+        await PlanConnection(file, service, renew=PlanRenewal(file, service, slow=0)).current()
     with pytest.raises(ProviderUnavailableError, match="has just failed"):
         await PlanConnection(file, service).current()
     assert renewals(sim) == 1

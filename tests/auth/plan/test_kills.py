@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,9 @@ from amplifier_module_provider_openai_chatgpt.auth.plan.credential import PlanCr
 from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
 from amplifier_module_provider_openai_chatgpt.auth.plan.sign_in import Screen, sign_in
 from amplifier_module_provider_openai_chatgpt.http import new_client
+from amplifier_module_provider_openai_chatgpt.settings import RENEW_IN_PROCESS
+from amplifier_module_provider_openai_chatgpt.simulator import Fault
+from tests.auth.test_detached import children, has_ended
 from tests.browser import browse
 
 from . import killed
@@ -72,6 +76,45 @@ def test_a_renewal_that_is_killed_loses_nothing(sim, service, new_file):
         return file
 
     for file in each_kill("renew", "os.rename,socket.connect", sim, expired):
+        asyncio.run(PlanConnection(file, service).current())
+        assert file.read().is_valid(time.time())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_program_that_is_killed_while_the_issuer_is_silent_loses_nothing(
+    sim, service, new_file, monkeypatch
+):
+    """The renewal is another process, which a kill of the program does not reach."""
+    monkeypatch.delenv(RENEW_IN_PROCESS)
+    file = new_file()
+    file.save(PlanCredential.from_dict(sim.connect(expires_in=-60)))
+    before = file.read()
+    sim.misbehave("/oauth/token", Fault(stall_before_headers=True))
+    command = [sys.executable, "-m", killed.__name__, "call", "os.rename", "0", str(file.path)]
+    program = subprocess.Popen([*command, sim.auth_url, sim.base_url])
+    sim.wait_until(lambda: sim.stalled, timeout=30)
+    [renewing] = children(program.pid)
+    seen = b"".join(Path(f"/proc/{renewing}/{name}").read_bytes() for name in ("cmdline", "environ"))
+    for secret in (before.refresh_token, before.access_token, before.client_id):
+        assert secret.reveal().encode() not in seen
+    program.kill()
+    program.wait(timeout=5)
+    sim.release()
+    renewed = asyncio.run(PlanConnection(file, service).current())
+    assert renewed.access_token != before.access_token
+    assert len(sim.requests_to("/oauth/token")) == 1
+    sim.wait_until(lambda: has_ended(renewing), timeout=10)
+
+
+def test_a_program_that_is_killed_at_any_step_of_a_renewal_loses_nothing(sim, service, new_file, monkeypatch):
+    monkeypatch.delenv(RENEW_IN_PROCESS)
+
+    def expired():
+        file = new_file()
+        file.save(PlanCredential.from_dict(sim.connect(expires_in=-60)))
+        return file
+
+    for file in each_kill("call", "open,os.remove,subprocess.Popen", sim, expired):
         asyncio.run(PlanConnection(file, service).current())
         assert file.read().is_valid(time.time())
 

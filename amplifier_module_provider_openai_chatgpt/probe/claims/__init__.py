@@ -1,0 +1,1 @@
+"""The claims about the service, one module for each subject."""
