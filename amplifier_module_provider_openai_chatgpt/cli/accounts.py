@@ -213,13 +213,13 @@ def _use(context: click.Context, path: Path) -> None:
 
 
 def _set(context: click.Context, variable: str, value: str) -> None:
-    """Set a variable until this command ends."""
+    """Set a variable until the program ends, also if another option is wrong."""
     if context.resilient_parsing:
         return
     context.meta[variable] = before = os.environ.get(variable, "")
     os.environ[variable] = value
 
-    @context.call_on_close
+    @context.find_root().call_on_close
     def restore() -> None:
         if before:
             os.environ[variable] = before

@@ -52,6 +52,14 @@ def test_both_options_together_are_wrong_usage(run, home):
     assert "either --profile or --token-file" in out.stderr
 
 
+@pytest.mark.parametrize("words", [("--plan",), ("--token-file", "x"), ("--plan", "--token-file", "x")])
+def test_wrong_usage_leaves_the_environment_as_it_was(run, words):
+    before = dict(os.environ)
+    assert run("status", *words, "--no-such-option").exit_code == 2
+    assert run("status", *words, "--profile", "../evil").exit_code == 2
+    assert dict(os.environ) == before
+
+
 def test_every_command_that_uses_an_account_takes_both_options():
     without = {"demo", "simulate", "install-routing"}
     for name, command in cli.commands.items():

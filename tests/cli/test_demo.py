@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.browser import callback_ports
+
 DEMO = [sys.executable, "-m", "amplifier_module_provider_openai_chatgpt", "demo"]
 
 
@@ -29,7 +31,8 @@ def test_the_demo_streams_calls_a_tool_and_prints_usage():
 
 @pytest.mark.long
 def test_the_demo_of_the_plan_mode_signs_in_and_talks():
-    done = run("--plan", "What time is it in Tokyo?")
+    with callback_ports():
+        done = run("--plan", "What time is it in Tokyo?")
     assert done.returncode == 0, done.stderr
     assert "Continue with ChatGPT" in done.stderr
     assert "Manage usage: https://chatgpt.com/settings/usage" in done.stderr

@@ -35,6 +35,10 @@ MISTAKES = {
         {"OPENAI_CHATGPT_BASE_URL": "http://example.com"},
     ),
     "simulate --port 99999": (["simulate", "--port", "99999"], "", {}),
+    "login --plan --device": (["login", "--plan", "--device"], "", {}),
+    "login --enable-plan": (["login", "--enable-plan"], "", {}),
+    "import notes.txt": (["import", "notes.txt"], "", {}),
+    "status --plan --profile host": (["status", "--plan", "--profile", "host"], "", {}),
 }
 ROWS = {
     command: (sentence, int(code))

@@ -15,7 +15,7 @@ from amplifier_module_provider_openai_chatgpt.cli.accounts import path_of
 from amplifier_module_provider_openai_chatgpt.cli.console import print_paragraphs
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.simulator.plan.issuer import REVOKE
-from tests.browser import browse
+from tests.browser import browse, callback_ports
 from tests.conftest import write_tokens
 from tests.pty_terminal import Terminal
 from tests.secret_leaks import watch
@@ -216,8 +216,9 @@ def test_paragraphs_are_wrapped_between_words_and_addresses_stay_whole(capsys):
 
 @pytest.fixture
 def terminal(env):
-    """Run a command in a terminal of its own."""
-    return lambda *words, **more: Terminal([*COMMAND, *words], env={**env, **more})
+    """Run a command in a terminal of its own; its callback takes a port that other tests need."""
+    with callback_ports():
+        yield lambda *words, **more: Terminal([*COMMAND, *words], env={**env, **more})
 
 
 def paste(login, sim, text=""):
