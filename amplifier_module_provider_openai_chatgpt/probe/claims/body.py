@@ -82,7 +82,7 @@ async def _tier(session: Session) -> Finding:
     base = await session.base()
     if "priority" not in base.model.service_tiers:
         raise NotCheckedError(f"{base.model.slug} lists no tier priority")
-    answer = await session.shared("priority", {"service_tier": "priority"})
+    answer = await session.call({"service_tier": "priority"})
     return answered(answer, _echo)
 
 
