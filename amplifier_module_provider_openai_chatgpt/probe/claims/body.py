@@ -59,7 +59,7 @@ def _packed(name: str) -> Check:
         compress = gzip.compress if name == "gzip" else compressor()
         if compress is None:
             raise NotCheckedError(
-                "this Python has no zstd: install the package zstandard, or use Python 3.14"
+                "there is no zstd: install this package with the extra 'zstd', or use Python 3.14"
             )
         base = await session.base()
         body = session.body(base.model.slug)
