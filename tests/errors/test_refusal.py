@@ -260,10 +260,10 @@ def test_each_check_is_true_only_for_its_own_refusals(status, body, expected):
 
 def test_reading_takes_linear_time():
     nasty = [b"<a" * 200_000, b"eyJ" * 100_000, b"Bearer " * 50_000, b'{"a":' * 60_000, b"at-" * 100_000]
-    started = time.perf_counter()
+    started = time.process_time()
     for body in nasty:
         refusal(body, 400, {})
-    assert time.perf_counter() - started < 2.0
+    assert time.process_time() - started < 2.0
 
 
 JSONS = st.recursive(

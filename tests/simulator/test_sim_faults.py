@@ -201,7 +201,7 @@ def test_a_simulator_starts_and_stops_quickly_and_can_start_again():
         with simulator.start() as running:
             assert running.base_url.startswith("http://127.0.0.1:")
     simulator.close()
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
 
 
 def test_a_taken_port_is_an_error_immediately():
