@@ -53,7 +53,7 @@ class PlanFile:
         self.failure = FailureNote(self.path)
         self._origin = origin
         self._lock = self.path.with_name(f"{self.path.name}.lock")
-        self._keeps_registration = registration is not None
+        self.keeps_registration = registration is not None
         self._registration = _absolute(registration or self.path.with_name(self.path.name + _REGISTRATION))
 
     @property
@@ -131,7 +131,7 @@ class PlanFile:
 
     def drop_registration(self) -> None:
         """Remove the registration file, unless it was asked for: it is part of the credential now."""
-        if self._keeps_registration:
+        if self.keeps_registration:
             return
         with contextlib.suppress(OSError):
             self._registration.unlink(missing_ok=True)

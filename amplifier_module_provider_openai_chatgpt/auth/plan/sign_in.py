@@ -172,7 +172,7 @@ async def _redeem(
     registration = replace(
         before.without_tokens(), client_id=brought.client_id, host_id=attempt.host_id, origin=service.origin
     )
-    if before.client_id != brought.client_id:
+    if before.client_id != brought.client_id or start.file.keeps_registration:
         await asyncio.to_thread(start.file.save_registration, registration)
     reply = await exchange(
         client,

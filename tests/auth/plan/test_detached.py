@@ -65,6 +65,7 @@ def test_an_error_comes_back_as_it_is(sim, renew, stored):
     outcome = renew(Order())
     assert isinstance(outcome, Failed)
     assert (type(outcome.error), outcome.is_passing) == (ConfigurationError, True)
+    stored(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=400, body={"error": "invalid_grant"}))
     outcome = renew(Order())
     assert isinstance(outcome, Failed)
