@@ -18,6 +18,7 @@ from ..failure_note import FailureNote
 from ..failures import Reason, SignInError
 from ..store import StoreError, Unusable
 from ..stored import Cause, ForeignModeError, RefusedFileError
+from ..waiting import ANNOUNCE_AFTER, OTHER_PROCESS, announced
 from .credential import PlanCredential
 from .failures import LOGIN, PlanError, Problem
 
@@ -48,7 +49,10 @@ class PlanFile:
         origin: Origin = CHATGPT_PLAN_SIGN_IN.origin,
         *,
         registration: Path | None = None,
+        announce_after: float = ANNOUNCE_AFTER,
     ) -> None:
+        """A wait for another process of more than ``announce_after`` seconds is announced."""
+        self._announce_after = announce_after
         self.path = _absolute(path)
         self.failure = FailureNote(self.path)
         self._origin = origin
@@ -186,7 +190,8 @@ class PlanFile:
             with self._reported(unless=Timeout):
                 stored.check_home(path)
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                lock.acquire()
+                with announced(OTHER_PROCESS, self._announce_after):
+                    lock.acquire()
         except Timeout as error:
             raise in_use from error
         try:

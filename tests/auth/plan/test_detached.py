@@ -44,6 +44,18 @@ def test_without_an_answer_the_order_is_carried_out_otherwise(file, service, sto
     assert Detached(file, service, otherwise=lambda _: outcome, ask=lambda _: content)(Order()) is outcome
 
 
+def test_a_long_wait_is_announced(file, service, stored, caplog):
+    outcome = Renewed(stored())
+
+    def ask(_):
+        while "Waiting for an answer of 127.0.0.1" not in caplog.text:
+            threading.Event().wait(0.01)
+        return b""
+
+    renew = Detached(file, service, otherwise=lambda _: outcome, ask=ask, announce_after=0)
+    assert renew(Order()) is outcome
+
+
 def test_a_refused_token_is_part_of_the_order(renew, stored):
     before = stored()
     assert renew(Order()) == Renewed(before)
