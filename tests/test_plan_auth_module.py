@@ -204,6 +204,9 @@ async def test_a_staged_sign_in_leaves_its_source_as_it_is(sim, host, stored):
     assert candidate["access_token"] != source["access_token"]
     assert len(sim.sharing.clients) == 1
     assert host.status()["plan_enabled"]
+    registration = host.read(host.registration)
+    assert registration["client_id"] == source["client_id"]
+    assert not {"access_token", "refresh_token", "id_token"} & set(registration)
 
 
 async def test_attempts_with_different_files_share_a_registration(sim, host, tmp_path):

@@ -1,44 +1,58 @@
-"""The one ``Credentials`` object of this process for each token file, and what renews it."""
+"""The one object of this process for each stored sign-in, and what renews it."""
 
 from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .credentials import Credentials
 from .renewal import InThread, Renewal
 from .token_file import token_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
     from pathlib import Path
 
-    from ..services import Origin, Service
+    from ..services import Service
     from .renewal import Order, Renewed, Renewer
     from .store import TokenStore
 
-_shared: dict[tuple[str, str, Origin], Credentials] = {}
-_shared_mutex = threading.Lock()
+Item = TypeVar("Item")
 
 
-def _forget_the_parents_threads() -> None:
-    """Replace the mutex after a fork: the thread that held it may not have come along."""
-    global _shared_mutex  # noqa: PLW0603 - per process
-    _shared_mutex = threading.Lock()
+class Shared(Generic[Item]):
+    """Holds one object for each key, for all threads."""
+
+    def __init__(self) -> None:
+        # Under the mutex.
+        self._items: dict[Hashable, Item] = {}
+        self._mutex = threading.Lock()
+        self._process = os.getpid()
+
+    def get(self, key: Hashable, build: Callable[[], Item]) -> Item:
+        """Return the object of a key, which is built the first time."""
+        if self._process != os.getpid():
+            # A fork took the mutex along, but perhaps not the thread that held it.
+            self._mutex, self._process = threading.Lock(), os.getpid()
+        with self._mutex:
+            if key not in self._items:
+                self._items[key] = build()
+            return self._items[key]
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._items.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_the_parents_threads)
+_shared: Shared[Credentials] = Shared()
 
 
 def shared_credentials(path: Path, service: Service) -> Credentials:
     """Return the one object of this process for a token file and a service at its addresses."""
     store = token_store(path, service)
     key = (store.location, service.name, service.origin)
-    with _shared_mutex:
-        if key not in _shared:
-            _shared[key] = Credentials(store, service, renew=renewer(store, service))
-        return _shared[key]
+    return _shared.get(key, lambda: Credentials(store, service, renew=renewer(store, service)))
 
 
 def renewer(store: TokenStore, service: Service) -> Renewer:

@@ -7,8 +7,10 @@ import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ...secret import Secret
 from ..failures import SignInError
 from ..loopback import end_visits, page, visitor
+from ..pkce import random_text
 from .authorization import pasted_query
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ class Callback:
         self._shown = asyncio.Event()
         self._has_browser = False
         self._attempt, self._service = attempt, service
+        self._start_path = f"/start/{random_text(16)}"
+        self._starts: list[Secret[str]] = []
 
     @property
     def authority(self) -> str:
@@ -57,6 +61,14 @@ class Callback:
             else:
                 self.brought.set_result(outcome)
         return True
+
+    def start_page(self, once: Secret[str], later: Secret[str]) -> Secret[str]:
+        """Return an address on this machine that leads a browser to ``once``, and from then on to ``later``.
+
+        What opens a browser gets its address as an argument, which other users of the machine can see.
+        """
+        self._starts = [once, later]
+        return Secret(f"http://{self.authority}{self._start_path}")
 
     def take_pasted(self, address: str) -> str:
         """Take an address that a person pasted; returns what is wrong with it.
@@ -84,9 +96,16 @@ class Callback:
             title, text = await asyncio.shield(self._farewell)
             self._shown.set()
             return page(200, title, text)
-        if asked.path != self._service.redirect_path:
+        return self._redirect(asked.path, asked.query)
+
+    def _redirect(self, path: str, query: str) -> bytes:
+        """Lead a browser from the start page to the issuer, and from the callback to the last page."""
+        if self._starts and path == self._start_path:
+            goal = self._starts.pop(0) if len(self._starts) > 1 else self._starts[0]
+            return page(302, "Continuing", "One moment.", location=goal.reveal())
+        if path != self._service.redirect_path:
             return page(404, "Not found", "There is nothing here.")
-        if not self.take(asked.query):
+        if not self.take(query):
             return page(400, "Not accepted", "This answer does not belong to the sign-in under way.")
         self._has_browser = True
         return page(302, "Finishing", "One moment.", location=f"http://{self.authority}{_LAST_PATH}")

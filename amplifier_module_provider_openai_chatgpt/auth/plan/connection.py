@@ -43,7 +43,7 @@ class PlanConnection:
     * One renewal runs at a time, in this process and on this machine; what another one stored is used, and
       its failure is not repeated by those who waited for it.
     * Renewed tokens are stored as pending before their id token is verified. Pending tokens are verified
-      first, and no other refresh token is spent meanwhile, unless their id token expired while it waited.
+      first, and no other refresh token is spent meanwhile, unless they expired while they waited.
     * While a renewal fails for a transient reason or a wrong clock, a token that is still valid is used.
     * A token that the API refused is renewed once. If it refuses the renewed one too, a person must sign in,
       and for ``VERDICT`` no call renews that one.

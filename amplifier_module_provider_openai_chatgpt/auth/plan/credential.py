@@ -189,6 +189,10 @@ class PlanCredential:
         """True while no renewal is due, and nothing waits to be verified."""
         return not self.is_due(now) and self.pending is None
 
+    def is_pending_over(self, now: float) -> bool:
+        """True if the tokens that wait to be verified have expired."""
+        return self.pending is not None and (self.pending.expires_at or 0.0) <= now
+
     def with_pending(self, grant: Grant) -> PlanCredential:
         """Return the same with renewed tokens that are not verified yet."""
         token = grant.refresh_token or self.newest_refresh_token

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from ...services import CHATGPT_PLAN, CHATGPT_PLAN_SIGN_IN, Origin
+from ...services import CHATGPT_PLAN, CHATGPT_PLAN_SIGN_IN
+from ..shared import Shared
 from ..store import Unusable
 from ..tokens import Tokens, plan_of
 from .connection import PlanConnection
@@ -129,12 +129,10 @@ def _tokens(found: PlanCredential) -> Tokens:
     )
 
 
-_shared: dict[tuple[Path, Origin], PlanCredentials] = {}
-_shared_mutex = threading.Lock()
+_shared: Shared[PlanCredentials] = Shared()
 
 
 def shared_plan_credentials(path: Path, service: Service) -> PlanCredentials:
     """Return the one object of this process for a credential file and a service at its addresses."""
-    key = (path, service.origin)
-    with _shared_mutex:
-        return _shared.setdefault(key, PlanCredentials(path, service))
+    built = PlanCredentials(path, service)
+    return _shared.get((built.location, service.origin), lambda: built)

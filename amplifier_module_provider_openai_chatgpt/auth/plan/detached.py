@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from amplifier_core import llm_errors
 from pydantic_core import from_json, to_json
@@ -15,6 +16,7 @@ from ...secret import Secret
 from ...services import CHATGPT_PLAN_SIGN_IN
 from ...settings import PROVIDER
 from ..detached import in_new_process, json_object, serve
+from ..waiting import ANNOUNCE_AFTER, announced, silent_issuer
 from .credential import PlanCredential
 from .file import PlanFile
 from .renewal import Failed, InThread, Order, PlanRenewal, Renewed, Unsaved
@@ -35,8 +37,13 @@ class Detached:
         service: PlanSignIn,
         otherwise: Renewer | None = None,
         ask: Callable[[bytes], bytes] | None = None,
+        announce_after: float = ANNOUNCE_AFTER,
     ) -> None:
-        """``ask`` has an order carried out, as ``answer`` does; by default a new process does."""
+        """``ask`` has an order carried out, as ``answer`` does; by default a new process does.
+
+        A wait of more than ``announce_after`` seconds is announced.
+        """
+        self._announce_after = announce_after
         self._path, self._service = file.path, service
         self._otherwise = otherwise or InThread(PlanRenewal(file, service))
         self._ask = ask or (lambda order: in_new_process(order, __name__))
@@ -47,7 +54,9 @@ class Detached:
             content = Secret(_to_wire(self._path, self._service, order))
         except ValueError:  # next to a key of another program that JSON cannot hold
             return self._otherwise(order)
-        found = json_object(self._ask(content.reveal()))
+        host = urlsplit(self._service.url).hostname or ""
+        with announced(silent_issuer(host), self._announce_after):
+            found = json_object(self._ask(content.reveal()))
         # Whatever the process did: the lock and another look at the file precede any request.
         return self._otherwise(order) if found is None else _read_outcome(found)
 

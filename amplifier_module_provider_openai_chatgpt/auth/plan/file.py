@@ -18,6 +18,7 @@ from ..failure_note import FailureNote
 from ..failures import Reason, SignInError
 from ..store import StoreError, Unusable
 from ..stored import Cause, ForeignModeError, RefusedFileError
+from ..waiting import ANNOUNCE_AFTER, OTHER_PROCESS, announced
 from .credential import PlanCredential
 from .failures import LOGIN, PlanError, Problem
 
@@ -48,12 +49,15 @@ class PlanFile:
         origin: Origin = CHATGPT_PLAN_SIGN_IN.origin,
         *,
         registration: Path | None = None,
+        announce_after: float = ANNOUNCE_AFTER,
     ) -> None:
+        """A wait for another process of more than ``announce_after`` seconds is announced."""
+        self._announce_after = announce_after
         self.path = _absolute(path)
         self.failure = FailureNote(self.path)
         self._origin = origin
         self._lock = self.path.with_name(f"{self.path.name}.lock")
-        self._keeps_registration = registration is not None
+        self.keeps_registration = registration is not None
         self._registration = _absolute(registration or self.path.with_name(self.path.name + _REGISTRATION))
 
     @property
@@ -131,7 +135,7 @@ class PlanFile:
 
     def drop_registration(self) -> None:
         """Remove the registration file, unless it was asked for: it is part of the credential now."""
-        if self._keeps_registration:
+        if self.keeps_registration:
             return
         with contextlib.suppress(OSError):
             self._registration.unlink(missing_ok=True)
@@ -186,7 +190,8 @@ class PlanFile:
             with self._reported(unless=Timeout):
                 stored.check_home(path)
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                lock.acquire()
+                with announced(OTHER_PROCESS, self._announce_after):
+                    lock.acquire()
         except Timeout as error:
             raise in_use from error
         try:

@@ -186,11 +186,11 @@ class _Transaction:
     async def _settled_or_late(
         self, client: httpx.AsyncClient, at: Endpoints, found: PlanCredential
     ) -> PlanCredential:
-        """Verify pending tokens; those whose id token expired while it waited stay, to be renewed again."""
+        """Verify pending tokens; those that expired while they waited stay, to be renewed again."""
         try:
             return await self._settled(client, at, found)
         except PlanError as failure:
-            if failure.problem is not Problem.CLOCK:
+            if failure.problem is not Problem.CLOCK or not found.is_pending_over(self._clock()):
                 raise
             return found
 

@@ -45,7 +45,7 @@ _WITHOUT_BROWSER = "Continue with ChatGPT: open this address in your browser:"
 class Screen:
     """How a sign-in talks to the person.
 
-    ``open_url`` opens a browser and gets an address that must not be shown. ``read_line`` answers with a
+    ``open_url`` opens a browser and gets an address that is for it alone. ``read_line`` answers with a
     pasted line, or "" when there will be no more. ``show_address`` gets the bare address, which is otherwise
     shown with instructions.
     """
@@ -155,7 +155,8 @@ async def _brought(start: _Start, callback: Callback, screen: Screen, limit: flo
         screen.show(instructions(start_text, shown.reveal(), tunnel, pasting=screen.read_line is not None))
     if screen.open_url is not None:
         hinted = attempt.url(endpoint, start.service, redirect_uri, hinted=True)
-        open_in_browser(screen.open_url, hinted)
+        page = callback.start_page(hinted, shown) if hinted != shown else shown
+        open_in_browser(screen.open_url, page)
     async with pasting(callback.take_pasted, callback.brought, screen.read_line, screen.show):
         try:
             async with asyncio.timeout(limit):
@@ -172,7 +173,7 @@ async def _redeem(
     registration = replace(
         before.without_tokens(), client_id=brought.client_id, host_id=attempt.host_id, origin=service.origin
     )
-    if before.client_id != brought.client_id:
+    if before.client_id != brought.client_id or start.file.keeps_registration:
         await asyncio.to_thread(start.file.save_registration, registration)
     reply = await exchange(
         client,

@@ -1,9 +1,10 @@
-"""A process that kills itself while it signs in or renews: ``ORDER MOMENTS NTH FILE AUTH_URL BASE_URL``.
+"""Processes that kill themselves while they sign in or renew: ``AUTH_URL BASE_URL [ORDER MOMENTS NTH FILE]``.
 
 ORDER is ``login``, ``renew``, which renews in a thread, ``call``, which renews as calls do, or ``leave``,
-which renews and does not wait for the result. The process dies
-before the NTH audit event with a name in MOMENTS that is about the folder of FILE or a connection to the
-issuer, at a sign-in after the callback; with NTH 0 it never does, and prints how many such events there were.
+which ends as soon as a renewal has begun. The process dies before the NTH audit event with a name in MOMENTS
+that is about the folder of FILE or a connection to the issuer, at a sign-in after the callback; with NTH 0 it
+never does. Without an order on the command line, orders are read, one a line; a forked process carries out
+each, and its exit code and the number of such events are the answer.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from amplifier_module_provider_openai_chatgpt.auth.plan.renewal import InThread,
 from amplifier_module_provider_openai_chatgpt.auth.plan.sign_in import Screen, sign_in
 from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN, CHATGPT_PLAN_SIGN_IN
+from tests.auth.child import ending, fork, warm_up
 from tests.browser import browse
 
 
@@ -77,13 +79,35 @@ async def leave(file, service, _):
     task.cancel()
 
 
-def main(order, moments, nth, path, auth_url, base_url):
+def carry_out(given, auth_url, base_url):
+    """Do what is ordered in this process; returns how many of the events there were."""
+    order, moments, nth, path = given
     service = replace(CHATGPT_PLAN_SIGN_IN.at(base_url, auth_url), redirect_port=0)
     file = PlanFile(Path(path), service.origin)
     killer = Killer(moments.split(","), int(nth), str(file.path.parent), urlsplit(auth_url).port)
     sys.addaudithook(killer)
-    asyncio.run({"login": login, "renew": renew, "call": call, "leave": leave}[order](file, service, killer))
-    print(killer.count)  # noqa: T201
+    orders = {"login": login, "renew": renew, "call": call, "leave": leave}
+    asyncio.run(orders[order](file, service, killer))
+    return killer.count
+
+
+def obey(order, *where):
+    """Do what is ordered in a process of its own; returns its exit code, and the number of events."""
+    results, report = os.pipe()
+    child = fork(lambda: os.write(report, b"%d" % carry_out(order, *where)))
+    os.close(report)
+    with os.fdopen(results) as count:
+        return f"{ending(child)} {count.read()}"
+
+
+def main(auth_url, base_url, *order):
+    if order:
+        carry_out(order, auth_url, base_url)
+        return
+    asyncio.run(warm_up(auth_url))
+    for line in sys.stdin:
+        sys.stdout.write(f"{obey(line.split(), auth_url, base_url)}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

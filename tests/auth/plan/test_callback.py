@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 from dataclasses import replace
 
@@ -106,6 +107,20 @@ async def test_a_refusal_is_shown_on_the_last_page(attempt):
         assert "refused in the browser" in await ask(callback, "/finished")
         with pytest.raises(SignInError):
             await callback.brought
+
+
+async def test_the_start_page_leads_to_the_address_with_a_token_once(attempt):
+    once, later = Secret("https://example.com/?id_token_hint=a.b.c"), Secret("https://example.com/")
+    async with listening(attempt, SERVICE) as callback:
+        assert " 404 " in await ask(callback, "/start/")
+        path = callback.start_page(once, later).reveal().removeprefix(f"http://{callback.authority}")
+        assert " 404 " in await ask(callback, path + "x")
+        assert " 400 " in await ask(callback, path, hosts=["example.com"])
+        assert " 405 " in await ask(callback, path, method="HEAD")
+        pages = [await ask(callback, path) for _ in range(3)]
+    found = [re.findall("Location: (.*)\r\n", page) for page in pages]
+    assert found == [[once.reveal()], [later.reveal()], [later.reveal()]]
+    assert all("Cache-Control: no-store\r\n" in page for page in pages)
 
 
 async def test_junk_ends_its_connection_only(attempt):

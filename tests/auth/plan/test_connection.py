@@ -192,7 +192,7 @@ async def test_another_person_or_a_forged_token_ends_the_sign_in(sim, connection
     assert is_signed_out(file)
 
 
-async def test_tokens_whose_id_token_expired_while_it_waited_for_the_keys_are_renewed_again(
+async def test_tokens_that_expired_while_they_waited_for_the_keys_are_renewed_again(
     sim, file, service, stored
 ):
     stored(EXPIRED)
@@ -217,6 +217,16 @@ async def test_a_wrong_clock_loses_nothing(sim, file, service, stored, drift):
     right = await PlanConnection(file, service).current(before.access_token)
     assert right.is_valid(time.time())
     assert file.read().pending is None
+
+
+@pytest.mark.parametrize("drift", [-60, 7_200])
+async def test_with_a_wrong_clock_calls_do_not_renew_again_and_again(sim, file, service, stored, drift):
+    stored(EXPIRED - 7_200)
+    wrong = PlanConnection(file, service, clock=lambda: time.time() + drift)
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match="machine's clock"):
+            await wrong.current()
+    assert renewals(sim) == 1
 
 
 async def test_with_a_wrong_clock_a_token_that_is_still_valid_is_used(sim, file, service, stored):

@@ -44,6 +44,18 @@ def test_without_an_answer_the_order_is_carried_out_otherwise(file, service, sto
     assert Detached(file, service, otherwise=lambda _: outcome, ask=lambda _: content)(Order()) is outcome
 
 
+def test_a_long_wait_is_announced(file, service, stored, caplog):
+    outcome = Renewed(stored())
+
+    def ask(_):
+        while "Waiting for an answer of 127.0.0.1" not in caplog.text:
+            threading.Event().wait(0.01)
+        return b""
+
+    renew = Detached(file, service, otherwise=lambda _: outcome, ask=ask, announce_after=0)
+    assert renew(Order()) is outcome
+
+
 def test_a_refused_token_is_part_of_the_order(renew, stored):
     before = stored()
     assert renew(Order()) == Renewed(before)
@@ -65,6 +77,7 @@ def test_an_error_comes_back_as_it_is(sim, renew, stored):
     outcome = renew(Order())
     assert isinstance(outcome, Failed)
     assert (type(outcome.error), outcome.is_passing) == (ConfigurationError, True)
+    stored(EXPIRED)
     sim.misbehave(TOKEN, Fault(status=400, body={"error": "invalid_grant"}))
     outcome = renew(Order())
     assert isinstance(outcome, Failed)

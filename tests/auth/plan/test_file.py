@@ -109,6 +109,13 @@ def test_a_new_file_that_is_older_is_not_used(file):
     assert file.read() == CREDENTIAL
 
 
+def test_a_wait_for_another_process_is_announced(file, caplog):
+    impatient = PlanFile(file.path, announce_after=0)
+    with file.lock(), pytest.raises(SignInError), impatient.lock(0.2):
+        pass
+    assert "Waiting for another process" in caplog.text
+
+
 def test_a_registration_is_kept_next_to_the_file(file):
     assert file.registration() is None
     registration = PlanCredential(client_id=Secret("oaiapp_1"), host_id=Secret("urn:uuid:1"))

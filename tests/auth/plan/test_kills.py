@@ -25,20 +25,41 @@ from . import killed
 pytestmark = [pytest.mark.world("plan"), pytest.mark.long]
 
 
-def run(order, moments, nth, file, sim):
-    command = [sys.executable, "-m", killed.__name__, order, moments, str(nth), str(file.path)]
-    command += [sim.auth_url, sim.base_url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+KILLED = str(-signal.SIGKILL)
 
 
-def each_kill(order, moments, sim, make):
+def command(sim, *order):
+    return [sys.executable, "-m", killed.__name__, sim.auth_url, sim.base_url, *map(str, order)]
+
+
+@pytest.fixture
+def run(sim):
+    """Have a process carry out an order; returns its exit code and how many events it met."""
+    process = subprocess.Popen(
+        command(sim), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    orders, answers = process.stdin, process.stdout
+    assert orders is not None
+    assert answers is not None
+
+    def run(*order):
+        orders.write(" ".join(map(str, order)) + "\n")
+        orders.flush()
+        code, *count = answers.readline().split()
+        return code, int(*count)
+
+    yield run
+    _, errors = process.communicate(timeout=60)
+    assert not errors
+
+
+def each_kill(run, order, moments, make):
     """Yield the file of each process that was killed; ``make`` prepares one."""
-    done = run(order, moments, 0, make(), sim)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 3
-    for nth in range(1, int(done.stdout) + 1):
+    code, count = run(order, moments, 0, make().path)
+    assert (code, count >= 3) == ("0", True)
+    for nth in range(1, count + 1):
         file = make()
-        assert run(order, moments, nth, file, sim).returncode == -signal.SIGKILL, nth
+        assert run(order, moments, nth, file.path)[0] == KILLED, nth
         yield file
 
 
@@ -54,10 +75,10 @@ def new_file(service, tmp_path):
     return lambda: PlanFile(tmp_path / str(next(numbers)) / "default.json", service.origin)
 
 
-def test_a_sign_in_that_is_killed_after_the_callback_registers_once(sim, service, new_file):
+def test_a_sign_in_that_is_killed_after_the_callback_registers_once(sim, service, new_file, run):
     """A registration that was stored is used again, wherever the process died after that."""
     was_known = []
-    for file in each_kill("login", "os.rename,os.remove", sim, new_file):
+    for file in each_kill(run, "login", "os.rename,os.remove,socket.connect", new_file):
         known, registered = file.registration() or file.read(), len(sim.sharing.clients)
         asyncio.run(sign_in_again(service, file))
         assert file.read().is_connected
@@ -67,7 +88,7 @@ def test_a_sign_in_that_is_killed_after_the_callback_registers_once(sim, service
     assert any(was_known)
 
 
-def test_a_renewal_that_is_killed_loses_nothing(sim, service, new_file):
+def test_a_renewal_that_is_killed_loses_nothing(sim, service, new_file, run):
     """Only between the answer and the complete new file could it, which no program can avoid."""
 
     def expired():
@@ -75,7 +96,7 @@ def test_a_renewal_that_is_killed_loses_nothing(sim, service, new_file):
         file.save(PlanCredential.from_dict(sim.connect(expires_in=-60)))
         return file
 
-    for file in each_kill("renew", "os.rename,socket.connect", sim, expired):
+    for file in each_kill(run, "renew", "os.rename,socket.connect", expired):
         asyncio.run(PlanConnection(file, service).current())
         assert file.read().is_valid(time.time())
 
@@ -90,8 +111,7 @@ def test_a_program_that_is_killed_while_the_issuer_is_silent_loses_nothing(
     file.save(PlanCredential.from_dict(sim.connect(expires_in=-60)))
     before = file.read()
     sim.misbehave("/oauth/token", Fault(stall_before_headers=True))
-    command = [sys.executable, "-m", killed.__name__, "call", "os.rename", "0", str(file.path)]
-    program = subprocess.Popen([*command, sim.auth_url, sim.base_url])
+    program = subprocess.Popen(command(sim, "call", "os.rename", 0, file.path))
     sim.wait_until(lambda: sim.stalled, timeout=30)
     [renewing] = children(program.pid)
     seen = b"".join(Path(f"/proc/{renewing}/{name}").read_bytes() for name in ("cmdline", "environ"))
@@ -106,15 +126,18 @@ def test_a_program_that_is_killed_while_the_issuer_is_silent_loses_nothing(
     sim.wait_until(lambda: has_ended(renewing), timeout=10)
 
 
-def test_a_program_that_is_killed_at_any_step_of_a_renewal_loses_nothing(sim, service, new_file, monkeypatch):
+def test_a_program_that_is_killed_at_any_step_of_a_renewal_loses_nothing(
+    sim, service, new_file, monkeypatch, request
+):
     monkeypatch.delenv(RENEW_IN_PROCESS)
+    run = request.getfixturevalue("run")
 
     def expired():
         file = new_file()
         file.save(PlanCredential.from_dict(sim.connect(expires_in=-60)))
         return file
 
-    for file in each_kill("call", "open,os.remove,subprocess.Popen", sim, expired):
+    for file in each_kill(run, "call", "open,os.remove,subprocess.Popen", expired):
         asyncio.run(PlanConnection(file, service).current())
         assert file.read().is_valid(time.time())
 
@@ -122,7 +145,6 @@ def test_a_program_that_is_killed_at_any_step_of_a_renewal_loses_nothing(sim, se
 def test_a_renewal_goes_on_when_its_program_ends(sim, new_file):
     file = new_file()
     file.save(PlanCredential.from_dict(sim.connect(expires_in=-60)))
-    done = run("leave", "os.rename", 0, file, sim)
-    assert done.returncode == 0, done.stderr
+    subprocess.run(command(sim, "leave", "os.rename", 0, file.path), check=True, timeout=30)
     assert len(sim.requests_to("/oauth/token")) == 1
     assert file.read().is_valid(time.time())

@@ -92,7 +92,8 @@ async def test_a_return_uses_the_registration_and_names_the_account_to_the_brows
     assert again.client_id == first.client_id
     assert again.access_token != first.access_token
     assert asked(sim)[1]["id_token_hint"] == first.id_token
-    assert "id_token_hint" in person.opened[1]
+    assert "id_token_hint" not in person.opened[1]
+    assert person.opened[1].startswith("http://127.0.0.1:")
     assert "id_token_hint" not in person.address
     assert len(sim.sharing.clients) == 1
 
