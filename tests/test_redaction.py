@@ -323,10 +323,10 @@ def test_redaction_takes_linear_time():
         "gAAAA",
         "data:a/b",
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     for piece in pieces:
         redact(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 VALUES = st.recursive(

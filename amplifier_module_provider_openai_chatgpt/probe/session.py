@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -79,12 +79,8 @@ class Session:
         self._slow = 0
         self._cookies = AccountCookies()
         self._conversation = uuid7()
-        self._base: Base | StoppedError | UnclearError | None = None
-        self._lists: dict[str, Answer] = {}
-        self._calls: dict[str, Answer] = {}
-        self._usage: Answer | None = None
-        # The answer to the call with the plain call's reasoning.
-        self.replayed: Answer | None = None
+        self._base: Base | UnclearError | None = None
+        self._answers: dict[str, Answer] = {}
 
     @property
     def service(self) -> Service:
@@ -168,18 +164,21 @@ class Session:
             headers[names.fedramp] = "true"
         return headers
 
+    async def once(self, name: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Return the answer to a request that several claims look at; it is made once."""
+        if name not in self._answers:
+            self._answers[name] = await ask()
+        return self._answers[name]
+
     # Lists
 
     async def list_as(self, version: str | None) -> Answer:
         """Return the model list as a client of this version gets it; None: without a version."""
-        key = version or ""
-        if key not in self._lists:
-            params = {"client_version": version} if version else None
-            headers = {"Accept": "application/json"}
-            self._lists[key] = await self.send(
-                "GET", self.service.models_path, headers=headers, params=params
-            )
-        return self._lists[key]
+        params = {"client_version": version} if version else None
+        return await self.once(f"list as {version}", lambda: self._document(self.service.models_path, params))
+
+    async def _document(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+        return await self.send("GET", path, headers={"Accept": "application/json"}, params=params)
 
     async def whole_list(self) -> Answer:
         """Return the first list that names a model to choose from, as the provider asks for it."""
@@ -201,11 +200,8 @@ class Session:
         return found
 
     async def usage(self) -> Answer:
-        """Return the usage document, requested once."""
-        if self._usage is None:
-            headers = {"Accept": "application/json"}
-            self._usage = await self.send("GET", self.service.usage_path, headers=headers)
-        return self._usage
+        """Return the usage document."""
+        return await self.once("usage", lambda: self._document(self.service.usage_path))
 
     # Calls
 
@@ -296,12 +292,6 @@ class Session:
         body = {**self.body(model or base.model.slug, text, tools), **(changes or {})}
         body = {name: value for name, value in body.items() if value is not None}
         return await self.post(body, {**base.headers, **(headers or {})})
-
-    async def shared(self, name: str, changes: Fields) -> Answer:
-        """Send a call whose answer several claims look at, once."""
-        if name not in self._calls:
-            self._calls[name] = await self.call(changes)
-        return self._calls[name]
 
     async def answered(
         self, changes: Fields | None = None, *, text: str = PROMPT, tools: Sequence[Fields] = ()

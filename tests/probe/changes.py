@@ -292,6 +292,7 @@ CODEX = [
     refusing("text.verbosity", body("text", lambda it: as_object(it).get("verbosity") == "low")),
     Change("tier.echo", lambda sim: setattr(sim, "tier_refused", True)),
     departing("encoding.gzip", encodings=frozenset({"identity", "zstd"})),
+    departing("encoding.zstd", encodings=frozenset({"identity", "gzip"})),
     refusing("tools.named-choice", body("tool_choice", lambda choice: isinstance(choice, dict))),
     refusing("images.link", links),
 ]

@@ -59,7 +59,7 @@ def _packed(name: str) -> Check:
         compress = gzip.compress if name == "gzip" else compressor()
         if compress is None:
             raise NotCheckedError(
-                "this Python has no zstd: install the package zstandard, or use Python 3.14"
+                "there is no zstd: install this package with the extra 'zstd', or use Python 3.14"
             )
         base = await session.base()
         body = session.body(base.model.slug)
@@ -82,7 +82,7 @@ async def _tier(session: Session) -> Finding:
     base = await session.base()
     if "priority" not in base.model.service_tiers:
         raise NotCheckedError(f"{base.model.slug} lists no tier priority")
-    answer = await session.shared("priority", {"service_tier": "priority"})
+    answer = await session.call({"service_tier": "priority"})
     return answered(answer, _echo)
 
 

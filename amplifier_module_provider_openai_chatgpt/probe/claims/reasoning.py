@@ -53,6 +53,11 @@ async def _replay(session: Session, thought: Fields, model: str = "") -> Answer:
     return await session.post({**body, "input": [*body["input"], thought, said, again]}, base.headers)
 
 
+async def _replay_own(session: Session) -> Answer:
+    thought = await _thought(session)
+    return await session.once("replay", lambda: _replay(session, thought))
+
+
 async def _sealed(session: Session) -> Finding:
     base = await session.base()
     items = base.answer.items_of("reasoning")
@@ -63,15 +68,11 @@ async def _sealed(session: Session) -> Finding:
 
 
 async def _own(session: Session) -> Finding:
-    answer = await _replay(session, await _thought(session))
-    session.replayed = answer
-    return answered(answer)
+    return answered(await _replay_own(session))
 
 
 async def _included(session: Session) -> Finding:
-    if session.replayed is None:
-        session.replayed = await _replay(session, await _thought(session))
-    answer = must_be_answered(session.replayed)
+    answer = must_be_answered(await _replay_own(session))
     has = bool(answer.headers.get("x-reasoning-included"))
     return decided(has, "the header is there" if has else "the header is not there")
 
