@@ -12,13 +12,19 @@ from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, Co
 
 from amplifier_module_provider_openai_chatgpt import ChatGPTProvider, plan_auth
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
-from tests.browser import browse
+from tests.browser import browse, callback_ports
 from tests.conftest import write_tokens
 from tests.event_recorder import ask
 from tests.test_library import CONNECT
 
 pytestmark = pytest.mark.world("plan")
 TOKEN = "/oauth/token"
+
+
+@pytest.fixture(autouse=True)
+def ports():
+    with callback_ports():
+        yield
 
 
 def without_time(credentials):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def _library(_: Examination) -> str:
     with translated():
         require_library()
-    return f"installed (cryptography {version('cryptography')})"
+    return version("cryptography")
 
 
 async def _host_id(examination: Examination) -> str:
@@ -50,7 +50,7 @@ def _same(*names: str) -> dict[str, tuple[tuple[str, ...], Check]]:
 
 PLAN_CHECKS: dict[str, tuple[tuple[str, ...], Check]] = {
     **_same("versions", "settings", "proxy", "certificates"),
-    "extra plan": ((), _library),
+    "cryptography": ((), _library),
     "host id": (("settings",), _host_id),
     **_same("token file", "file mode", "sign-in"),
     "plan use": (("sign-in",), _plan_use),

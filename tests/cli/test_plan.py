@@ -30,7 +30,7 @@ USAGE = "https://chatgpt.com/settings/usage"
 # What belongs to the other mode.
 FOREIGN = re.compile(r"(?i)codex|device code|window of|resets|traceback")
 CHECKS = [
-    *("versions", "settings", "proxy", "certificates", "extra plan", "host id", "token file", "file mode"),
+    *("versions", "settings", "proxy", "certificates", "cryptography", "host id", "token file", "file mode"),
     *("sign-in", "plan use", "backend", "sign-in server", "discovery", "clock", "token"),
     *("model list", "test request"),
 ]
@@ -498,7 +498,7 @@ def test_doctor_checks_what_only_this_mode_needs(sim, store, run, path):
     out = run("doctor")
     assert marks(out) == failing()
     for part in (
-        "✓ extra plan: installed (cryptography ",
+        "✓ cryptography: ",
         "✓ host id: not made yet; the first sign-in makes it\n",
         f"✓ plan use: allowed; manage it at {USAGE}\n",
         "✓ discovery: all addresses are at the sign-in server\n",

@@ -104,7 +104,7 @@ RULES: dict[Problem, Rule] = {
     Problem.TIMED_OUT: Rule(AuthenticationError, f"The sign-in was not completed in time: {_AGAIN}."),
     Problem.NO_LIBRARY: Rule(
         ConfigurationError,
-        "Sign in with ChatGPT needs the package cryptography: install this provider with its extra `plan`.",
+        "Sign in with ChatGPT needs the package cryptography: install this provider again.",
     ),
 }
 _SIGNED_OUT = {Problem.SIGNED_OUT, Problem.NOT_USED}
