@@ -88,20 +88,20 @@ async def sign_in(
     """
     with translated():
         _check_paths(file, source, host_file)
-        with file.consent():
-            before, host = await asyncio.to_thread(_prepare, file, source, host_file)
-            attempt = Attempt(
-                host_id=host,
-                app_name=app_name,
-                client_id=before.client_id,
-                hint=before.id_token,
-                enable_plan=enable_plan,
-            )
-            start = _Start(service, file, source, before, attempt, await discover(client, service))
-            async with listening(attempt, service) as callback:
-                brought = await _brought(start, callback, screen, limit)
-                with reported(callback.farewell):
-                    credential = await _redeem(client, start, brought, callback.redirect_uri)
+    with translated(), file.consent():
+        before, host = await asyncio.to_thread(_prepare, file, source, host_file)
+        attempt = Attempt(
+            host_id=host,
+            app_name=app_name,
+            client_id=before.client_id,
+            hint=before.id_token,
+            enable_plan=enable_plan,
+        )
+        start = _Start(service, file, source, before, attempt, await discover(client, service))
+        async with listening(attempt, service) as callback:
+            brought = await _brought(start, callback, screen, limit)
+            with reported(callback.farewell):
+                credential = await _redeem(client, start, brought, callback.redirect_uri)
     screen.show(_result(credential, service))
     return credential
 
