@@ -121,6 +121,36 @@ async def first_delta(url: str) -> dict[str, Any]:
     return {"delay": delays[0]}
 
 
+class BareHooks:
+    """Takes events in plain Python, so only the provider's own delay is measured."""
+
+    def __init__(self) -> None:
+        self.delays: list[float] = []
+
+    def list_handlers(self, event: str) -> dict[str, list[str]]:
+        return {event: ["benchmark"]}
+
+    async def emit(self, event: str, data: dict[str, Any]) -> None:
+        if event == DELTA and not self.delays:
+            self.delays.append((time.monotonic_ns() - int(data["text"])) / 1e9)
+
+
+class BareCoordinator:
+    """Has hooks and nothing else."""
+
+    def __init__(self) -> None:
+        self.hooks = BareHooks()
+
+
+async def bare_first_delta(url: str) -> dict[str, Any]:
+    """Measure the same without the kernel's hook registry."""
+    coordinator = BareCoordinator()
+    heard = provider(url, coordinator)
+    await heard.complete(_request())
+    await heard.close()
+    return {"delay": coordinator.hooks.delays[0]}
+
+
 async def resident(url: str, count: int) -> dict[str, Any]:
     """Complete ``count`` requests and return the memory of the process afterwards, in MB."""
     result = await calls(url, count)
