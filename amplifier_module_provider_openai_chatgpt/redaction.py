@@ -160,6 +160,8 @@ class Sealed:
             one.args = tuple(without_secrets(arg) if isinstance(arg, str) else arg for arg in one.args)
             if "_request" in vars(one):
                 vars(one)["_request"] = None
+            if isinstance(one, UnicodeEncodeError | UnicodeDecodeError):
+                one.object = one.object[:0]
         if trace is not None:
             trace.tb_next = None
             error.__traceback__ = trace

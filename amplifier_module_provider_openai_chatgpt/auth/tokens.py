@@ -60,7 +60,7 @@ class Tokens:
     _names: tuple[Secret[str], ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("access_token", "refresh_token", "id_token", "account_id", "extra"):
+        for name in ("access_token", "refresh_token", "id_token", "account_id", "address", "extra"):
             value = getattr(self, name)
             if not isinstance(value, Secret):
                 object.__setattr__(self, name, Secret(value))

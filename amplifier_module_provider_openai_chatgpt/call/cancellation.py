@@ -54,7 +54,8 @@ class Cancellation:
             return task.result()
         finally:
             watch.end()
-            task.cancel()
+            if not watch.has_stopped:  # a task is cancelled once, see ``tasks``
+                task.cancel()
             await ended(task)
 
     async def pause(self, seconds: float) -> None:

@@ -18,6 +18,7 @@ from ..errors.refusal import (
     is_tier_refusal,
     is_unsupported_model,
     is_version_gate,
+    unsupported_parameter,
 )
 from ..errors.table import rule_for
 from ..request.effort import nearest
@@ -72,7 +73,7 @@ class Fallbacks:
         """Return the call changed as the refusal requires, or None."""
         named = self._named(refusal)
         corrected = (
-            self._correct_form(call, named)
+            self._correct_form(call, refusal, named)
             or await self._correct_content(call, refusal)
             or await self._correct_model(call, refusal)
         )
@@ -113,7 +114,7 @@ class Fallbacks:
             efforts=learnt.efforts or known.efforts,
             flat_tools=call.flat_tools if call.tools else known.flat_tools,
             nameless_choice=known.nameless_choice or learnt.nameless_choice,
-            left_out=known.left_out | call.left_out,
+            left_out=call.left_out,
         )
         if shape.tierless and not known.tierless:
             logger.warning(
@@ -141,7 +142,7 @@ class Fallbacks:
             return call.with_effort(nearest(call.effort, efforts))
         return None
 
-    def _correct_form(self, call: Call, named: frozenset[str]) -> Call | None:
+    def _correct_form(self, call: Call, refusal: Refusal, named: frozenset[str]) -> Call | None:
         corrected = call
         for field in sorted(named):
             other = corrected.in_other_form(field)
@@ -153,7 +154,7 @@ class Fallbacks:
         self._learnt = replace(
             learnt,
             nameless_choice=learnt.nameless_choice or corrected.tool_choice != call.tool_choice,
-            tierless=learnt.tierless or corrected.fast != call.fast,
+            tierless=learnt.tierless or (corrected.fast != call.fast and _names_tier(refusal)),
         )
         return corrected
 
@@ -230,6 +231,11 @@ class Fallbacks:
             return False
         self._tried.add(name)
         return True
+
+
+def _names_tier(refusal: Refusal) -> bool:
+    """True if the field itself is refused, and not only the tier for a moment."""
+    return "service_tier" in {refusal.param, unsupported_parameter(refusal)}
 
 
 def _is_about_model(call: Call, refusal: Refusal) -> bool:

@@ -194,7 +194,7 @@ class Turn:
         if delay is not None:
             self._retries += 1
             self._accumulator.drop()
-            return Recovery(error, Retrying(self._retries, self._settings.max_retries, delay, error))
+            return Recovery(error, Retrying(self._retries, self._most_retries(refusal), delay, error))
         self._give_up(error, refusal)
         return Recovery(error, is_over=True)
 
@@ -233,9 +233,12 @@ class Turn:
         if quota is not None:
             yield QuotaRead(quota, throttles(quota, self._context.throttled))
 
+    def _most_retries(self, refusal: Refusal | None) -> int:
+        return retry_limit(refusal, self._settings.service, self._settings.max_retries)
+
     def _delay_before_retry(self, error: LLMError, refusal: Refusal | None) -> float | None:
-        most = retry_limit(refusal, self._settings.service, self._settings.max_retries)
-        if self._retries >= most or self._cancellation.is_requested or not may_be_retried(error, refusal):
+        is_over = self._retries >= self._most_retries(refusal) or self._cancellation.is_requested
+        if is_over or not may_be_retried(error, refusal):
             return None
         spread = random.uniform(0.75, 1.25)  # noqa: S311 - jitter
         return retry_delay(error.retry_after, self._retries, self._settings, spread=spread)

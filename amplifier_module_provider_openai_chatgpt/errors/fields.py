@@ -20,8 +20,9 @@ _TOOLS_IN_WORDS = (
 def named_fields(refusal: Refusal, fields: Iterable[str]) -> list[str]:
     """Return those of the body's ``fields`` that a refusal names: by its ``param``, else in its message."""
     wanted = sorted(fields)
-    by_param = [field for field in wanted if _is_param(refusal.param or "", field)]
-    return by_param or [field for field in wanted if _is_in_words(refusal.message, field)]
+    if refusal.param:
+        return [field for field in wanted if _is_param(refusal.param, field)]
+    return [field for field in wanted if _is_in_words(refusal.message, field)]
 
 
 def _is_param(param: str, field: str) -> bool:

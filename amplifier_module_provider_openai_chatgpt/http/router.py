@@ -49,7 +49,7 @@ class Router(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for route in self._routes.values():
+        for route in list(self._routes.values()):
             await route.aclose()
 
     async def _send(self, request: httpx.Request) -> httpx.Response:

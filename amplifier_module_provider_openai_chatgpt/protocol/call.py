@@ -200,7 +200,7 @@ class Call:
             case "service_tier":
                 return self.without_tier() if self.fast else self
             case _:
-                return replace(self, left_out=self.left_out | {field})
+                return replace(self, left_out=self.left_out ^ {field})
 
     def with_tools_moved(self) -> Call:
         """Move the functions out of the input, or back into it."""

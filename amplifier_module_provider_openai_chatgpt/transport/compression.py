@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Bytes; below it, fewer network packets are hardly saved (docs/backend.md, Request headers).
 SMALLEST = 16 * 1024
 
+_UNREADABLE = r"(?i)content.?encoding|zstd|compress|decode|pars(?:e|ing)|valid json|utf-?8"
 _NONE: Mapping[str, str] = {}
 # Addresses whose server has refused a compressed body, as long as this process runs.
 _refused: set[str] = set()
@@ -34,10 +35,16 @@ def packed(body: bytes, settings: Settings) -> tuple[bytes, Mapping[str, str]]:
     return (compress(body), {"Content-Encoding": "zstd"}) if compress else (body, _NONE)
 
 
-def is_refused(refusal: Refusal, settings: Settings) -> bool:
-    """True if a compressed body was refused as such; no other is compressed from then on."""
-    named = re.search(r"(?i)encoding|zstd|compress", f"{refusal.code} {refusal.message}")
-    if refusal.status != 415 and not (refusal.status == 400 and named):
-        return False
+def may_be_refused(refusal: Refusal) -> bool:
+    """True if a compressed body may have been refused as such: as an encoding, or as what is not JSON.
+
+    What the service says then is not known.
+    """
+    if refusal.status == 415:
+        return True
+    return refusal.status == 400 and not refusal.param and bool(re.search(_UNREADABLE, refusal.message))
+
+
+def stop_compressing(settings: Settings) -> None:
+    """Compress nothing more for this address as long as this process runs."""
     _refused.add(settings.base_url)
-    return True

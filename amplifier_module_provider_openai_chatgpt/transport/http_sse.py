@@ -26,12 +26,12 @@ from ..quota.reading import read_headers
 from ..redaction import Sealed
 from .base import Document
 from .body_reader import BodyReader
-from .compression import is_refused, packed
+from .compression import may_be_refused, packed, stop_compressing
 from .json_values import TooManyValuesError, decode
 from .sse import EventTooLargeError, SSEParser
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     import httpx
 
@@ -50,6 +50,8 @@ JSON_TIMEOUT = 10.0
 DRAIN_TIMEOUT = 0.1
 # After a 401: first the token on disk, if it is another one, then a renewed one.
 MAX_REAUTH = 2
+# Statuses with which a server may refuse a compressed body.
+_UNREADABLE = {400, 415}
 
 
 class HttpSseTransport:
@@ -79,17 +81,20 @@ class HttpSseTransport:
         body, headers = call.body(), _call_headers(call, self._service)
         content, encoding = packed(body, self._settings)
         response = await self._post_body(content, {**headers, **encoding}, silence)
-        if not encoding or response.status_code not in {400, 415}:
+        if not encoding or response.status_code not in _UNREADABLE:
             return response
         refusal = await self._read_refusal(response)
-        if not is_refused(refusal, self._settings):
+        if not may_be_refused(refusal):
             raise refusal
-        return await self._post_body(body, headers, silence)
+        response = await self._post_body(body, headers, silence)
+        if response.status_code not in _UNREADABLE:
+            stop_compressing(self._settings)
+        return response
 
     async def _post_body(self, content: bytes, headers: Mapping[str, str], silence: float) -> httpx.Response:
         with as_faults(silence=silence):
             return await self._send_signed_in(
-                self._pooled(),
+                self._pooled,
                 "POST",
                 self._url(self._service.responses_path),
                 headers=headers,
@@ -115,7 +120,7 @@ class HttpSseTransport:
         with as_faults(silence=JSON_TIMEOUT):
             async with asyncio.timeout(JSON_TIMEOUT), new_router(LARGEST_DOCUMENT) as router:
                 response = await self._send_signed_in(
-                    router,
+                    lambda: router,
                     "GET",
                     self._url(path).copy_merge_params(params),
                     headers={"Accept": "application/json"},
@@ -155,7 +160,7 @@ class HttpSseTransport:
 
     async def _send_signed_in(
         self,
-        router: Router,
+        route: Callable[[], Router],
         method: str,
         url: httpx.URL,
         *,
@@ -163,7 +168,10 @@ class HttpSseTransport:
         content: bytes | None = None,
         silence: float,
     ) -> httpx.Response:
-        """Send with the current identity; after a 401, with another one, at most MAX_REAUTH times."""
+        """Send with the current identity; after a 401, with another one, at most MAX_REAUTH times.
+
+        ``route`` is asked at the last moment: the transport may be closed during a renewal.
+        """
         tried = [await self._sign_in.current()]
         while True:
             account = tried[-1].account_id
@@ -177,7 +185,7 @@ class HttpSseTransport:
                     silence=silence,
                 )
                 self._cookies.add_to(request, account)
-                response = await router.handle_async_request(request)
+                response = await route().handle_async_request(request)
                 self._cookies.take_from(response, account)
             if response.status_code != 401 or len(tried) > MAX_REAUTH:
                 return response

@@ -15,9 +15,9 @@ ALWAYS_DECODED = 256 * 1024
 MAX_VALUES = 100_000
 # ``from_json`` refuses deeper nesting, so between two commas are at most this many values.
 _DEEPEST = 256
-# Possessive, so the work is linear. Without its strings, JSON has about as many commas and opening
-# brackets as values.
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# Possessive, and the last string may lack its end, so the work is linear. Without its strings, JSON has
+# about as many commas and opening brackets as values.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 class TooManyValuesError(ValueError):

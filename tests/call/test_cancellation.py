@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -398,3 +399,28 @@ async def test_a_finished_call_does_not_wait_for_the_next_poll_of_the_flag():
     for _ in range(10):
         await asyncio.sleep(0)
     assert guarded.done()
+
+
+async def test_a_stop_and_a_cancelled_caller_cancel_the_work_once():
+    cancelled = []
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append("once")
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                cancelled.append("twice")
+            raise
+
+    token = SimpleNamespace(is_immediate=False)
+    guarded = asyncio.create_task(Cancellation(SimpleNamespace(cancellation=token)).guard(work()))
+    await asyncio.sleep(0)
+    token.is_immediate = True
+    await eventually(lambda: cancelled)
+    guarded.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await guarded
+    assert cancelled == ["once"]

@@ -14,6 +14,14 @@ pytestmark = pytest.mark.skipif(compressor() is None, reason="this Python has no
 LONG = "Read this line. " * (SMALLEST // 16)
 ENCODING = "content-encoding"
 UNREADABLE = {"detail": "Unsupported content encoding: zstd"}
+NOT_JSON = {"error": {"message": "We could not parse the JSON body of your request.", "type": "x"}}
+SCHEMA = {
+    "error": {
+        "message": "Invalid schema for function 'read': In context=('properties', 'content_encoding')",
+        "param": "tools[0].parameters",
+        "code": "invalid_function_parameters",
+    }
+}
 
 
 @pytest.fixture
@@ -55,9 +63,11 @@ async def test_a_request_to_any_other_address_is_plain(sim, config, in_use):
     assert sent(sim) == [None]
 
 
-@pytest.mark.parametrize("status", [400, 415])
-async def test_after_a_refusal_requests_are_plain(sim, at_home, status):
-    sim.misbehave(RESPONSES, Fault(status=status, body=UNREADABLE))
+@pytest.mark.parametrize(
+    ("status", "body"), [(400, UNREADABLE), (415, UNREADABLE), (400, NOT_JSON), (415, {})]
+)
+async def test_after_a_refusal_requests_are_plain(sim, at_home, status, body):
+    sim.misbehave(RESPONSES, Fault(status=status, body=body))
     response = await at_home().complete(ask(LONG))
     assert response.text
     await at_home().complete(ask(LONG))
@@ -68,12 +78,14 @@ async def test_the_refusal_of_the_plain_request_is_reported(sim, at_home):
     sim.misbehave(RESPONSES, Fault(status=415, body=UNREADABLE), times=2)
     with pytest.raises(InvalidRequestError):
         await at_home().complete(ask(LONG))
-    assert sent(sim) == ["zstd", None]
+    await at_home().complete(ask(LONG))
+    assert sent(sim) == ["zstd", None, "zstd"]
 
 
-async def test_after_another_refusal_nothing_is_sent_again(sim, at_home):
-    sim.misbehave(RESPONSES, Fault(status=400, body={"error": {"code": "x", "message": "Bad tool."}}))
-    with pytest.raises(InvalidRequestError, match="Bad tool"):
+@pytest.mark.parametrize("body", [SCHEMA, {"error": {"code": "x", "message": "Bad tool."}}])
+async def test_after_another_refusal_nothing_is_sent_again(sim, at_home, body):
+    sim.misbehave(RESPONSES, Fault(status=400, body=body))
+    with pytest.raises(InvalidRequestError):
         await at_home().complete(ask(LONG))
     await at_home().complete(ask(LONG))
     assert sent(sim) == ["zstd", "zstd"]

@@ -1,6 +1,7 @@
 """JSON is decoded unless its values would need far more memory than its text."""
 
 import json
+import time
 
 import pytest
 
@@ -52,3 +53,11 @@ def test_deep_nesting_is_refused_by_the_decoder(commas):
 def test_what_is_not_json_is_a_value_error():
     with pytest.raises(ValueError, match="expected"):
         decode(b"x" * 2 * ALWAYS_DECODED)
+
+
+@pytest.mark.parametrize("end", [b'"', b"\\", b'\\"', b""])
+def test_a_string_that_never_ends_is_searched_in_linear_time(end):
+    began = time.process_time()
+    with pytest.raises(ValueError):
+        decode(b"[" + b"1," * 400_000 + b'"' + b'\\"' * 500_000 + end)
+    assert time.process_time() - began < 2
