@@ -62,3 +62,8 @@ def test_a_parameter_takes_precedence_over_the_message():
 def test_only_the_given_fields_are_found():
     assert named_fields(Refusal(param="tools"), {"tool_choice"}) == []
     assert named_fields(Refusal(message="tools, tool_choice"), ()) == []
+
+
+def test_words_do_not_count_where_a_parameter_names_something_else():
+    refusal = Refusal(status=400, param="tools[3].parameters", message="Invalid 'tools[3]': tool_choice")
+    assert named_fields(refusal, FIELDS) == []
