@@ -24,6 +24,7 @@ from amplifier_module_provider_openai_chatgpt.cli import cli
 from amplifier_module_provider_openai_chatgpt.cli.demo import new_session
 from amplifier_module_provider_openai_chatgpt.settings import Settings
 from amplifier_module_provider_openai_chatgpt.simulator import Fault, Reply
+from tests.conftest import write_tokens
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
@@ -283,9 +284,10 @@ EXAMPLES = {
         for number, block in enumerate(fenced(TEXTS[name], "yaml"), 1)
     },
 }
+PLAN_EXAMPLES = [name for name, text in EXAMPLES.items() if "auth_mode: chatgpt_plan" in text]
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in PLAN_EXAMPLES])
 async def test_each_example_mounts_and_answers_in_a_real_session(name, sim, token_file, monkeypatch, caplog):
     monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", sim.base_url)
     monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
@@ -300,6 +302,20 @@ async def test_each_example_mounts_and_answers_in_a_real_session(name, sim, toke
     assert plan[0]["config"]["default_model"] == "latest"
     assert request.json["model"] == sim.models[0]["slug"]
     assert not [record for record in caplog.records if "Unknown setting" in record.getMessage()]
+
+
+@pytest.mark.world("plan")
+@pytest.mark.parametrize("name", PLAN_EXAMPLES)
+async def test_each_example_of_the_plan_mode_answers_in_a_real_session(name, sim, tmp_path, monkeypatch):
+    token_file = write_tokens(tmp_path / "plan.json", sim.connect())
+    monkeypatch.setenv("OPENAI_CHATGPT_BASE_URL", sim.base_url)
+    monkeypatch.setenv("OPENAI_CHATGPT_AUTH_URL", sim.auth_url)
+    monkeypatch.setenv("OPENAI_CHATGPT_TOKEN_FILE", str(token_file))
+    (plan,) = entries(EXAMPLES[name])
+    async with new_session(plan) as session:
+        assert await session.execute("Say hello.")
+    (request,) = sim.requests_to("/v1/responses")
+    assert request.json["reasoning"]["effort"] == plan["config"]["reasoning_effort"]
 
 
 def test_the_example_uses_the_matrix_that_is_installed():
