@@ -33,7 +33,7 @@ def measure(bench: Bench) -> Report:
             _row(bench, "CPU, 20,000 deltas", _stream("deltas-20000"), rounds),
             _large(bench, rounds),
             _row(bench, f"CPU, {CALLS} small calls over TLS", _calls, rounds),
-            *(_row(bench, f"CPU, {count} streams in parallel", _parallel(count), rounds) for count in COUNTS),
+            *(_row(bench, _streams(count), _parallel(count), rounds) for count in COUNTS),
             *_first_delta(bench, 3 * rounds),
             _fresh(bench, rounds),
             _memory(bench),
@@ -47,6 +47,10 @@ def _stream(name: str) -> Callable[[str], Job]:
 
 def _calls(client: str) -> Job:
     return Job(client, "calls", {"count": CALLS}, "small-5", "https")
+
+
+def _streams(count: int) -> str:
+    return f"CPU, {count} parallel streams of 200 deltas" if count > 1 else "CPU, a stream of 200 deltas"
 
 
 def _parallel(count: int) -> Callable[[str], Job]:
