@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..services import CHATGPT_CODEX
+from ..services import CHATGPT_CODEX, CHATGPT_PLAN_SIGN_IN
 from ..settings import LOGIN_COMMAND
 from .store import Unusable
 from .tokens import Tokens
 
 if TYPE_CHECKING:
-    from ..services import Service
+    from ..services import Origin, Service
     from .store import TokenStore
+
+_OPENAI = {CHATGPT_CODEX.origin, CHATGPT_PLAN_SIGN_IN.origin}
 
 
 def bound(tokens: Tokens, service: Service, location: str) -> Tokens | Unusable:
@@ -43,11 +45,11 @@ def login_command(service: Service) -> str:
     )
 
 
-def announcement(service: Service) -> str:
-    """Say which service a sign-in is for, in one line; empty for ChatGPT itself."""
-    if service.origin == CHATGPT_CODEX.origin:
+def announcement(origin: Origin) -> str:
+    """Say which service a sign-in is for; empty for ChatGPT itself."""
+    if origin in _OPENAI:
         return ""
     return (
-        f"This is not ChatGPT: it signs you in at {service.origin.issuer},\n"
-        f"and your conversations go to {service.origin.backend}."
+        f"This is not ChatGPT: it signs you in at {origin.issuer},\n"
+        f"and your conversations go to {origin.backend}."
     )

@@ -76,7 +76,7 @@ async def sign_in_by_browser(
             url = attempt.url(service.issuer, callback.redirect_uri, originator)
             tunnel = f"{callback.port}:localhost:{callback.port}"
             text = instructions(_START, url, tunnel, pasting=read_line is not None)
-            about = announcement(service)
+            about = announcement(service.origin)
             show(f"{about}\n\n{text}" if about else text)
             open_in_browser(open_url, Secret(url))
             async with pasting(callback.take_pasted, callback.code, read_line, show):

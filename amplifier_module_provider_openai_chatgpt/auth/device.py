@@ -94,7 +94,7 @@ async def sign_in_by_device_code(
     """Run the device flow to its tokens, cancellable at any moment. Raises kernel errors."""
     with translated():
         device = await request_device_code(client, service.issuer)
-        on_prompt(replace(device, service=announcement(service)))
+        on_prompt(replace(device, service=announcement(service.origin)))
         grant = await poll_for_grant(client, service.issuer, device, sleep=sleep, clock=clock)
         return await _redeem(client, service, grant)
 

@@ -83,7 +83,7 @@ async def import_sign_in(provider: ChatGPTProvider, source: Path) -> list[str]:
     Raises kernel errors.
     """
     settings = provider.settings
-    if problem := _problem(file_of(settings, source)):
+    if problem := _problem(file_of(settings, source), file_of(settings)):
         raise AuthenticationError(f"Nothing was imported from {source}: {problem}.", provider=PROVIDER)
     credential = await import_as_configured(settings, source)
     who = printable(credential.email.reveal()) or "an account without an e-mail address"
@@ -96,11 +96,20 @@ async def import_sign_in(provider: ChatGPTProvider, source: Path) -> list[str]:
     ]
 
 
-def _problem(file: PlanFile) -> str:
+def _problem(source: PlanFile, own: PlanFile) -> str:
     """Say why nothing can be imported from a file, as the end of a sentence; empty if something can."""
-    found = file.read()
+    found = source.read()
     if isinstance(found, Unusable):
         return found.why
     if found is None:
         return "there is no such file"
-    return "" if found.is_connected else "it holds no sign-in"
+    if _is_same(source.path, own.path):
+        return "it is the file that this command uses already"
+    return "" if found.is_connected else "it contains no sign-in"
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False

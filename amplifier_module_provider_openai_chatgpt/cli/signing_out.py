@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 # What is said, by mode, if OpenAI confirmed the revocation, and if it did not.
 _CONFIRMED = {
     CHATGPT_CODEX.name: "Signed out.",
-    CHATGPT_PLAN.name: "Signed out. OpenAI confirmed that the sign-in is revoked.",
+    CHATGPT_PLAN.name: "Signed out. OpenAI confirmed that the sign-in is revoked. "
+    "The app stays listed in ChatGPT's settings; you can remove it there.",
 }
 _UNCONFIRMED = {
     CHATGPT_CODEX.name: "Signed out on this machine. OpenAI could not be notified; "

@@ -358,7 +358,10 @@ def test_login_does_not_start_over_what_is_not_its_own(sim, store, run, path, st
 
 def test_logout_says_whether_openai_confirmed_it(sim, store, run, path):
     stored = store("signed in")
-    assert run("logout").stderr == "Signed out. OpenAI confirmed that the sign-in is revoked.\n"
+    said = run("logout").stderr
+    assert said.startswith(
+        "Signed out. OpenAI confirmed that the sign-in is revoked. The app stays listed in"
+    )
     kept = json.loads(path.read_text())
     assert kept["client_id"] == stored["client_id"]
     assert "access_token" not in kept
@@ -425,6 +428,19 @@ def test_import_says_why_a_file_cannot_be_imported(sim, run, path, tmp_path, sta
     assert out.exit_code == 1
     assert out.stderr.startswith(f"Error: Nothing was imported from {source}: {why}")
     assert not path.exists()
+
+
+def test_the_file_in_use_is_not_imported_over_itself(sim, store, run, path, tmp_path):
+    store("signed in")
+    before = path.read_bytes()
+    linked = tmp_path / "linked.json"
+    linked.hardlink_to(path)
+    for source in (path, linked):
+        out = run("import", str(source))
+        assert (out.exit_code, "it is the file that this command uses" in out.stderr) == (1, True)
+        assert "remove" not in out.stderr
+    assert path.read_bytes() == before
+    assert not sim.requests
 
 
 def test_import_without_permission_and_of_another_account(sim, run, path, tmp_path):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ...services import Origin
 from .. import issuer
+from ..failures import Reason
 from .failures import PlanError, Problem
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ async def discover(client: httpx.AsyncClient, service: PlanSignIn) -> Endpoints:
     if not answer.is_success:
         if 200 <= answer.status < 300:
             raise issuer.unreadable("its addresses")
-        raise issuer.failure(answer, "asking for its addresses")
+        failure = issuer.failure(answer, "asking for the server's addresses")
+        if failure.reason is Reason.REFUSED:
+            raise PlanError(Problem.NO_ADDRESSES, answer.refusal)
+        raise failure
     return endpoints(answer.fields, service.url)
 
 

@@ -45,6 +45,7 @@ class Problem(Enum):
     CODE_REFUSED = auto()
     TIMED_OUT = auto()
     NO_LIBRARY = auto()
+    NO_ADDRESSES = auto()
 
 
 _AGAIN = "start the sign-in again"
@@ -98,7 +99,13 @@ RULES: dict[Problem, Rule] = {
     ),
     Problem.OTHER_REGISTRATION: Rule(
         ConfigurationError,
-        "The sign-in in {place} belongs to another registration of this app: name another file.",
+        "The sign-in in {place} belongs to another registration of this app: use --profile NAME, "
+        "or sign out first.",
+    ),
+    Problem.NO_ADDRESSES: Rule(
+        AuthenticationError,
+        "Signing in failed while asking for the server's addresses (HTTP {status}{code}): check auth_url, "
+        f"then {_AGAIN}.",
     ),
     Problem.CODE_REFUSED: Rule(AuthenticationError, f"The authorization code was not accepted: {_AGAIN}."),
     Problem.TIMED_OUT: Rule(AuthenticationError, f"The sign-in was not completed in time: {_AGAIN}."),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import issuer
+from ..binding import announcement
 from ..failures import translated
 from ..prompting import instructions, open_in_browser, pasting, reported
 from ..store import Unusable
@@ -152,7 +153,9 @@ async def _brought(start: _Start, callback: Callback, screen: Screen, limit: flo
     else:
         tunnel = f"{callback.port}:127.0.0.1:{callback.port}"
         start_text = _WITH_BROWSER if screen.open_url else _WITHOUT_BROWSER
-        screen.show(instructions(start_text, shown.reveal(), tunnel, pasting=screen.read_line is not None))
+        text = instructions(start_text, shown.reveal(), tunnel, pasting=screen.read_line is not None)
+        about = announcement(start.service.origin)
+        screen.show("\n\n".join(filter(None, (about, text, f"You have {_span(limit)}."))))
     if screen.open_url is not None:
         hinted = attempt.url(endpoint, start.service, redirect_uri, hinted=True)
         page = callback.start_page(hinted, shown) if hinted != shown else shown
@@ -163,6 +166,10 @@ async def _brought(start: _Start, callback: Callback, screen: Screen, limit: flo
                 return await callback.brought
         except TimeoutError as error:
             raise PlanError(Problem.TIMED_OUT) from error
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
 
 
 async def _redeem(

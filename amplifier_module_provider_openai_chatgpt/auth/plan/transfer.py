@@ -66,8 +66,12 @@ def _import(carried: PlanCredential, file: PlanFile, host_file: Path) -> PlanCre
 
 
 def _check_same(found: PlanCredential, carried: PlanCredential, file: PlanFile) -> None:
-    """Refuse to replace another account's sign-in, or one of another registration. Raises PlanError."""
+    """Refuse to replace another account's sign-in, or one of another registration that can still be used.
+
+    Raises PlanError.
+    """
     if found.subject and found.subject != carried.subject:
         raise PlanError(Problem.OTHER_ACCOUNT)
-    if found.client_id and found.client_id != carried.client_id:
+    signed_out = bool(found.subject) and not found.is_connected
+    if found.client_id not in ("", carried.client_id) and not signed_out:
         raise PlanError(Problem.OTHER_REGISTRATION, place=str(file.path))

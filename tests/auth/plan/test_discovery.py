@@ -75,4 +75,5 @@ async def test_a_document_that_cannot_be_had_is_a_failure(sim, client, service, 
     with pytest.raises(SignInError) as raised:
         await discover(client, service)
     assert raised.value.rule.retryable == retryable
+    assert ("check auth_url" in str(raised.value)) == (fault.status in {302, 404})
     assert len(sim.requests) == 1

@@ -236,7 +236,7 @@ async def test_a_renewal_during_the_sign_in_does_not_disturb_it(sim, service, fi
     assert file.read() == credential
 
 
-async def test_the_address_of_the_last_page_can_be_pasted(sim, attempt, person):
+async def test_the_address_of_the_last_page_can_be_pasted(sim, attempt, person, service):
     lines: list[str] = []
 
     async def read_line():
@@ -248,7 +248,9 @@ async def test_the_address_of_the_last_page_can_be_pasted(sim, attempt, person):
     credential = await attempt(Screen(show=person.shown.append, read_line=read_line))
     assert credential.uses_plan
     assert sum("Paste the whole address" in text for text in person.shown) == 2
+    assert person.shown[0].startswith(f"This is not ChatGPT: it signs you in at {service.url},")
     assert "Forward the port" in person.shown[0]
+    assert person.shown[0].endswith("\n\nYou have 5 minutes.")
 
 
 async def test_a_damaged_file_does_not_make_another_registration(sim, attempt, file):

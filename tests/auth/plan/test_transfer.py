@@ -61,11 +61,20 @@ async def test_another_account_is_not_replaced(sim, service, carried):
     assert target.read() == before
 
 
-async def test_a_registration_of_this_machine_is_not_replaced(sim, service, carried):
+async def test_a_sign_in_takes_the_place_of_one_of_the_same_person_that_is_signed_out(sim, service, carried):
     source, target = carried
     target.save(PlanCredential.from_dict(sim.connect()).without_tokens())
+    own = await imported(service, source, target)
+    assert target.read() == own
+    assert own.client_id == source.read().client_id
+
+
+@pytest.mark.parametrize("subject", ["user-simulated", ""])
+async def test_a_registration_of_this_machine_that_is_in_use_is_not_replaced(sim, service, carried, subject):
+    source, target = carried
+    target.save(replace(PlanCredential.from_dict(sim.connect()), subject=subject))
     before = target.read()
-    with pytest.raises(ConfigurationError, match="another registration"):
+    with pytest.raises(ConfigurationError, match=r"another registration.*--profile NAME"):
         await imported(service, source, target)
     assert target.read() == before
 
