@@ -101,7 +101,7 @@ def _confirm_replacing(path: Path) -> bool:
 
 @cli.command()
 @click.argument("prompt", default="What time is it in Tokyo?")
-@click.option("--plan", is_flag=True, help="Play Sign in with ChatGPT, as auth_mode chatgpt_plan does.")
+@click.option("--plan", is_flag=True, help="Use Sign in with ChatGPT, as auth_mode chatgpt_plan does.")
 def demo(prompt: str, *, plan: bool) -> None:
     """Run a whole conversation offline.
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ..provider import ChatGPTProvider
 
 NO_DEVICE_CODES = (
-    f"Sign in with ChatGPT has no device codes: run {CHATGPT_PLAN.login}, open the address that it shows in "
-    "a browser on any machine, and paste the address of the final page."
+    f"“Sign in with ChatGPT” (--plan) has no device codes. Run {CHATGPT_PLAN.login}, then open the address "
+    "shown in a browser on any machine."
 )
 SWITCH = (
     f"To use this sign-in, set auth_mode: {CHATGPT_PLAN.name} in the settings of sessions, add --plan to "

@@ -28,7 +28,7 @@ LOGIN = "amplifier-openai-chatgpt login --plan"
 ENABLE = f"{LOGIN} --enable-plan"
 USAGE = "https://chatgpt.com/settings/usage"
 # What belongs to the other mode.
-FOREIGN = re.compile(r"(?i)codex|device code|window of|resets|traceback")
+FOREIGN = re.compile(r"(?i)(?<!chatgpt_)codex|device code|window of|resets|traceback")
 CHECKS = [
     *("versions", "settings", "proxy", "certificates", "cryptography", "host id", "token file", "file mode"),
     *("sign-in", "plan use", "backend", "sign-in server", "discovery", "clock", "token"),
@@ -82,10 +82,10 @@ STATES = {
     "other mode": lambda _: {"auth_mode": "oauth", "access_token": "a", "refresh_token": "b"},
     "elsewhere": lambda sim: without(sim.connect(), "issuer", "backend"),
 }
-OTHER_MODE = "it holds a sign-in of another kind, auth_mode 'oauth'"
+OTHER_MODE = "it contains a sign-in of another kind, auth_mode 'oauth'"
 ELSEWHERE = "it belongs to https://api.openai.com (sign-in at https://auth.openai.com)"
-DAMAGED = "it does not hold a JSON object. To replace it, run " + LOGIN
-NO_FIGURES = f"Error: This service does not report limits: see {USAGE}\n"
+DAMAGED = "it does not contain a JSON object. To replace it, run " + LOGIN
+NO_FIGURES = f"Error: Sign-ins with --plan have no figures for limits: see {USAGE}\n"
 # For each state: the exit codes of status, models, ask, doctor and logout, and what the first three say.
 OUTCOMES = {
     "signed out": ((1, 4, 4, 1, 0), LOGIN),
@@ -248,7 +248,8 @@ def test_login_takes_the_pasted_address_and_says_how_to_use_the_sign_in(sim, env
     assert json.loads(path.read_text())["auth_mode"] == "chatgpt_plan"
     assert run("ask", "hi").exit_code == 0
     assert run("status", "--plan", OPENAI_CHATGPT_AUTH_MODE="").exit_code == 0
-    assert "another kind, auth_mode 'chatgpt_plan'" in run("status", OPENAI_CHATGPT_AUTH_MODE="").stdout
+    without = run("status", OPENAI_CHATGPT_AUTH_MODE="").stdout
+    assert "another kind, auth_mode 'chatgpt_plan'. To use it, add --plan, or set auth_mode" in without
 
 
 @pytest.mark.long
@@ -323,12 +324,12 @@ def test_ctrl_c_ends_a_sign_in_and_restores_the_terminal(path, terminal):
         (
             ["login", "--plan", "--device"],
             "",
-            f"Sign in with ChatGPT has no device codes: run {LOGIN}, open ",
+            f"“Sign in with ChatGPT” (--plan) has no device codes. Run {LOGIN}, then open ",
         ),
         (
             ["login", "--device"],
             "chatgpt_plan",
-            f"Sign in with ChatGPT has no device codes: run {LOGIN}, open ",
+            f"“Sign in with ChatGPT” (--plan) has no device codes. Run {LOGIN}, then open ",
         ),
         (["login", "--enable-plan"], "", "are for Sign in with ChatGPT: add --plan."),
         (["login", "--host-file", "x"], "", "are for Sign in with ChatGPT: add --plan."),
@@ -343,13 +344,20 @@ def test_wrong_usage_is_one_sentence(sim, run, words, mode, said):
     assert sim.requests == []
 
 
-@pytest.mark.parametrize("state", ["other mode", "elsewhere"])
-def test_login_does_not_start_over_what_is_not_its_own(sim, store, run, path, state):
+@pytest.mark.parametrize(
+    ("state", "advice"),
+    [
+        ("other mode", "To use it, leave out --plan, or set auth_mode: chatgpt_codex. Otherwise set token_f"),
+        ("elsewhere", "Use --profile NAME or another token_file_path, or delete that file."),
+    ],
+)
+def test_login_does_not_start_over_what_is_not_its_own(sim, store, run, path, state, advice):
     store(state)
     before = path.read_bytes()
     out = run("login")
     assert out.exit_code == 1
     assert out.stderr.startswith(f"Error: The file {path} cannot be written: it ")
+    assert advice in out.stderr
     assert path.read_bytes() == before
 
 
@@ -386,7 +394,7 @@ def test_logout_removes_a_damaged_sign_in_and_keeps_the_registration(sim, store,
     path.touch(mode=0o600)
     path.write_text(json.dumps(stored, indent=2)[:-2] + ",")
     said = run("logout").stderr
-    assert said.startswith(f"Removed {path}, which was not used: it does not hold a JSON object.")
+    assert said.startswith(f"Removed {path}, which was not used: it does not contain a JSON object.")
     assert said.endswith(" The sign-in in it was revoked.\n")
     assert not path.exists()
     assert [one.form["token"] for one in sim.requests_to(REVOKE)] == [stored["refresh_token"]]
@@ -413,7 +421,7 @@ def test_import_takes_over_a_sign_in_and_keeps_the_id_of_this_machine(sim, run, 
     ("state", "why"),
     [
         ("signed out", "there is no such file"),
-        ("damaged", "it does not hold a JSON object"),
+        ("damaged", "it does not contain a JSON object"),
         ("other mode", OTHER_MODE),
         ("elsewhere", "it belongs to https://api.openai.com"),
     ],
