@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from amplifier_module_provider_openai_chatgpt.cli import cli
-from amplifier_module_provider_openai_chatgpt.cli.accounts import path_of
+from amplifier_module_provider_openai_chatgpt.cli.accounts import Profile, path_of, show_profiles
 from amplifier_module_provider_openai_chatgpt.cli.console import print_paragraphs
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.simulator.plan.issuer import REVOKE
@@ -566,3 +566,60 @@ def test_the_report_of_doctor_has_nothing_private(store, run):
     assert "auth_mode = chatgpt_plan (OPENAI_CHATGPT_AUTH_MODE)" in out
     private = ("email", "subject", "client_id", "ext_agent_host_id", "access_token", "refresh_token")
     assert not [name for name in private if stored[name] in out]
+
+
+def test_doctor_names_the_options_that_set_something_and_its_advice_keeps_them(run):
+    unset = {"OPENAI_CHATGPT_AUTH_MODE": "", "OPENAI_CHATGPT_TOKEN_FILE": ""}
+    out = run("doctor", "--plan", "--profile", "np", **unset).stdout
+    for part in (
+        "auth_mode=chatgpt_plan (--plan)",
+        "np.json (--profile)",
+        "base_url=http://127.0.0.1",
+        "(OPENAI_CHATGPT_BASE_URL)",
+        f"  → Run: {LOGIN} --profile np\n",
+    ):
+        assert part in out
+    assert "OPENAI_CHATGPT_TOKEN_FILE" not in out
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "said"),
+    [
+        ("not permitted", ["ask", "hi"], "Error: Run {login} --enable-plan: this app may not use"),
+        ("signed out", ["ask", "hi"], "Error: Run {login}: you are not signed in."),
+        ("signed out", ["status"], "Not signed in. Run: {login}\n"),
+        ("not permitted", ["status"], "may not use your ChatGPT plan. Run: {login} --enable-plan\n"),
+        ("damaged", ["models"], "To replace it, run {login}.\n"),
+    ],
+)
+def test_advice_names_the_account_that_the_command_used(store, run, path, state, words, said):
+    store(state)
+    out = run(*words, "--token-file", str(path))
+    assert said.format(login=f"{LOGIN} --token-file {path}") in out.output
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("signed out", ["status", "--plan", "--profile", "host"]),
+        ("elsewhere", ["status"]),
+        ("signed out", ["simulate", "--port", "99999", "--world", "plan"]),
+    ],
+)
+def test_a_narrow_screen_splits_no_word(store, run, env, monkeypatch, state, words):
+    store(state)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    lines = at_terminal(monkeypatch, 60, *words).lines
+    long = [line for line in lines if len(line) > 60 and " " in line.strip()]
+    assert not [line for line in long if not line.startswith("Token file ")]
+    assert len(lines) > 3
+
+
+def test_why_a_profile_is_not_used_is_wrapped_under_itself(capsys):
+    show_profiles([Profile("work", Path("work.json"), "", "it contains a sign-in")], "", Console(width=24))
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "  work  not used: it",
+        "        contains a",
+        "        sign-in",
+    ]
