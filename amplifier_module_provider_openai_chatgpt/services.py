@@ -175,8 +175,8 @@ class Service:
     ``code`` or ``type`` or by status, take precedence over the common ones of the same key.
     ``retries_after_hint`` is how often a call is retried after a server failure that says how long to wait;
     None: as often as after any other. With ``reads_zstd``, requests may be compressed. ``no_cap`` begins the
-    warning about a limit for the length of an answer, empty if there is no warning. ``login`` is the command
-    that signs in.
+    warning about a limit for the length of an answer, empty if there is no warning; ``no_fast`` begins the
+    one about a missing fast tier. ``login`` is the command that signs in.
     """
 
     name: str
@@ -196,6 +196,7 @@ class Service:
     retries_after_hint: int | None = None
     reads_zstd: bool = False
     no_cap: str = ""
+    no_fast: str = "{model} has no fast tier on this subscription"
     login: str = "amplifier-openai-chatgpt login"
     rules: Mapping[str | int, Rule] = field(default_factory=dict)
 
@@ -363,6 +364,7 @@ CHATGPT_PLAN = Service(
     contested=frozenset({"tools", "tool_choice", "prompt_cache_key", "service_tier"}),
     # The edge asks for a minute [seen], and a person waits for the answer.
     retries_after_hint=1,
+    no_fast="The plan mode has no fast tier",
     no_cap="ChatGPT plan use has no limit for the length of an answer",
     login=_PLAN_LOGIN,
     rules={

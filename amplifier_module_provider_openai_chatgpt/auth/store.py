@@ -25,7 +25,8 @@ class Unusable:
     """Something is stored that is not used: what it is, why, and what to do.
 
     ``foreign``: it is a sign-in, but of another kind or another service. ``is_ours``: a new sign-in may
-    replace it. ``is_removable``: a sign-out may remove it.
+    replace it. ``is_removable``: a sign-out may remove it. ``login_advice``: what to do instead for a new
+    sign-in, if that is not ``advice``.
     """
 
     what: str
@@ -34,6 +35,7 @@ class Unusable:
     foreign: bool = False
     is_ours: bool = False
     is_link: bool = False
+    login_advice: str = ""
 
     @property
     def is_removable(self) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic_core import from_json
 
 from .. import files
-from ..services import CHATGPT_CODEX, Origin
+from ..services import CHATGPT_CODEX, CHATGPT_PLAN_SIGN_IN, Origin
 from ..settings import LOGIN_COMMAND
 from .store import Unusable
 from .tokens import OUR_MODES
@@ -31,6 +31,7 @@ _FIELD = re.compile(
 )
 _TOKENS = ("access_token", "refresh_token")
 _SET_PATH = "Set token_file_path or OPENAI_CHATGPT_TOKEN_FILE to the path of another file."
+_OR_SET_PATH = f"Otherwise {_SET_PATH[0].lower()}{_SET_PATH[1:]}"
 # The modes that could not be corrected, by path and mode: warned about once.
 _exposed: set[tuple[str, int]] = set()
 
@@ -59,10 +60,10 @@ class Cause(Enum):
     TOO_LARGE = Advice("it is far too large", _SET_PATH)
     OVERSIZED = Advice("it is far too large", _SIGN_IN_AGAIN, is_ours=True)
     EMPTY = Advice("it is empty", _SIGN_IN_AGAIN, is_ours=True)
-    DAMAGED = Advice("it does not hold a JSON object", _SIGN_IN_AGAIN, is_ours=True)
+    DAMAGED = Advice("it does not contain a JSON object", _SIGN_IN_AGAIN, is_ours=True)
     UTF_16 = Advice("it is not UTF-8 but UTF-16", "Save it as UTF-8, or remove it and sign in again.")
-    NOT_JSON = Advice("it does not hold a JSON object and is not a sign-in", _SET_PATH)
-    NOT_A_SIGN_IN = Advice("it holds no tokens: it is not a sign-in", _SET_PATH)
+    NOT_JSON = Advice("it does not contain a JSON object and is not a sign-in", _SET_PATH)
+    NOT_A_SIGN_IN = Advice("it contains no tokens: it is not a sign-in", _SET_PATH)
     UNREADABLE = Advice("the new sign-in could not be read again", _SIGN_IN_AGAIN)
     NO_HOME = Advice("there is no home directory", _SET_PATH)
 
@@ -185,10 +186,19 @@ def unusable(path: Path, error: OSError | ValueError) -> Unusable:
         return Unusable(what, why, advice, is_ours=is_ours, is_link=error.cause is Cause.LINK)
     if isinstance(error, ForeignModeError):
         mode = re.sub(r"[^\w.-]", "?", str(error))[:40]
-        why = f"it holds a sign-in of another kind, auth_mode {mode!r}"
-        return Unusable(what, why, _SET_PATH, foreign=True)
+        why = f"it contains a sign-in of another kind, auth_mode {mode!r}"
+        return Unusable(what, why, _advice_for(str(error)), foreign=True)
     why = getattr(error, "strerror", None) or "it cannot be read"
     return Unusable(what, why, "Fix that, or set token_file_path.")
+
+
+def _advice_for(mode: str) -> str:
+    """Say how a sign-in of the other mode is used; a mode that no setting names is another program's."""
+    if mode == CHATGPT_PLAN_SIGN_IN.mode:
+        return f"To use it, add --plan, or set auth_mode: {CHATGPT_PLAN_SIGN_IN.mode}. {_OR_SET_PATH}"
+    if mode in OUR_MODES:
+        return f"To use it, leave out --plan, or set auth_mode: {CHATGPT_CODEX.name}. {_OR_SET_PATH}"
+    return _SET_PATH
 
 
 def _check(found: os.stat_result) -> None:

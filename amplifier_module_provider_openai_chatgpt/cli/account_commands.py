@@ -31,8 +31,8 @@ host_file_option = click.option(
 def login(*, way: Way | None, enable_plan: bool, app_name: str | None, host_file: str | None) -> None:
     """Sign in to ChatGPT.
 
-    Opens your browser on a machine with a desktop; elsewhere, and over SSH, shows a code to enter in a
-    browser on any machine.
+    Opens your browser on a machine with a desktop. Elsewhere, and over SSH, without --plan: shows a code to
+    enter in a browser on any machine.
 
     With --plan: continue with ChatGPT, the sign-in that OpenAI documents for Plus and Pro. Elsewhere it
     shows an address to open, and takes the address of the final page.
@@ -98,10 +98,10 @@ def status(*, as_json: bool) -> None:
 @click.argument("file", type=click.Path(dir_okay=False))
 @host_file_option
 def import_command(*, file: str, host_file: str | None) -> None:
-    """Take over a sign-in with ChatGPT from another machine.
+    """Import a sign-in from another machine.
 
-    For a server without a browser: sign in with `login --plan` where a browser is, copy the file that it
-    names here over SSH, and import it. From then on, only this machine renews it.
+    For a server without a browser: sign in with `login --plan` where there is a browser, copy the file it
+    names to this machine, for example over SSH, and import it. From then on, only this machine renews it.
     """
     from .console import print_paragraphs
     from .plan_sign_in import import_sign_in
@@ -117,7 +117,7 @@ def import_command(*, file: str, host_file: str | None) -> None:
 def host_id(*, host_file: str | None) -> None:
     """Print the id of this machine for Sign in with ChatGPT.
 
-    It is made the first time, and kept over sign-outs. It is not a secret and says nothing about you.
+    It is created on first use and kept when you sign out. It is not a secret and says nothing about you.
     """
     from ..auth.plan.configured import host_id_of
 

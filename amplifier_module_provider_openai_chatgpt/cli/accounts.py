@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ MODE_VARIABLE, PLAN = "OPENAI_CHATGPT_AUTH_MODE", "chatgpt_plan"
 DEFAULT = "default"
 # Lower case only: some file systems do not distinguish.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_SIGNS_IN_OR_OUT = re.compile(r"amplifier-openai-chatgpt log(?:in|out)(?: --plan)?\b")
+# Where click keeps the options that were used, by variable.
+_USED = "used options"
 # Commands that use no account, and those that exist in the plan mode only.
 _WITHOUT = frozenset({"demo", "simulate", "install-routing"})
 _PLAN_ONLY = frozenset({"import", "host-id"})
@@ -120,14 +124,14 @@ def show_profiles(found: list[Profile], in_use: str, out: Console) -> None:
     """Print one line for each profile; a star marks the one in use."""
     if not found:
         return
-    from .console import printable
+    from .console import print_wrapped, printable
 
     width = max(len(profile.name) for profile in found)
     out.print("\nProfiles")
     for profile in found:
         mark = "*" if str(profile.path) == in_use else " "
         who = printable(profile.email) or (f"not used: {profile.why}" if profile.why else "unknown")
-        out.print(f"{mark} {profile.name:<{width}}  {who}", markup=False, soft_wrap=True)
+        print_wrapped(f"{mark} {profile.name:<{width}}  {who}", out, " " * (width + 4))
 
 
 def add_options(commands: click.Group) -> None:
@@ -180,7 +184,20 @@ def _complete(_: click.Context, __: click.Parameter, prefix: str) -> list[str]:
 
 def _use_plan(context: click.Context, _: click.Parameter, is_chosen: bool) -> None:
     if is_chosen:
-        _set(context, MODE_VARIABLE, PLAN)
+        _set(context, MODE_VARIABLE, PLAN, "--plan")
+
+
+def used_option(variable: str) -> str:
+    """Return the option of this command that set a variable, with its value; empty if none did."""
+    context = click.get_current_context(silent=True)
+    used: dict[str, str] = context.meta.get(_USED, {}) if context else {}
+    return used.get(variable, "")
+
+
+def for_this_account(text: str) -> str:
+    """Add the account that this command uses to the commands in a text that sign in or out."""
+    option = used_option(VARIABLE)
+    return _SIGNS_IN_OR_OUT.sub(lambda found: f"{found[0]} {option}", text) if option else text
 
 
 def is_plan_chosen_here() -> bool:
@@ -193,7 +210,7 @@ def _use_profile(context: click.Context, parameter: click.Parameter, name: str |
     if name is None:
         return
     try:
-        _use(context, path_of(name))
+        _use(context, path_of(name), f"--profile {name}")
     except ValueError:
         allowed = "up to 32 lower-case letters, digits, - and _, a letter or digit first"
         allowed += ", and not 'host' with --plan" if name == _HOST_FILE else ""
@@ -202,20 +219,22 @@ def _use_profile(context: click.Context, parameter: click.Parameter, name: str |
 
 def _use_token_file(context: click.Context, _: click.Parameter, path: str | None) -> None:
     if path is not None:
-        _use(context, Path(path).expanduser().absolute())
+        own = Path(path).expanduser().absolute()
+        _use(context, own, f"--token-file {shlex.quote(str(own))}")
 
 
-def _use(context: click.Context, path: Path) -> None:
+def _use(context: click.Context, path: Path, option: str) -> None:
     """Let this command use a token file."""
     if VARIABLE in context.meta:
         raise click.UsageError("Use either --profile or --token-file.", context)
-    _set(context, VARIABLE, str(path))
+    _set(context, VARIABLE, str(path), option)
 
 
-def _set(context: click.Context, variable: str, value: str) -> None:
+def _set(context: click.Context, variable: str, value: str, option: str) -> None:
     """Set a variable until the program ends, also if another option is wrong."""
     if context.resilient_parsing:
         return
+    context.meta.setdefault(_USED, {})[variable] = option
     context.meta[variable] = before = os.environ.get(variable, "")
     os.environ[variable] = value
 

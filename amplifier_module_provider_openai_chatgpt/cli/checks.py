@@ -91,7 +91,7 @@ async def _token_file(examination: Examination) -> str:
     if (problem := credentials.problem()) is not None:
         raise CheckFailedError(f"{path} is not used: {problem.why}", problem.advice)
     if credentials.peek() is None:
-        found = "holds no sign-in" if examination.file_mode else "does not exist: not signed in"
+        found = "contains no sign-in" if examination.file_mode else "does not exist: not signed in"
         raise CheckFailedError(f"{path} {found}", examination.login_advice)
     return path
 

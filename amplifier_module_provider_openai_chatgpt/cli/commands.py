@@ -101,7 +101,7 @@ def _confirm_replacing(path: Path) -> bool:
 
 @cli.command()
 @click.argument("prompt", default="What time is it in Tokyo?")
-@click.option("--plan", is_flag=True, help="Play Sign in with ChatGPT, as auth_mode chatgpt_plan does.")
+@click.option("--plan", is_flag=True, help="Use Sign in with ChatGPT, as auth_mode chatgpt_plan does.")
 def demo(prompt: str, *, plan: bool) -> None:
     """Run a whole conversation offline.
 
@@ -138,10 +138,16 @@ def simulate(port: int, world: str | None) -> None:
         from ..simulator import serve
 
     try:
-        serve(port, click.echo, world)
+        serve(port, _print_instruction, world)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise Failure(f"Port {port} on 127.0.0.1 cannot be used: {reason}.") from error
+
+
+def _print_instruction(line: str) -> None:
+    from .console import print_paragraphs
+
+    print_paragraphs(line, console())
 
 
 for command in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from rich.measure import Measurement
 from rich.theme import Theme
 
 from ..settings import LOGIN_COMMAND
+from .accounts import for_this_account
 from .streams import discard, printable
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ __all__ = [
     "needs_sign_in",
     "new_console",
     "print_paragraphs",
+    "print_wrapped",
     "printable",
     "spinner",
 ]
@@ -61,6 +64,14 @@ def print_paragraphs(text: str, out: Console) -> None:
             out.print(line, markup=False, highlight=False, soft_wrap=is_fixed)
 
 
+def print_wrapped(text: str, out: Console, indent: str = "") -> None:
+    """Print a line, wrapped between words; ``indent`` begins each line but the first. No word is split."""
+    for line in textwrap.wrap(
+        text, out.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def fits(table: Table, out: Console) -> bool:
     """Return whether a table has room without splitting a word of a column that is not wrapped."""
     unlimited = out.options.update(max_width=_UNWRAPPED)
@@ -69,7 +80,7 @@ def fits(table: Table, out: Console) -> bool:
 
 def error_text(error: Exception) -> str:
     """Return the sentence of an error for a terminal."""
-    return printable(str(error))
+    return printable(for_this_account(str(error)))
 
 
 def needs_sign_in(error: Exception) -> bool:

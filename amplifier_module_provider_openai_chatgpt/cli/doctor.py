@@ -13,6 +13,7 @@ from amplifier_core.llm_errors import AccessDeniedError, AuthenticationError, LL
 from ..drift import drift, sentence
 from ..services import CHATGPT_PLAN
 from ..settings import LOGIN_COMMAND
+from .accounts import for_this_account
 from .checks import CHECKS, Check
 from .console import error_text, printable
 from .environment import anonymous, effective_settings
@@ -61,7 +62,7 @@ async def _run_check(
     except CheckSkippedError as skipped:
         return Finding(name, ok=None, found=str(skipped))
     except CheckFailedError as failed:
-        return Finding(name, ok=False, found=failed.found, advice=failed.advice)
+        return Finding(name, ok=False, found=failed.found, advice=for_this_account(failed.advice))
     except LLMError as error:
         return Finding(name, ok=False, found=error_text(error), advice=_advice(examination, error))
 
@@ -75,7 +76,9 @@ def _news() -> Finding:
 def _advice(examination: Examination, error: LLMError) -> str:
     """Return the command to run if the sign-in failed and the error's own sentence does not name it."""
     is_sign_in = isinstance(error, AuthenticationError) and not isinstance(error, AccessDeniedError)
-    return examination.login_advice if is_sign_in and LOGIN_COMMAND not in str(error) else ""
+    if not is_sign_in or LOGIN_COMMAND in str(error):
+        return ""
+    return for_this_account(examination.login_advice)
 
 
 def show_findings(findings: list[Finding], out: Console) -> None:

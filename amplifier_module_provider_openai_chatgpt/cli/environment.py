@@ -17,6 +17,7 @@ from ..http import DISTRIBUTION
 from ..redaction import without_secrets
 from ..secret import REDACTED
 from ..settings import Settings
+from .accounts import used_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -71,14 +72,22 @@ def without_login(address: str) -> str:
 
 
 def effective_settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, value and source of each setting: ``option``, a variable, or ``default``."""
+    """Yield the name, value and source of each setting.
+
+    The source is ``option``, the name of an option or of a variable, or ``default``.
+    """
     for item in fields(Settings):
         if not item.metadata:
             continue
         name, value = item.name, getattr(settings, item.name)
         variable = _VARIABLES.get(name, "")
-        source = "option" if name in settings.given else variable if environ.get(variable) else "default"
-        yield name, REDACTED if name in _HIDDEN_SETTINGS and value else _shown(value), source
+        shown = REDACTED if name in _HIDDEN_SETTINGS and value else _shown(value)
+        yield name, shown, "option" if name in settings.given else _source(variable, environ)
+
+
+def _source(variable: str, environ: Mapping[str, str]) -> str:
+    used = used_option(variable).partition(" ")[0]
+    return used or (variable if environ.get(variable) else "default")
 
 
 def _shown(value: object) -> str:

@@ -13,6 +13,7 @@ from ..auth.plan.sign_in import Screen
 from ..auth.store import Unusable
 from ..services import CHATGPT_PLAN
 from ..settings import MODE_VARIABLE, PROVIDER
+from .accounts import for_this_account
 from .console import print_paragraphs, printable
 from .desktop import has_browser, open_page
 from .keyboard import can_paste, echo_off, read_line
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from ..provider import ChatGPTProvider
 
 NO_DEVICE_CODES = (
-    f"Sign in with ChatGPT has no device codes: run {CHATGPT_PLAN.login}, open the address that it shows in "
-    "a browser on any machine, and paste the address of the final page."
+    f"“Sign in with ChatGPT” (--plan) has no device codes. Run {CHATGPT_PLAN.login}, then open the address "
+    "shown in a browser on any machine."
 )
 SWITCH = (
     f"To use this sign-in, set auth_mode: {CHATGPT_PLAN.name} in the settings of sessions, add --plan to "
@@ -63,7 +64,7 @@ class _Shown:
         self._between = ""
 
     def __call__(self, text: str) -> None:
-        print_paragraphs(f"{self._between}{text.strip()}", self._notes)
+        print_paragraphs(f"{self._between}{for_this_account(text.strip())}", self._notes)
         self._between = "\n"
 
 
@@ -87,7 +88,7 @@ async def import_sign_in(provider: ChatGPTProvider, source: Path) -> list[str]:
         raise AuthenticationError(f"Nothing was imported from {source}: {problem}.", provider=PROVIDER)
     credential = await import_as_configured(settings, source)
     who = printable(credential.email.reveal()) or "an account without an e-mail address"
-    permission = f"This app may not use the ChatGPT plan yet: run {ENABLE_PLAN}"
+    permission = f"This app may not use the ChatGPT plan yet: run {for_this_account(ENABLE_PLAN)}"
     return [
         f"Signed in as {who}.",
         *([] if credential.uses_plan else [permission]),

@@ -14,6 +14,7 @@ from ..probe.report import DOCUMENTS, markdown, to_dict
 from ..probe.rows import claims_of, estimate, unknown_names
 from ..probe.runner import STOPPED, run_claims
 from ..probe.session import Session
+from ..services import CHATGPT_PLAN
 from .console import printable
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Probe:
         service = provider.settings.service.name
         if unknown := unknown_names(service, only):
             raise UnknownClaimError(
-                f"There is no claim {unknown[0]!r} about {service}: probe --list shows their names."
+                f"There is no claim {unknown[0]!r} about {service}: "
+                f"probe{_mode(service)} --list shows their names."
             )
         self._provider = provider
         self._claims = claims_of(service, only)
@@ -59,7 +61,7 @@ class Probe:
         """What a run sends, for the question."""
         requests, tokens = estimate(self._claims)
         return (
-            f"This sends about {requests} small requests to {self._provider.settings.base_url} "
+            f"This sends about {_counted(requests, 'small request')} to {self._provider.settings.base_url} "
             f"and uses about {tokens:,} tokens of your plan. Nothing of yours is in them."
         )
 
@@ -80,10 +82,10 @@ class Probe:
         """Print what would be checked, one line for each claim."""
         checked = [claim for claim in self._claims if claim.check is not None]
         for claim in checked:
-            cost = f"{claim.requests:>2} requests {claim.tokens:>6,} tokens"
+            cost = f"{_requests_of(claim):<16} {claim.tokens:>6,} tokens"
             out.print(f"{claim.id:<{_width(checked)}}  {cost}", markup=False, soft_wrap=True)
         requests, tokens = estimate(self._claims)
-        out.print(f"\nAbout {requests} requests and {tokens:,} tokens in all; nothing was sent.")
+        out.print(f"\nAbout {_counted(requests, 'request')} and {tokens:,} tokens in all; nothing was sent.")
 
     async def prepare(self) -> None:
         """Make sure that requests and the report can be made. Raises kernel errors and OSError."""
@@ -132,9 +134,11 @@ class Probe:
         counts = {verdict: run.count(verdict) for verdict in VERDICTS}
         counts["not checked"] -= never
         shown = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-        lines = [f"{shown or 'Nothing was checked'}; {run.requests} requests, {run.tokens:,} tokens."]
+        lines = [
+            f"{shown or 'Nothing was checked'}; {_counted(run.requests, 'request')}, {run.tokens:,} tokens."
+        ]
         if never:
-            lines.append(f"{never} more are never checked; probe --list says why.")
+            lines.append(f"{never} more are never checked; probe{_mode(run.service)} --list says why.")
         if run.stopped:
             lines.append(f"The run was stopped: {run.stopped.removesuffix('.')}.")
         if self._report is not None:
@@ -186,10 +190,25 @@ def _width(claims: Sequence[Claim]) -> int:
     return max((len(claim.id) for claim in claims), default=0)
 
 
+def _mode(service: str) -> str:
+    return " --plan" if service == CHATGPT_PLAN.name else ""
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
+def _requests_of(claim: Claim) -> str:
+    """Say what a claim sends; only those about the sign-in do without any request."""
+    if claim.requests:
+        return _counted(claim.requests, "request")
+    return "no request" if claim.group == "sign-in" else "a shared request"
+
+
 def _cost_of(claim: Claim) -> str:
     if claim.check is None:
         return f"Never checked: {claim.why_not}."
-    requests = "no request" if not claim.requests else f"{claim.requests} request{'s' * (claim.requests > 1)}"
+    requests = _requests_of(claim)
     cost = f"{requests}, about {claim.tokens:,} tokens" if claim.tokens else requests
     return f"Sends {claim.sends}; expects {claim.expects}. Cost: {cost}."
 

@@ -42,6 +42,8 @@ class Commands(click.Group):
             if sys.stderr.isatty():
                 click.echo(err=True)  # after the ^C that the terminal shows
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except click.UsageError as error:
+            raise WrongWords(error) from error
 
 
 class Failure(click.ClickException):
@@ -58,6 +60,21 @@ class Misuse(Failure):
     """A failure before anything was tried."""
 
     exit_code = WRONG_USAGE
+
+
+class WrongWords(Misuse):
+    """An error that click found in a command line, shown as every other one."""
+
+    def __init__(self, error: click.UsageError) -> None:
+        super().__init__(error.format_message())
+        self._context = error.ctx
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print how the command is used, and the sentence."""
+        if self._context is not None:
+            named = f"{self._context.command_path} {self._context.help_option_names[0]}"
+            click.echo(f"{self._context.get_usage()}\nTry '{named}' for help.\n", err=True)
+        super().show(file)
 
 
 class SignInNeeded(Failure):

@@ -38,12 +38,16 @@ def usage(*, short: bool, watch: float | None, as_json: bool) -> None:
     this pace, and your credits. The pace is measured with a small local history of percentages;
     OPENAI_CHATGPT_USAGE_HISTORY=off turns that off. With --short, percentages of the last minute are not
     fetched again.
+
+    With --plan there are no figures: the service does not report limits.
     """
     from .usage import fetch_quota, short_quota
 
     provider = new_provider()
     if not provider.settings.service.usage_path:
-        raise Failure(f"This service does not report limits: see {provider.settings.service.usage_page}")
+        raise Failure(
+            f"Sign-ins with --plan have no figures for limits: see {provider.settings.service.usage_page}"
+        )
     show = _usage_printer(provider, short=short, as_json=as_json, one_line=watch is not None)
     if watch is not None:
         _watch_usage(provider, show, watch)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..quota.words import plan_name, span
 from ..services import CHATGPT_PLAN, SERVICES
-from .console import print_paragraphs, printable
+from .accounts import for_this_account
+from .console import print_wrapped, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,7 +82,7 @@ def masked(account: Secret[str]) -> str | None:
 
 def show_status(status: SignInStatus, out: Console) -> None:
     """Print the status, one line for each fact."""
-    print_paragraphs(_headline(status), out)
+    print_wrapped(for_this_account(_headline(status)), out)
     rows = {"Mode": status.mode} | _token_rows(status) | {"Token file": status.token_file}
     width = max(map(len, (*rows, "Token file ")))
     for name, value in rows.items():

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..protocol.items import Item
     from ..secret import Secret
+    from ..services import Service
     from ..settings import Settings
 
 # Caps by the names that hosts give them, and the fields of a request that no service accepts.
@@ -126,7 +127,7 @@ def build_call(
         instructions=history.instructions or DEFAULT_INSTRUCTIONS,
         items=tuple(_input(history.items, text_format)),
         text_format=text_format,
-        service_tier=_tier(entry, fast=fast, known=known, warn=warn),
+        service_tier=_tier(entry, settings.service, known=known, warn=warn) if fast else None,
         verbosity=wire_verbosity(
             asked["text_verbosity"] or settings.text_verbosity, entry, known=known, warn=warn
         ),
@@ -172,11 +173,11 @@ def _input(items: list[Item], text_format: Mapping[str, Any] | None) -> list[Ite
     return items
 
 
-def _tier(model: Model, *, fast: bool, known: bool, warn: Callable[[str], None]) -> str | None:
-    if fast and known and not model.has_fast:
-        warn(f"{model.slug} has no fast tier on this subscription; sending the request without it.")
+def _tier(model: Model, service: Service, *, known: bool, warn: Callable[[str], None]) -> str | None:
+    if known and not model.has_fast:
+        warn(f"{service.no_fast.format(model=model.slug)}; sending the request without it.")
         return None
-    return FAST_TIER if fast else None
+    return FAST_TIER
 
 
 def _stop(asked: object) -> tuple[str, ...]:

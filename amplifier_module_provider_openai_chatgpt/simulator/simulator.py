@@ -106,19 +106,21 @@ def serve(port: int, say: Callable[[str], object], world: str | None = None) -> 
 
 
 _PLAN_MODE = "  export OPENAI_CHATGPT_AUTH_MODE=chatgpt_plan"
-_FIRST_COMMANDS = (
-    "  amplifier-openai-chatgpt login     # approved automatically",
-    '  amplifier-openai-chatgpt ask "What time is it in Tokyo?"',
+_LOGIN = "  amplifier-openai-chatgpt login     # "
+_TOOLS = (
+    "Its model calls a tool only when you ask for it by name, or by verb and object (“read the file”), "
+    "and never a tool that writes, deletes, executes, installs or sends."
 )
+_ASK = '  amplifier-openai-chatgpt ask "What time is it in Tokyo?"'
 
 
 def _instructions(simulator: Simulator, token_file: Path) -> tuple[str, ...]:
     is_plan = simulator.world.kind == "plan"
     month = f"{simulator.world.today:%B %Y}"
-    played = f"Plan use by Sign in with ChatGPT in {month}" if is_plan else f"It plays the service of {month}"
+    played = f"“Sign in with ChatGPT” as of {month}" if is_plan else f"the service of {month}"
     return (
         "A simulated ChatGPT is running on this machine; it needs no account and no network.",
-        f"{played}; --world chooses another {'service' if is_plan else 'date'}.",
+        f"It simulates {played}; --world chooses another {'service' if is_plan else 'date'}.",
         f"  backend  {simulator.base_url}",
         f"  sign-in  {simulator.auth_url}",
         "In another terminal:",
@@ -126,8 +128,8 @@ def _instructions(simulator: Simulator, token_file: Path) -> tuple[str, ...]:
         f"  export OPENAI_CHATGPT_AUTH_URL={simulator.auth_url}",
         f"  export OPENAI_CHATGPT_TOKEN_FILE={token_file}",
         *((_PLAN_MODE,) if is_plan else ()),
-        *_FIRST_COMMANDS,
-        "Its model calls a tool only when you ask for it by name, or by verb and object (“read the file”),",
-        "and never a tool that writes, deletes, executes, installs or sends.",
+        _LOGIN + ("open the address that it shows" if is_plan else "approved automatically"),
+        _ASK,
+        _TOOLS,
         "Ctrl-C stops it and removes that token file.",
     )

@@ -90,4 +90,4 @@ def test_a_profile_that_cannot_be_used_is_listed_with_the_reason_and_foreign_nam
     path_of("broken").write_text("{")
     (home / ".amplifier" / "openai-chatgpt-oauth-a@127.0.0.1_1.json").write_text("{}")
     (found,) = profiles()
-    assert (found.name, found.why) == ("broken", "it does not hold a JSON object and is not a sign-in")
+    assert (found.name, found.why) == ("broken", "it does not contain a JSON object and is not a sign-in")

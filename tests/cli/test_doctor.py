@@ -99,7 +99,7 @@ NEEDS_A_SIGN_IN = ("token", "model list", "test request")
         (None, "does not exist: not signed in"),
         ("", "is not used: it is empty"),
         ('{"access_token": "", "refresh_token": ""}', "is not used: it is empty"),
-        ('["access_token"]', "is not used: it does not hold a JSON object"),
+        ('["access_token"]', "is not used: it does not contain a JSON object"),
     ],
 )
 def test_a_token_file_that_is_missing_or_unusable(sim, environment, examine, tmp_path, content, reason):

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from amplifier_module_provider_openai_chatgpt.cli import cli
-from amplifier_module_provider_openai_chatgpt.cli.accounts import path_of
+from amplifier_module_provider_openai_chatgpt.cli.accounts import Profile, path_of, show_profiles
 from amplifier_module_provider_openai_chatgpt.cli.console import print_paragraphs
 from amplifier_module_provider_openai_chatgpt.simulator import Fault
 from amplifier_module_provider_openai_chatgpt.simulator.plan.issuer import REVOKE
@@ -28,7 +28,7 @@ LOGIN = "amplifier-openai-chatgpt login --plan"
 ENABLE = f"{LOGIN} --enable-plan"
 USAGE = "https://chatgpt.com/settings/usage"
 # What belongs to the other mode.
-FOREIGN = re.compile(r"(?i)codex|device code|window of|resets|traceback")
+FOREIGN = re.compile(r"(?i)(?<!chatgpt_)codex|device code|window of|resets|traceback")
 CHECKS = [
     *("versions", "settings", "proxy", "certificates", "cryptography", "host id", "token file", "file mode"),
     *("sign-in", "plan use", "backend", "sign-in server", "discovery", "clock", "token"),
@@ -82,10 +82,10 @@ STATES = {
     "other mode": lambda _: {"auth_mode": "oauth", "access_token": "a", "refresh_token": "b"},
     "elsewhere": lambda sim: without(sim.connect(), "issuer", "backend"),
 }
-OTHER_MODE = "it holds a sign-in of another kind, auth_mode 'oauth'"
+OTHER_MODE = "it contains a sign-in of another kind, auth_mode 'oauth'"
 ELSEWHERE = "it belongs to https://api.openai.com (sign-in at https://auth.openai.com)"
-DAMAGED = "it does not hold a JSON object. To replace it, run " + LOGIN
-NO_FIGURES = f"Error: This service does not report limits: see {USAGE}\n"
+DAMAGED = "it does not contain a JSON object. To replace it, run " + LOGIN
+NO_FIGURES = f"Error: Sign-ins with --plan have no figures for limits: see {USAGE}\n"
 # For each state: the exit codes of status, models, ask, doctor and logout, and what the first three say.
 OUTCOMES = {
     "signed out": ((1, 4, 4, 1, 0), LOGIN),
@@ -248,7 +248,8 @@ def test_login_takes_the_pasted_address_and_says_how_to_use_the_sign_in(sim, env
     assert json.loads(path.read_text())["auth_mode"] == "chatgpt_plan"
     assert run("ask", "hi").exit_code == 0
     assert run("status", "--plan", OPENAI_CHATGPT_AUTH_MODE="").exit_code == 0
-    assert "another kind, auth_mode 'chatgpt_plan'" in run("status", OPENAI_CHATGPT_AUTH_MODE="").stdout
+    without = run("status", OPENAI_CHATGPT_AUTH_MODE="").stdout
+    assert "another kind, auth_mode 'chatgpt_plan'. To use it, add --plan, or set auth_mode" in without
 
 
 @pytest.mark.long
@@ -323,12 +324,12 @@ def test_ctrl_c_ends_a_sign_in_and_restores_the_terminal(path, terminal):
         (
             ["login", "--plan", "--device"],
             "",
-            f"Sign in with ChatGPT has no device codes: run {LOGIN}, open ",
+            f"“Sign in with ChatGPT” (--plan) has no device codes. Run {LOGIN}, then open ",
         ),
         (
             ["login", "--device"],
             "chatgpt_plan",
-            f"Sign in with ChatGPT has no device codes: run {LOGIN}, open ",
+            f"“Sign in with ChatGPT” (--plan) has no device codes. Run {LOGIN}, then open ",
         ),
         (["login", "--enable-plan"], "", "are for Sign in with ChatGPT: add --plan."),
         (["login", "--host-file", "x"], "", "are for Sign in with ChatGPT: add --plan."),
@@ -343,13 +344,20 @@ def test_wrong_usage_is_one_sentence(sim, run, words, mode, said):
     assert sim.requests == []
 
 
-@pytest.mark.parametrize("state", ["other mode", "elsewhere"])
-def test_login_does_not_start_over_what_is_not_its_own(sim, store, run, path, state):
+@pytest.mark.parametrize(
+    ("state", "advice"),
+    [
+        ("other mode", "To use it, leave out --plan, or set auth_mode: chatgpt_codex. Otherwise set token_f"),
+        ("elsewhere", "Use --profile NAME or another token_file_path, or delete that file."),
+    ],
+)
+def test_login_does_not_start_over_what_is_not_its_own(sim, store, run, path, state, advice):
     store(state)
     before = path.read_bytes()
     out = run("login")
     assert out.exit_code == 1
     assert out.stderr.startswith(f"Error: The file {path} cannot be written: it ")
+    assert advice in out.stderr
     assert path.read_bytes() == before
 
 
@@ -386,7 +394,7 @@ def test_logout_removes_a_damaged_sign_in_and_keeps_the_registration(sim, store,
     path.touch(mode=0o600)
     path.write_text(json.dumps(stored, indent=2)[:-2] + ",")
     said = run("logout").stderr
-    assert said.startswith(f"Removed {path}, which was not used: it does not hold a JSON object.")
+    assert said.startswith(f"Removed {path}, which was not used: it does not contain a JSON object.")
     assert said.endswith(" The sign-in in it was revoked.\n")
     assert not path.exists()
     assert [one.form["token"] for one in sim.requests_to(REVOKE)] == [stored["refresh_token"]]
@@ -413,7 +421,7 @@ def test_import_takes_over_a_sign_in_and_keeps_the_id_of_this_machine(sim, run, 
     ("state", "why"),
     [
         ("signed out", "there is no such file"),
-        ("damaged", "it does not hold a JSON object"),
+        ("damaged", "it does not contain a JSON object"),
         ("other mode", OTHER_MODE),
         ("elsewhere", "it belongs to https://api.openai.com"),
     ],
@@ -558,3 +566,60 @@ def test_the_report_of_doctor_has_nothing_private(store, run):
     assert "auth_mode = chatgpt_plan (OPENAI_CHATGPT_AUTH_MODE)" in out
     private = ("email", "subject", "client_id", "ext_agent_host_id", "access_token", "refresh_token")
     assert not [name for name in private if stored[name] in out]
+
+
+def test_doctor_names_the_options_that_set_something_and_its_advice_keeps_them(run):
+    unset = {"OPENAI_CHATGPT_AUTH_MODE": "", "OPENAI_CHATGPT_TOKEN_FILE": ""}
+    out = run("doctor", "--plan", "--profile", "np", **unset).stdout
+    for part in (
+        "auth_mode=chatgpt_plan (--plan)",
+        "np.json (--profile)",
+        "base_url=http://127.0.0.1",
+        "(OPENAI_CHATGPT_BASE_URL)",
+        f"  → Run: {LOGIN} --profile np\n",
+    ):
+        assert part in out
+    assert "OPENAI_CHATGPT_TOKEN_FILE" not in out
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "said"),
+    [
+        ("not permitted", ["ask", "hi"], "Error: Run {login} --enable-plan: this app may not use"),
+        ("signed out", ["ask", "hi"], "Error: Run {login}: you are not signed in."),
+        ("signed out", ["status"], "Not signed in. Run: {login}\n"),
+        ("not permitted", ["status"], "may not use your ChatGPT plan. Run: {login} --enable-plan\n"),
+        ("damaged", ["models"], "To replace it, run {login}.\n"),
+    ],
+)
+def test_advice_names_the_account_that_the_command_used(store, run, path, state, words, said):
+    store(state)
+    out = run(*words, "--token-file", str(path))
+    assert said.format(login=f"{LOGIN} --token-file {path}") in out.output
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("signed out", ["status", "--plan", "--profile", "host"]),
+        ("elsewhere", ["status"]),
+        ("signed out", ["simulate", "--port", "99999", "--world", "plan"]),
+    ],
+)
+def test_a_narrow_screen_splits_no_word(store, run, env, monkeypatch, state, words):
+    store(state)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    lines = at_terminal(monkeypatch, 60, *words).lines
+    long = [line for line in lines if len(line) > 60 and " " in line.strip()]
+    assert not [line for line in long if not line.startswith("Token file ")]
+    assert len(lines) > 3
+
+
+def test_why_a_profile_is_not_used_is_wrapped_under_itself(capsys):
+    show_profiles([Profile("work", Path("work.json"), "", "it contains a sign-in")], "", Console(width=24))
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "  work  not used: it",
+        "        contains a",
+        "        sign-in",
+    ]

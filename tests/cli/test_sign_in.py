@@ -302,11 +302,15 @@ def test_login_does_not_start_if_the_sign_in_cannot_be_stored(sim, path, run):
     [
         (
             b'{"access_token": "ab',
-            "Removed {path}, which was not used: it does not hold a JSON object.",
+            "Removed {path}, which was not used: it does not contain a JSON object.",
             False,
         ),
         (b"", "Removed {path}, which was not used: it is empty.", False),
-        (b"theme: dark\n", "Not signed in. {path} was left as it is: it does not hold a JSON object", True),
+        (
+            b"theme: dark\n",
+            "Not signed in. {path} was left as it is: it does not contain a JSON object",
+            True,
+        ),
     ],
 )
 def test_logout_names_and_removes_a_damaged_sign_in_and_nothing_else(path, run, content, said, stays):
@@ -322,7 +326,7 @@ def test_logout_revokes_what_can_still_be_read(sim, path, run, how):
     tokens = recorded(sim, sim.sign_in())
     text = json.dumps({"theirs": {"refresh_token": "not-ours"}, **tokens}, indent=2)
     path.write_text(text + (" " * 2**20 if how == "oversized" else "}"))
-    why = "it is far too large" if how == "oversized" else "it does not hold a JSON object"
+    why = "it is far too large" if how == "oversized" else "it does not contain a JSON object"
     said = f"Removed {path}, which was not used: {why}. The sign-in in it was revoked.\n"
     assert run("logout").stderr == said
     (revoked,) = sim.requests_to("/oauth/revoke")

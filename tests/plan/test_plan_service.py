@@ -42,6 +42,14 @@ def bodies(sim):
     return [json.loads(one.body) for one in sim.requests if one.path.endswith("/responses")]
 
 
+async def test_the_warning_about_the_fast_tier_is_about_the_mode(plan, in_use, caplog):
+    provider = in_use(plan)
+    [first, *_] = await provider.list_models()
+    await provider.complete(hello(model=f"{first.id}-fast"))
+    warnings = [line for line in caplog.messages if "fast tier" in line]
+    assert warnings == ["The plan mode has no fast tier; sending the request without it."]
+
+
 def test_the_mode_changes_the_defaults_and_is_refused_if_unknown():
     read = read_settings({"auth_mode": "chatgpt_plan"}, {})
     assert read.service is CHATGPT_PLAN

@@ -1,6 +1,7 @@
 """The command ``probe``: what it asks, sends, prints and writes, and its exit codes."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -45,6 +46,10 @@ def test_a_dry_run_shows_the_cost_and_sends_nothing(sim, probe):
     assert code == 0
     assert "refusal.store" in out
     assert "About 6 requests and 0 tokens in all; nothing was sent." in out
+    out = probe("--dry-run", "--only", "model")[1]
+    assert re.search(r"^model\.\S+ +a shared request +\d+ tokens$", out, re.MULTILINE)
+    assert "0 requests" not in out
+    assert "About 1 request and 0 tokens" in probe("--dry-run", "--only", "sign-in.device-code")[1]
     assert sim.requests == []
 
 

@@ -94,10 +94,14 @@ class PlanFile:
     def save(self, credential: PlanCredential) -> None:
         """Replace what is stored; whatever happens, a whole one is there. Raises StoreError."""
         with self._reported():
-            found = self._read(self.path)
-            if isinstance(found, Unusable) and not found.is_ours:
-                raise StoreError(f"The file {self.path} cannot be written: {found.why}. {found.advice}")
+            self._check_replaceable()
             self._put(self.path, credential)
+
+    def _check_replaceable(self) -> None:
+        found = self._read(self.path)
+        if isinstance(found, Unusable) and not found.is_ours:
+            advice = found.login_advice or found.advice
+            raise StoreError(f"The file {self.path} cannot be written: {found.why}. {advice}")
 
     def salvage(self) -> PlanCredential | None:
         """Return what can be read of a damaged file; nothing of another service."""
@@ -144,9 +148,7 @@ class PlanFile:
     def rehearse(self) -> None:
         """Find out whether ``save`` would work. Raises StoreError."""
         with self._reported():
-            found = self._read(self.path)
-            if isinstance(found, Unusable) and not found.is_ours:
-                raise StoreError(f"The file {self.path} cannot be written: {found.why}. {found.advice}")
+            self._check_replaceable()
             with Sealed():
                 files.rehearse(self.path, self._new if self._left() else self.path, room=_REHEARSED)
 
@@ -235,6 +237,7 @@ class PlanFile:
             "Remove these settings; or, only if you trust that service, set token_file_path to another file, "
             f"OPENAI_CHATGPT_BASE_URL and OPENAI_CHATGPT_AUTH_URL to these addresses, and run {LOGIN}.",
             foreign=True,
+            login_advice="Use --profile NAME or another token_file_path, or delete that file.",
         )
 
     @contextlib.contextmanager

@@ -153,9 +153,13 @@ async def _brought(start: _Start, callback: Callback, screen: Screen, limit: flo
     else:
         tunnel = f"{callback.port}:127.0.0.1:{callback.port}"
         start_text = _WITH_BROWSER if screen.open_url else _WITHOUT_BROWSER
-        text = instructions(start_text, shown.reveal(), tunnel, pasting=screen.read_line is not None)
         about = announcement(start.service.origin)
-        screen.show("\n\n".join(filter(None, (about, text, f"You have {_span(limit)}."))))
+        start_text = f"{about}\n\n{start_text}" if about else start_text
+        # A variable with the whole text would be in tracebacks.
+        screen.show(
+            instructions(start_text, shown.reveal(), tunnel, pasting=screen.read_line is not None)
+            + f"\n\nYou have {_span(limit)}."
+        )
     if screen.open_url is not None:
         hinted = attempt.url(endpoint, start.service, redirect_uri, hinted=True)
         page = callback.start_page(hinted, shown) if hinted != shown else shown
