@@ -1,6 +1,7 @@
 """ChatGPTProvider: the interface that amplifier-core and its hosts expect of a provider.
 
-What only calls need is imported by the first call, because most mounted providers are never called.
+What only calls, sign-ins and lists need is imported by the first of them, because most mounted providers
+are never called.
 """
 
 from __future__ import annotations
@@ -16,12 +17,6 @@ from amplifier_core.llm_errors import ConfigurationError, LLMError
 from amplifier_core.message_models import ChatRequest, ChatResponse, ToolCall
 from amplifier_core.models import ModelInfo, ProviderInfo
 
-from .auth.credentials import Credentials
-from .auth.shared import renewer, shared_credentials
-from .auth.token_file import token_store
-from .auth.tokens import Tokens
-from .models.catalogue import shared_catalogue
-from .models.model import model_infos, split_fast
 from .provider_info import provider_info
 from .secret import Secret
 from .services import CHATGPT_CODEX, CHATGPT_PLAN
@@ -32,13 +27,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from .auth.credentials import Status
+    from .auth.credentials import Credentials, Status
     from .auth.device import DeviceCode
     from .auth.plan.credentials import PlanCredentials
+    from .auth.tokens import Tokens
     from .call.budget import RequestBudget
     from .call.context import CallContext
     from .call.shapes import LearntShapes
     from .call.token_memory import TokenMemory
+    from .models.catalogue import Catalogue
     from .quota.values import Quota
     from .response.response import ChatGPTResponse
     from .services import Service
@@ -78,7 +75,7 @@ class ChatGPTProvider:
         hosts also build providers just to inspect them. ``tokens`` has the shape of the token file and
         takes precedence over it. ``service`` and ``transport`` replace the defaults.
         """
-        given = None if tokens is None else Tokens.from_dict(tokens, service.claims)
+        self._given_tokens = None if tokens is None else _given_tokens(tokens, service)
         del tokens  # tracebacks can show local variables
         self.config: dict[str, object] = dict(config or {})
         self.coordinator = coordinator
@@ -92,8 +89,6 @@ class ChatGPTProvider:
         self.priority = self.settings.priority
         self.raw = self.settings.raw
         self.timeout = self.settings.timeout
-        self.credentials = self._build_credentials(given)
-        self.catalogue = shared_catalogue(self.settings, self._fetch_models, self.account_id)
         self._given_transport = transport
         self._throttled: set[tuple[str, str, float | None]] = set()
         self._warned: set[str] = set()
@@ -126,21 +121,36 @@ class ChatGPTProvider:
     def _is_plan(self) -> bool:
         return self.settings.service.name == CHATGPT_PLAN.name
 
-    def _build_credentials(self, given: Tokens | None) -> Credentials | PlanCredentials:
+    @cached_property
+    def credentials(self) -> Credentials | PlanCredentials:
+        """Who is signed in, and keeps them signed in."""
         path = self.settings.token_file_path
         service = self.settings.service.at(self.settings.base_url, self.settings.auth_url)
         if self._is_plan:
             from .auth.plan.credentials import shared_plan_credentials
 
             return shared_plan_credentials(path, service)
-        if given is None:
+        from .auth.credentials import Credentials
+        from .auth.shared import renewer, shared_credentials
+        from .auth.token_file import token_store
+
+        if self._given_tokens is None:
             return shared_credentials(path, service)
         store = token_store(path, service)
-        return Credentials(store, service, tokens=given, renew=renewer(store, service))
+        return Credentials(store, service, tokens=self._given_tokens, renew=renewer(store, service))
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The models of the signed-in account."""
+        from .models.catalogue import shared_catalogue
+
+        return shared_catalogue(self.settings, self._fetch_models, self.account_id)
 
     @property
     def codex_credentials(self) -> Credentials:
         """What a device code or the Codex browser flow signs in. Raises ConfigurationError in plan mode."""
+        from .auth.credentials import Credentials
+
         if isinstance(self.credentials, Credentials):
             return self.credentials
         raise ConfigurationError(
@@ -204,6 +214,8 @@ class ChatGPTProvider:
 
     def get_model_info(self) -> ModelInfo:
         """Describe the model of calls that do not name one. Offline."""
+        from .models.model import model_infos, split_fast
+
         slug, _ = split_fast(self.catalogue.expected_model(self.default_model))
         return model_infos([self.catalogue.find(slug)], hidden=True)[0]
 
@@ -226,6 +238,8 @@ class ChatGPTProvider:
             if self.coordinator is None:
                 raise problem
             await self._show_on_screen(_last_known(problem))
+        from .models.model import model_infos
+
         return model_infos(models)
 
     async def _show_on_screen(self, message: str) -> None:
@@ -350,6 +364,12 @@ class ChatGPTProvider:
         """Close the connections of the running loop; the provider can be used again afterwards."""
         if "transport" in vars(self):
             await self.transport.close()
+
+
+def _given_tokens(tokens: Mapping[str, object], service: Service) -> Tokens:
+    from .auth.tokens import Tokens
+
+    return Tokens.from_dict(tokens, service.claims)
 
 
 def _last_known(problem: LLMError) -> str:

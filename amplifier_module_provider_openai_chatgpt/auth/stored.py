@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 LARGEST = 1024 * 1024
 _LARGEST_SALVAGED = 32 * LARGEST
-_FIELD = re.compile(
-    rb'^(?:\{|  )"(access_token|refresh_token|issuer|backend|client_id|subject|ext_agent_host_id)"'
-    rb': ?"([!#-\[\]-~]+)"',
-    re.MULTILINE,
+# A pattern as text is compiled on first use, which keeps mounting fast.
+_FIELD = (
+    rb'(?m)^(?:\{|  )"(access_token|refresh_token|issuer|backend|client_id|subject|ext_agent_host_id)"'
+    rb': ?"([!#-\[\]-~]+)"'
 )
 _TOKENS = ("access_token", "refresh_token")
 _SET_PATH = "Set token_file_path or OPENAI_CHATGPT_TOKEN_FILE to the path of another file."
@@ -174,7 +174,7 @@ def salvaged(path: Path) -> dict[str, str]:
             content = file.read(_LARGEST_SALVAGED)
     except OSError:
         return {}
-    found = {name.decode(): value for name, value in _FIELD.findall(content)}
+    found = {name.decode(): value for name, value in re.findall(_FIELD, content)}
     return {name: value.decode(errors="replace") for name, value in found.items()}
 
 

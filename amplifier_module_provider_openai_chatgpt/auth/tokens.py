@@ -21,7 +21,7 @@ from ..services import CHATGPT_CODEX, Claims, Origin
 # How long before its expiry a token is renewed.
 RENEW_BEFORE = timedelta(minutes=5)
 _DEFAULT_LIFETIME = timedelta(hours=1)
-_GRAPHIC = re.compile(r"[!-~]+")
+_GRAPHIC = r"[!-~]+"
 _WORDS = ("auth_mode", "access_token", "refresh_token", "id_token", "account_id", "plan_type")
 _ORIGIN = ("issuer", "backend")
 _KEYS = {*_WORDS, *_ORIGIN, "expires_at"}
@@ -288,7 +288,7 @@ def _time(value: object) -> datetime | None:
 
 def _word(value: object) -> str:
     """Read a token or an id; empty for what no header could carry."""
-    return value if isinstance(value, str) and _GRAPHIC.fullmatch(value) else ""
+    return value if isinstance(value, str) and re.fullmatch(_GRAPHIC, value) else ""
 
 
 def _text(value: object) -> str:
