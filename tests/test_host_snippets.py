@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import write_tokens
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = "amplifier_module_provider_openai_chatgpt"
 CHILD = Path(__file__).with_name("snippet_child.py")
@@ -37,6 +39,18 @@ def provider_entries(content):
 LOADED = {name: yaml.safe_load(text) for name, text in snippets() if "provider-openai-chatgpt" in text}
 
 
+def _of_plan(name):
+    return any(
+        (one.get("config") or {}).get("auth_mode") == "chatgpt_plan" for one in provider_entries(LOADED[name])
+    )
+
+
+def _in_its_world(name):
+    """Return the parameter of a snippet; those of other documents than hosts.md take long."""
+    marks = [] if name.startswith("hosts") else [pytest.mark.long]
+    return pytest.param(name, marks=[*marks, pytest.mark.world("plan")] if _of_plan(name) else marks)
+
+
 @pytest.fixture
 def clone(tmp_path):
     """A clone of the repository, elsewhere than the package that the tests have installed."""
@@ -60,11 +74,10 @@ def test_each_snippet_names_a_source_and_a_bundle_what_it_builds_on(name):
         assert LOADED[name]["includes"], "the loop and the context come from another bundle"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name.startswith("hosts") else pytest.param(name, marks=pytest.mark.long) for name in LOADED],
-)
+@pytest.mark.parametrize("name", [_in_its_world(name) for name in LOADED])
 async def test_each_snippet_alone_mounts_the_provider_of_its_source_and_answers(name, sim, token_file, clone):
+    if _of_plan(name):
+        write_tokens(token_file, sim.connect())
     entries = provider_entries(LOADED[name])
     for entry in entries:
         if "source" in entry:
