@@ -1,6 +1,7 @@
 """Faults: every way the simulator can misbehave, as a client sees it."""
 
 import gzip
+import itertools
 import signal
 import socket
 import subprocess
@@ -214,7 +215,7 @@ def test_the_command_says_how_to_use_it_and_ends_on_interrupt():
     command = [sys.executable, "-u", "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        lines = [running.stdout.readline().strip() for _ in range(13)]
+        lines = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, map(str.strip, running.stdout)))
         exported = dict(line[7:].split("=", 1) for line in lines if line.startswith("export "))
         usage = httpx.get(
             exported["OPENAI_CHATGPT_BASE_URL"] + "/wham/usage", headers=CLIENT, trust_env=False
