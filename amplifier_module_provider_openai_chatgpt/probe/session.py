@@ -24,6 +24,7 @@ from ..models.model import Model, listed, parse_models
 from ..protocol.conversation import uuid7
 from ..quota.reading import read_headers
 from ..redaction import Sealed
+from ..transport.http_sse import identity_headers
 from .claim import NotCheckedError, StoppedError, UnclearError
 from .reading import UNFINISHED, Answer, Bounds, read
 from .shape import safe
@@ -112,7 +113,7 @@ class Session:
     ) -> Answer:
         """Send one request as the signed-in account; a header that is None is left out."""
         identity = await self.identity()
-        merged = {**(self._identity_headers(identity) if is_signed_in else {}), **(headers or {})}
+        merged = {**(identity_headers(identity, self.settings) if is_signed_in else {}), **(headers or {})}
         self.requests += 1
         with as_faults(silence=self._bounds.seconds), Sealed():
             request = new_request(
@@ -152,17 +153,6 @@ class Session:
             raise StoppedError("the service does not finish its answers")
         if self.tokens > self._most_tokens:
             raise StoppedError("far more tokens were used than estimated")
-
-    def _identity_headers(self, identity: Identity) -> dict[str, str]:
-        names = self.service.request
-        headers = {"Authorization": f"Bearer {identity.access_token.reveal()}"}
-        if names.account and identity.account_id:
-            headers[names.account] = identity.account_id.reveal()
-        if names.originator:
-            headers[names.originator] = self.settings.originator
-        if names.fedramp and identity.is_fedramp:
-            headers[names.fedramp] = "true"
-        return headers
 
     async def once(self, name: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer to a request that several claims look at; it is made once."""

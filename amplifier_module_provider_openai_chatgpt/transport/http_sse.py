@@ -179,7 +179,7 @@ class HttpSseTransport:
                 request = new_request(
                     method,
                     url,
-                    headers={**headers, **self._identity_headers(tried[-1])},
+                    headers={**headers, **identity_headers(tried[-1], self._settings)},
                     content=content,
                     connect=self._settings.connect_timeout,
                     silence=silence,
@@ -191,17 +191,6 @@ class HttpSseTransport:
                 return response
             await BodyReader(response).aclose()
             tried.append(await self._sign_in.renew(*tried))
-
-    def _identity_headers(self, identity: Identity) -> dict[str, str]:
-        names = self._service.request
-        headers = {"Authorization": f"Bearer {identity.access_token.reveal()}"}
-        if names.account and identity.account_id:
-            headers[names.account] = identity.account_id.reveal()
-        if names.originator:
-            headers[names.originator] = self._settings.originator
-        if names.fedramp and identity.is_fedramp:
-            headers[names.fedramp] = "true"
-        return headers
 
     async def _read_refusal(self, response: httpx.Response) -> Refusal:
         """Read an answer that is not a stream. If its body cannot be read, the status is enough."""
@@ -281,6 +270,19 @@ class HttpResponseStream:
     async def aclose(self) -> None:
         """Stop reading and close the response."""
         await self._reader.aclose()
+
+
+def identity_headers(identity: Identity, settings: Settings) -> dict[str, str]:
+    """Return the headers that say to the service who is signed in, and by which client."""
+    names = settings.service.request
+    headers = {"Authorization": f"Bearer {identity.access_token.reveal()}"}
+    if names.account and identity.account_id:
+        headers[names.account] = identity.account_id.reveal()
+    if names.originator:
+        headers[names.originator] = settings.originator
+    if names.fedramp and identity.is_fedramp:
+        headers[names.fedramp] = "true"
+    return headers
 
 
 def _call_headers(call: Call, service: Service) -> dict[str, str]:
