@@ -101,6 +101,43 @@ def put(
     return False
 
 
+def new_of(path: Path) -> Path:
+    """Return the path of the new file that ``finish`` puts in the place of a file."""
+    return path.with_name(f".{path.name}.new")
+
+
+def finish(
+    path: Path,
+    *,
+    replace: Callable[[Path, Path], object] | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
+    """Put the new file of a file in its place, or its content where that is denied. Raises OSError."""
+    new = new_of(path)
+    if not put(new, path, replace=replace, sleep=sleep):
+        overwrite(path, new.read_bytes())
+        new.unlink()
+
+
+def is_newer(path: Path, than: Path) -> bool:
+    """True if both files exist and the first was not changed before the other."""
+    try:
+        return path.lstat().st_mtime_ns >= than.lstat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def stamp(path: str) -> tuple[int, ...] | None:
+    """Identify the present content and mode of a file, links not followed; None if there is none."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return (error.errno or -1,)
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
 def rehearse(
     path: Path,
     newest: Path,

@@ -65,7 +65,7 @@ class TokenFile:
         self._own = stored.place_of(self._given, origin) if origin else None
         # Looked at several times in each call: in order of precedence, with the new file next to each.
         places = (self._given,) if self._own is None else (self._own, self._given)
-        self._places = [(str(place), str(_new(place))) for place in places]
+        self._places = [(str(place), str(files.new_of(place))) for place in places]
         self._lock = self._given.with_name(f"{self._given.name}.lock")
         self._queue = self._given.with_name(f".{self._given.name}.queue")
         self._failure = FailureNote(self._given)
@@ -111,8 +111,8 @@ class TokenFile:
         if self._is_homeless:
             return ((0,), None)
         for path, new in self._places:
-            if found := _stamp(path):
-                return (found, _stamp(new))
+            if found := files.stamp(path):
+                return (found, files.stamp(new))
         return None
 
     def read(self) -> Tokens | Unusable | None:
@@ -136,8 +136,8 @@ class TokenFile:
         found = self._read(path)
         if found is None or (isinstance(found, Unusable) and not found.is_ours):
             return found
-        left = _new(path)
-        if isinstance(found, Tokens) and not _is_newer(left, path):
+        left = files.new_of(path)
+        if isinstance(found, Tokens) and not files.is_newer(left, path):
             return found
         complete = self._read(left) if os.path.lexists(left) else None
         return complete if isinstance(complete, Tokens) else found
@@ -152,7 +152,7 @@ class TokenFile:
 
     def _warn(self, path: Path, found: Tokens | Unusable | None) -> None:
         if isinstance(found, Unusable) and not found.foreign:
-            news = (_stamp(str(path)), found.text)
+            news = (files.stamp(str(path)), found.text)
             if _warned.get(str(path)) != news:
                 _warned[str(path)] = news
                 logger.warning("%s You are signed out.", found.text)
@@ -172,7 +172,7 @@ class TokenFile:
     def _write(self, path: Path, tokens: Tokens) -> None:
         content = to_json(tokens.to_dict(), indent=2) + b"\n"
         self._check_content(content, tokens)
-        files.stage(_new(path), content)
+        files.stage(files.new_of(path), content)
         self._finish(path)
 
     def rehearse(self) -> None:
@@ -182,26 +182,22 @@ class TokenFile:
             self._check_target(path)
             self._check_leftover(path)
             with Sealed():
-                newest = _new(path) if os.path.lexists(_new(path)) else path
+                newest = files.new_of(path) if os.path.lexists(files.new_of(path)) else path
                 files.rehearse(path, newest, room=_REHEARSED, replace=self._replace, sleep=self._sleep)
 
     def _check_leftover(self, path: Path) -> None:
         """Remove a new file that is not complete. Raises OSError where that is impossible."""
-        new = _new(path)
+        new = files.new_of(path)
         if os.path.lexists(new) and not isinstance(self._read(new), Tokens):
             new.unlink()
 
     def _finish(self, path: Path) -> None:
-        """Put the new file in its place, or its content."""
-        new = _new(path)
-        if not files.put(new, path, replace=self._replace, sleep=self._sleep):
-            files.overwrite(path, new.read_bytes())
-            new.unlink()
+        files.finish(path, replace=self._replace, sleep=self._sleep)
 
     def _settle(self) -> None:
         """Finish what a killed process began, under the lock; what is not complete is removed."""
         path = self.path
-        new = _new(path)
+        new = files.new_of(path)
         if not os.path.lexists(new):
             return
         with contextlib.suppress(OSError):
@@ -224,7 +220,7 @@ class TokenFile:
         with self._reported(path):
             if path != self._given or not self._is_kept():
                 path.unlink(missing_ok=True)
-                _new(path).unlink(missing_ok=True)
+                files.new_of(path).unlink(missing_ok=True)
                 self._failure.remove()
 
     def salvage(self) -> Tokens | None:
@@ -300,27 +296,6 @@ class TokenFile:
             raise StoreError(
                 f"The token file {path} cannot be written: {reason}. Fix that, or set token_file_path."
             ) from error
-
-
-def _stamp(path: str) -> tuple[int, ...] | None:
-    try:
-        found = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        return (error.errno or -1,)
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
-
-
-def _is_newer(path: Path, than: Path) -> bool:
-    try:
-        return path.lstat().st_mtime_ns >= than.lstat().st_mtime_ns
-    except OSError:
-        return False
-
-
-def _new(path: Path) -> Path:
-    return path.with_name(f".{path.name}.new")
 
 
 def token_store(path: Path, service: Service) -> TokenStore:

@@ -54,6 +54,7 @@ class PlanFile:
         """A wait for another process of more than ``announce_after`` seconds is announced."""
         self._announce_after = announce_after
         self.path = _absolute(path)
+        self._new = files.new_of(self.path)
         self.failure = FailureNote(self.path)
         self._origin = origin
         self._lock = self.path.with_name(f"{self.path.name}.lock")
@@ -77,7 +78,7 @@ class PlanFile:
 
     def _left(self) -> PlanCredential | None:
         """Return what a killed process left next to the file after its last change."""
-        left = self._read(self._new) if _is_newer(self._new, self.path) else None
+        left = self._read(self._new) if files.is_newer(self._new, self.path) else None
         return left if isinstance(left, PlanCredential) else None
 
     def _settle(self) -> None:
@@ -87,7 +88,7 @@ class PlanFile:
         with contextlib.suppress(OSError):
             left = self._left()
             if left is not None and self.read() == left:
-                self._place(self._new, self.path)
+                files.finish(self.path)
             else:
                 self._new.unlink()
 
@@ -126,7 +127,7 @@ class PlanFile:
 
     def registration(self) -> PlanCredential | None:
         """Return the registration of a sign-in that did not get to its end."""
-        for path in (self._registration, _new(self._registration)):
+        for path in (self._registration, files.new_of(self._registration)):
             found = self._read(path)
             if isinstance(found, PlanCredential) and found.client_id:
                 return found
@@ -143,7 +144,7 @@ class PlanFile:
             return
         with contextlib.suppress(OSError):
             self._registration.unlink(missing_ok=True)
-            _new(self._registration).unlink(missing_ok=True)
+            files.new_of(self._registration).unlink(missing_ok=True)
 
     def rehearse(self) -> None:
         """Find out whether ``save`` would work. Raises StoreError."""
@@ -201,25 +202,14 @@ class PlanFile:
         finally:
             lock.release()
 
-    @property
-    def _new(self) -> Path:
-        return _new(self.path)
-
     def _put(self, path: Path, credential: PlanCredential) -> None:
         with Sealed():
             self._write(path, credential)
 
     def _write(self, path: Path, credential: PlanCredential) -> None:
         saved = replace(credential, saved_at=time.time() if credential.access_token else None)
-        new, encoded = _new(path), to_json(saved.to_dict(), indent=2) + b"\n"
-        files.stage(new, encoded)
-        self._place(new, path)
-
-    def _place(self, new: Path, path: Path) -> None:
-        """Put a new file in its place, or its content where that is denied."""
-        if not files.put(new, path):
-            files.overwrite(path, new.read_bytes())
-            new.unlink()
+        files.stage(files.new_of(path), to_json(saved.to_dict(), indent=2) + b"\n")
+        files.finish(path)
 
     def _read(self, path: Path) -> PlanCredential | Unusable | None:
         try:
@@ -281,14 +271,3 @@ def _unusable(path: Path, error: OSError | ValueError) -> Unusable:
 
 def _absolute(path: Path) -> Path:
     return path if files.is_homeless(path) else path.absolute()
-
-
-def _new(path: Path) -> Path:
-    return path.with_name(f".{path.name}.new")
-
-
-def _is_newer(path: Path, than: Path) -> bool:
-    try:
-        return os.lstat(path).st_mtime_ns >= os.lstat(than).st_mtime_ns
-    except OSError:
-        return False
