@@ -18,8 +18,8 @@ from ..secret import Secret
 from .binding import bound, read_bound
 from .failures import Reason, RefreshRefusedError, SignInError, kernel_error, signed_out, translated
 from .judgement import Judgement
-from .renewal import InThread, Order, Renewal, StoreChangedError, locked, now, queued
-from .single_flight import SingleFlight, in_thread
+from .renewal import Order, Renewal, StoreChangedError, locked, now, queued
+from .single_flight import InThread, SingleFlight, in_thread
 from .store import StoreError, Unusable
 from .tokens import Tokens
 from .waiting import ANNOUNCE_AFTER

@@ -33,6 +33,8 @@ from .waiting import announced, silent_issuer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from amplifier_core.llm_errors import LLMError
+
     from ..services import Service
     from .renewal import Renewer
 
@@ -109,6 +111,18 @@ def json_object(content: bytes) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def error_on_wire(error: LLMError) -> dict[str, Any]:
+    """Return a kernel error as fields of an answer."""
+    words = {"status_code": error.status_code, "retryable": error.retryable}
+    return {"error": type(error).__name__, "text": str(error), "words": words}
+
+
+def read_error(found: Mapping[str, Any]) -> LLMError:
+    """Return the kernel error that is in an answer."""
+    error: type[LLMError] = getattr(llm_errors, found["error"])
+    return error(found["text"], provider=PROVIDER, **found["words"])
+
+
 def _is_possible() -> bool:
     """False in a program that was frozen or embeds Python: its executable is not an interpreter."""
     is_python = bool(sys.executable) and Path(sys.executable).stem.lower().startswith(("python", "pypy"))
@@ -156,9 +170,7 @@ def answer(content: bytes) -> bytes:
     except RefreshRefusedError as refusal:
         return to_json({"refused": str(refusal)})
     except (SignInError, StoreError) as failure:
-        error = kernel_error(failure)
-        words = {"status_code": error.status_code, "retryable": error.retryable}
-        return to_json({"error": type(error).__name__, "text": str(error), "words": words})
+        return to_json(error_on_wire(kernel_error(failure)))
     return to_json(
         {
             "tokens": renewed.tokens.to_dict(),
@@ -174,8 +186,8 @@ def _read_answer(found: Mapping[str, Any], claims: Claims) -> Renewed:
             raise StoreChangedError
         case {"refused": str(why)}:
             raise RefreshRefusedError(why)
-        case {"error": str(name), "text": str(text), "words": dict(words)}:
-            raise getattr(llm_errors, name)(text, provider=PROVIDER, **words)
+        case {"error": str(), "text": str(), "words": dict()}:
+            raise read_error(found)
     tokens = Tokens.from_dict(found["tokens"], claims)
     return Renewed(tokens, is_settled=found["is_settled"], problem=found["problem"])
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from .binding import read_bound
 from .failure_note import REMEMBERED, SLOW
 from .failures import Reason, SignInError
-from .single_flight import started
 from .store import StoreError
 from .tokens import Tokens
 from .waiting import ANNOUNCE_AFTER, OTHER_PROCESS, announced
@@ -139,17 +138,6 @@ class Renewal:
             return False
         is_anothers = not order.is_of_store and found.account_id != order.tokens.account_id
         return not found.is_same(order.stored) or is_anothers
-
-
-class InThread:
-    """Runs a renewal in a thread that the interpreter waits for before it exits."""
-
-    def __init__(self, renew: Renewer) -> None:
-        self._renew = renew
-
-    def __call__(self, order: Order) -> Renewed:
-        """Renew, and wait for the result."""
-        return started(lambda: self._renew(order), name="token-renewal", daemon=False).result()
 
 
 def locked(

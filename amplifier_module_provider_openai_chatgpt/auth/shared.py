@@ -7,7 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .credentials import Credentials
-from .renewal import InThread, Renewal
+from .renewal import Renewal
+from .single_flight import InThread
 from .token_file import token_store
 
 if TYPE_CHECKING:

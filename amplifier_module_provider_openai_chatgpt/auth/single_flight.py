@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Key = TypeVar("Key", bound=Hashable)
 else:
     Key = TypeVar("Key")
+Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
@@ -30,6 +31,17 @@ def started(work: Callable[[], Result], *, name: str, daemon: bool) -> Future[Re
 
     threading.Thread(target=run, name=name, daemon=daemon).start()
     return future
+
+
+class InThread(Generic[Given, Result]):
+    """Runs work in a thread that the interpreter waits for before it exits."""
+
+    def __init__(self, work: Callable[[Given], Result], *, name: str = "token-renewal") -> None:
+        self._work, self._name = work, name
+
+    def __call__(self, given: Given) -> Result:
+        """Do the work, and wait for its result."""
+        return started(lambda: self._work(given), name=self._name, daemon=False).result()
 
 
 async def in_thread(work: Callable[[], Result], *, name: str = "sign-in") -> Result:

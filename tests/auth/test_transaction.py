@@ -13,7 +13,8 @@ import pytest
 from amplifier_core.llm_errors import ConfigurationError, LLMError, ProviderUnavailableError
 
 from amplifier_module_provider_openai_chatgpt.auth.credentials import Credentials
-from amplifier_module_provider_openai_chatgpt.auth.renewal import InThread, Renewal
+from amplifier_module_provider_openai_chatgpt.auth.renewal import Renewal
+from amplifier_module_provider_openai_chatgpt.auth.single_flight import InThread
 from amplifier_module_provider_openai_chatgpt.auth.token_file import TokenFile
 from amplifier_module_provider_openai_chatgpt.auth.tokens import Tokens
 from amplifier_module_provider_openai_chatgpt.secret import Secret

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from ...http import new_client
 from ..failures import Reason, SignInError, translated
-from ..single_flight import SingleFlight
+from ..single_flight import InThread, SingleFlight
 from ..store import Unusable
 from . import grants
+from .credential import PlanCredential
 from .discovery import discover
 from .failures import PlanError, Problem, not_used
-from .renewal import Failed, InThread, Order, PlanRenewal, Refused, Renewed, connected, newest
+from .renewal import Failed, Order, PlanRenewal, Refused, Renewed, connected, newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ...secret import Secret
     from ...services import PlanSignIn
-    from .credential import PlanCredential
     from .file import PlanFile
     from .renewal import Renewer, Unsaved
 
@@ -68,6 +68,8 @@ class PlanConnection:
         # What was renewed last. Kept, so its tokens still count as secrets: they are valid for some minutes.
         self._before: PlanCredential | None = None
         # These are written by any thread without a lock: a lost value costs one attempt.
+        # A stamp of the file, and what was read then.
+        self._seen: tuple[object, PlanCredential | Unusable | None] = (None, None)
         # Monotonic time.
         self._paused_until = 0.0
         # The access tokens before and after the last renewal that a refused token caused.
@@ -82,7 +84,7 @@ class PlanConnection:
         Raises kernel errors.
         """
         with translated():
-            found = connected(self._file.read(), self._unsaved)
+            found = connected(self._stored(), self._unsaved)
             if self._is_usable(found, refused):
                 return found
             self._judge(found, refused)
@@ -91,9 +93,18 @@ class PlanConnection:
             except TimeoutError as error:
                 raise SignInError(Reason.RENEWAL_TIMEOUT) from error
 
-    def newest(self, found: PlanCredential) -> PlanCredential:
-        """Return the credential that could not be stored, if what was found is its predecessor."""
-        return newest(found, self._unsaved)
+    def stored(self) -> PlanCredential | Unusable | None:
+        """Return what is stored, or its successor that could not be; else why it is not used. Offline."""
+        found = self._stored()
+        return newest(found, self._unsaved) if isinstance(found, PlanCredential) else found
+
+    def _stored(self) -> PlanCredential | Unusable | None:
+        """Return what the file holds, read again only when it changed."""
+        stamp, (seen, found) = self._file.stamp(), self._seen
+        if stamp != seen:
+            found = self._file.read()
+            self._seen = (stamp, found)
+        return found
 
     async def sign_out(self) -> bool:
         """Forget the tokens; returns whether the issuer confirmed their revocation. Raises kernel errors."""
@@ -160,7 +171,7 @@ class PlanConnection:
                 raise not_used(found)
             if found is None or not found.is_connected:
                 return True
-            found = self.newest(found)
+            found = newest(found, self._unsaved)
             confirmed = self._revoked(found)
             self._file.save(found.without_tokens())
             self._unsaved = None

@@ -20,19 +20,17 @@ if TYPE_CHECKING:
     from ...services import PlanSignIn, Service
     from .renewal import Order, Outcome, Renewer
 
-Stamp = tuple[int, int, int] | None
-
 
 class PlanCredentials:
-    """Reads the credential file again only when it changed; tokens are renewed by the connection."""
+    """Makes tokens of what the connection reads and renews, once for each credential."""
 
     def __init__(self, path: Path, service: Service) -> None:
         at = CHATGPT_PLAN_SIGN_IN.at(service.base_url, service.issuer.url)
         self.service = service
         self._file = PlanFile(path, at.origin)
         self._connection = PlanConnection(self._file, at, renew=_renewer(self._file, at))
-        # Any thread replaces this pair of a stamp and what was read then.
-        self._seen: tuple[Stamp, PlanCredential | Unusable | None] = (None, None)
+        # Any thread replaces this pair of a credential and the tokens made of it.
+        self._made: tuple[PlanCredential | None, Tokens] = (None, Tokens())
 
     @property
     def location(self) -> str:
@@ -46,7 +44,7 @@ class PlanCredentials:
 
     async def current(self) -> Tokens:
         """Return a token that is expected to be accepted. Raises kernel errors."""
-        return _tokens(await self.credential())
+        return self._tokens(await self.credential())
 
     async def credential(self) -> PlanCredential:
         """Return the whole credential that ``current`` is made of. Raises kernel errors."""
@@ -54,26 +52,26 @@ class PlanCredentials:
 
     def known(self) -> PlanCredential | None:
         """Return what is stored, also without tokens. Offline."""
-        found = self._stored()
+        found = self._connection.stored()
         return found if isinstance(found, PlanCredential) else None
 
     async def renew(self, *refused: Tokens) -> Tokens:
         """Return another token than those that got a 401 in this call. Raises kernel errors."""
-        return _tokens(await self._connection.current(*(tokens.access_token for tokens in refused)))
+        return self._tokens(await self._connection.current(*(tokens.access_token for tokens in refused)))
 
     def peek(self) -> Tokens | None:
         """Return who is connected; never uses the network."""
-        found = self._stored()
-        return _tokens(found) if isinstance(found, PlanCredential) and found.is_connected else None
+        found = self._connection.stored()
+        return self._tokens(found) if isinstance(found, PlanCredential) and found.is_connected else None
 
     def problem(self) -> Unusable | None:
         """Return why what is stored is not used. Offline."""
-        found = self._stored()
+        found = self._connection.stored()
         return found if isinstance(found, Unusable) else None
 
     def status(self) -> Literal["authenticated", "expired", "unauthenticated"]:
         """Say offline whether calls can be expected to work, or a person must sign in."""
-        found = self._stored()
+        found = self._connection.stored()
         if not isinstance(found, PlanCredential) or not found.is_connected:
             return "unauthenticated"
         can_renew = bool(found.newest_refresh_token)
@@ -90,16 +88,12 @@ class PlanCredentials:
         """
         return await self._connection.remove_unusable()
 
-    def _stored(self) -> PlanCredential | Unusable | None:
-        try:
-            stat = self._file.path.stat()
-        except OSError:
-            return self._file.read()
-        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        if stamp != self._seen[0]:
-            self._seen = (stamp, self._file.read())
-        found = self._seen[1]
-        return self._connection.newest(found) if isinstance(found, PlanCredential) else found
+    def _tokens(self, found: PlanCredential) -> Tokens:
+        of, tokens = self._made
+        if of is not found:
+            tokens = _tokens(found)
+            self._made = (found, tokens)
+        return tokens
 
 
 def _renewer(file: PlanFile, at: PlanSignIn) -> Renewer:
@@ -134,5 +128,5 @@ _shared: Shared[PlanCredentials] = Shared()
 
 def shared_plan_credentials(path: Path, service: Service) -> PlanCredentials:
     """Return the one object of this process for a credential file and a service at its addresses."""
-    built = PlanCredentials(path, service)
-    return _shared.get((built.location, service.origin), lambda: built)
+    key = (str(PlanFile(path).path), service.origin)
+    return _shared.get(key, lambda: PlanCredentials(path, service))

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from amplifier_core import llm_errors
 from pydantic_core import from_json, to_json
 
 from ...secret import Secret
 from ...services import CHATGPT_PLAN_SIGN_IN
-from ...settings import PROVIDER
-from ..detached import in_new_process, json_object, serve
+from ..detached import error_on_wire, in_new_process, json_object, read_error, serve
+from ..single_flight import InThread
 from ..waiting import ANNOUNCE_AFTER, announced, silent_issuer
 from .credential import PlanCredential
 from .file import PlanFile
-from .renewal import Failed, InThread, Order, PlanRenewal, Renewed, Unsaved
+from .renewal import Failed, Order, PlanRenewal, Renewed, Unsaved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,22 +86,14 @@ def _to_wire(path: Path, service: PlanSignIn, order: Order) -> bytes:
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Renewed):
         return {"credential": outcome.credential.to_dict()}
-    error = outcome.error
-    words = {"status_code": error.status_code, "retryable": error.retryable}
-    return {
-        "error": type(error).__name__,
-        "text": str(error),
-        "words": words,
-        "is_passing": outcome.is_passing,
-    }
+    return {**error_on_wire(outcome.error), "is_passing": outcome.is_passing}
 
 
 def _read_outcome(found: Mapping[str, Any]) -> Outcome:
     unsaved = _read_unsaved(found["unsaved"])
     if "credential" in found:
         return Renewed(PlanCredential.from_dict(found["credential"]), unsaved)
-    error = getattr(llm_errors, found["error"])(found["text"], provider=PROVIDER, **found["words"])
-    return Failed(error, found["is_passing"], unsaved)
+    return Failed(read_error(found), found["is_passing"], unsaved)
 
 
 def _unsaved(unsaved: Unsaved | None) -> dict[str, Any] | None:

@@ -66,6 +66,10 @@ class PlanFile:
         """Where the host id is, if nothing else is said."""
         return self.path.with_name("host.json")
 
+    def stamp(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Identify what ``read`` would find at this moment."""
+        return files.stamp(str(self.path)), files.stamp(str(self._new))
+
     def read(self) -> PlanCredential | Unusable | None:
         """Return what is stored, None where nothing is, else why it is not used.
 

@@ -13,7 +13,6 @@ from ...secret import Secret
 from .. import issuer
 from ..failure_note import REMEMBERED, SLOW
 from ..failures import Reason, RefreshRefusedError, SignInError, kernel_error
-from ..single_flight import started
 from ..store import StoreError, Unusable
 from . import grants
 from .credential import Grant, PlanCredential
@@ -144,17 +143,6 @@ class PlanRenewal:
             if _is_passing(failure):
                 self._file.failure.leave(REMEMBERED if time.monotonic() - began >= self._slow else 0)
             raise
-
-
-class InThread:
-    """Renews in a thread that the interpreter waits for before it exits."""
-
-    def __init__(self, renew: Renewer) -> None:
-        self._renew = renew
-
-    def __call__(self, order: Order) -> Outcome:
-        """Renew, and wait for the outcome."""
-        return started(lambda: self._renew(order), name="plan-token-renewal", daemon=False).result()
 
 
 class _Transaction:

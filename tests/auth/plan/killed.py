@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 from amplifier_module_provider_openai_chatgpt.auth.plan.connection import PlanConnection
 from amplifier_module_provider_openai_chatgpt.auth.plan.credentials import PlanCredentials
 from amplifier_module_provider_openai_chatgpt.auth.plan.file import PlanFile
-from amplifier_module_provider_openai_chatgpt.auth.plan.renewal import InThread, PlanRenewal
+from amplifier_module_provider_openai_chatgpt.auth.plan.renewal import PlanRenewal
 from amplifier_module_provider_openai_chatgpt.auth.plan.sign_in import Screen, sign_in
+from amplifier_module_provider_openai_chatgpt.auth.single_flight import InThread
 from amplifier_module_provider_openai_chatgpt.http import new_client
 from amplifier_module_provider_openai_chatgpt.services import CHATGPT_PLAN, CHATGPT_PLAN_SIGN_IN
 from tests.auth.child import ending, fork, warm_up

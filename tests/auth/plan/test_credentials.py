@@ -45,6 +45,15 @@ def test_who_is_connected_is_known_offline(sim, credentials, stored):
     assert sim.requests == []
 
 
+async def test_the_file_is_read_again_only_after_it_changed(credentials, stored):
+    stored()
+    first = await credentials.current()
+    assert credentials.peek() is first
+    assert await credentials.current() is first
+    after = stored()
+    assert (await credentials.current()).access_token == after.access_token != first.access_token
+
+
 def test_a_connected_account_may_be_without_permission_to_use_the_plan(credentials, stored):
     stored(uses_plan=False)
     assert not credentials.peek().uses_plan
